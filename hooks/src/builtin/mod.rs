@@ -1,0 +1,1 @@
+//! The hooks that `init` brings: each a pure function with a table of tests beside it.
