@@ -10,7 +10,8 @@ use serde::{Deserialize, Deserializer, de};
 /// A sentence that says what was expected.
 pub fn parse(text: &str) -> Result<Duration, String> {
     let text = text.trim();
-    let expected = || format!("\"{text}\" is not a duration: write a number and its unit, as 250ms, 10s, 5m, 2h or 1d");
+    let expected =
+        || format!("\"{text}\" is not a duration: write a number and its unit, as 250ms, 10s, 5m, 2h or 1d");
     let unit_at = text.find(|character: char| character.is_ascii_alphabetic()).ok_or_else(expected)?;
     let (number, unit) = text.split_at(unit_at);
     let number: f64 = number.trim().parse().map_err(|_| expected())?;
@@ -46,7 +47,9 @@ mod tests {
 
     #[test]
     fn durations_are_read_as_people_write_them() {
-        for (text, millis) in [("250ms", 250), ("1.5s", 1500), ("5m", 300_000), ("2h", 7_200_000), ("1d", 86_400_000)] {
+        for (text, millis) in
+            [("250ms", 250), ("1.5s", 1500), ("5m", 300_000), ("2h", 7_200_000), ("1d", 86_400_000)]
+        {
             assert_eq!(parse(text), Ok(Duration::from_millis(millis)), "{text}");
         }
         for text in ["", "10", "s", "-1s", "1 fortnight", "1e400s", "nans"] {

@@ -62,7 +62,8 @@ pub struct LoadError {
 /// All problems of all layers at once.
 pub fn load(sources: &Sources) -> Result<Loaded, LoadError> {
     let _ = sources;
-    let settings = toml_edit::de::from_str(DEFAULTS).map_err(|error| LoadError { problems: vec![error.to_string()] })?;
+    let settings =
+        toml_edit::de::from_str(DEFAULTS).map_err(|error| LoadError { problems: vec![error.to_string()] })?;
     Ok(Loaded { settings, origins: BTreeMap::new(), warnings: Vec::new() })
 }
 

@@ -84,7 +84,10 @@ mod tests {
     #[test]
     fn the_password_of_a_url_is_masked_and_the_rest_kept() {
         for (text, masked) in [
-            ("postgresql+psycopg2://u:p%40ss@db:5432/biomero", "postgresql+psycopg2://u:********@db:5432/biomero"),
+            (
+                "postgresql+psycopg2://u:p%40ss@db:5432/biomero",
+                "postgresql+psycopg2://u:********@db:5432/biomero",
+            ),
             ("postgresql://u:p@ss/word@db/x?a=b", "postgresql://u:********@db/x?a=b"),
             ("http://proxy:3128", "http://proxy:3128"),
             ("see http://h/p and ftp://a:b@c", "see http://h/p and ftp://a:********@c"),
@@ -96,7 +99,9 @@ mod tests {
 
     #[test]
     fn secrets_are_known_by_their_names() {
-        for name in ["OMERO_PASSWORD", "ROOTPASS", "CONFIG_omero_db_pass", "METABASE_SECRET_KEY", "GITHUB_TOKEN"] {
+        for name in
+            ["OMERO_PASSWORD", "ROOTPASS", "CONFIG_omero_db_pass", "METABASE_SECRET_KEY", "GITHUB_TOKEN"]
+        {
             assert!(names_a_secret(name), "{name}");
         }
         for name in ["PATH", "OMERO_WORKER_NAME", "PASSENGER", "CONFIG_omero_master_host"] {

@@ -1,0 +1,31 @@
+//! `cargo xtask dist`: the release binary, and the budget of its size.
+
+use std::path::PathBuf;
+
+use crate::command::{cargo, run as run_command, workspace};
+use crate::failure::Failure;
+
+/// PID 1 is read from disk at every start and stays mapped for the container's life.
+const BUDGET: u64 = 8 * 1024 * 1024;
+
+/// Builds the release binary, checks its size and says where it is.
+pub(crate) fn run() -> Result<PathBuf, Failure> {
+    run_command(&mut cargo(&["build", "--release", "--locked", "--package", "biomero-init"]))?;
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
+    let path = target.join("release/init");
+    let bytes = path
+        .metadata()
+        .map_err(|source| Failure::File { action: "look at", path: path.clone(), source })?
+        .len();
+    if bytes > BUDGET {
+        return Err(Failure::Size { path, bytes, budget: BUDGET });
+    }
+    println!(
+        "{}: {:.1} MiB of at most {} MiB",
+        path.display(),
+        bytes as f64 / 1_048_576.0,
+        BUDGET / 1_048_576
+    );
+    Ok(path)
+}

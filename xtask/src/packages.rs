@@ -1,0 +1,81 @@
+//! The programs that the demo, the tests and the benchmarks drive, and the Debian packages they come from.
+//!
+//! A program that is there is never installed again, wherever it came from, so that this also works on a machine
+//! that is not Debian once its own packages are installed.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::command::run;
+use crate::failure::Failure;
+
+/// A program, and the Debian package that has it.
+pub(crate) type Needed = (&'static str, &'static str);
+
+/// What the demo drives.
+pub(crate) const DEMO: &[Needed] = &[
+    ("icegridregistry", "zeroc-icegrid"),
+    ("icegridnode", "zeroc-icegrid"),
+    ("icegridadmin", "zeroc-ice-utils"),
+    ("unshare", "util-linux"),
+    ("setpriv", "util-linux"),
+    ("mount", "mount"),
+];
+
+/// What the tests drive on top of [`DEMO`].
+pub(crate) const TEST: &[Needed] = &[
+    ("cc", "gcc"),
+    ("python3", "python3"),
+    ("ssh-keygen", "openssh-client"),
+    ("ip", "iproute2"),
+    ("mkfs.ext4", "e2fsprogs"),
+    ("busybox", "busybox-static"),
+    ("dockerd", "docker.io"),
+    ("mmdebstrap", "mmdebstrap"),
+    ("tini", "tini"),
+    ("dumb-init", "dumb-init"),
+];
+
+/// Installs the packages of those programs that are missing, or says what to type.
+pub(crate) fn install(needed: &[&[Needed]]) -> Result<(), Failure> {
+    let missing: Vec<Needed> = needed
+        .iter()
+        .flat_map(|list| list.iter().copied())
+        .filter(|(name, _)| find(name).is_none())
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut packages: Vec<&str> = missing.iter().map(|(_, package)| *package).collect();
+    packages.sort_unstable();
+    packages.dedup();
+    if !nix::unistd::Uid::effective().is_root() || find("apt-get").is_none() {
+        let programs: Vec<&str> = missing.iter().map(|(program, _)| *program).collect();
+        return Err(Failure::Missing {
+            programs: programs.join(" "),
+            remedy: format!(
+                "sudo apt-get update && sudo apt-get install --yes --no-install-recommends {}",
+                packages.join(" ")
+            ),
+        });
+    }
+    run(Command::new("apt-get").args(["update", "--quiet"]))?;
+    run(Command::new("apt-get")
+        .args(["install", "--quiet", "--yes", "--no-install-recommends"])
+        .args(&packages)
+        .env("DEBIAN_FRONTEND", "noninteractive"))
+}
+
+/// Where a program is: on `PATH`, or in the system's folders that an ordinary user's `PATH` leaves out.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from))
+        .map(|folder| folder.join(program))
+        .find(|candidate| is_program(candidate))
+}
+
+fn is_program(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}

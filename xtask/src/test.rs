@@ -1,0 +1,117 @@
+//! `cargo xtask test`: everything that must hold before a change lands, in one command.
+//!
+//! Every step runs, whatever became of those before it, and one table at the end says what to look at.
+
+use std::time::{Duration, Instant};
+
+use crate::command::{cargo, run as run_command, succeeds};
+use crate::failure::Failure;
+use crate::{dist, packages};
+
+type Step = (&'static str, fn(&Options) -> Result<Outcome, Failure>);
+
+const STEPS: &[Step] = &[
+    ("format", |_| done(run_command(&mut cargo(&["fmt", "--all", "--check"])))),
+    ("lints", |_| {
+        done(run_command(&mut cargo(&[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--locked",
+            "--",
+            "--deny",
+            "warnings",
+        ])))
+    }),
+    ("documentation", |_| {
+        let arguments = ["doc", "--workspace", "--no-deps", "--document-private-items", "--locked"];
+        done(run_command(cargo(&arguments).env("RUSTDOCFLAGS", "--deny warnings")))
+    }),
+    ("licences and sources", licences),
+    ("release build and its size", |_| done(dist::run())),
+    ("tests", |_| tests()),
+];
+
+struct Options {
+    /// Compile and install what cargo can install, although it takes minutes.
+    install_tools: bool,
+}
+
+enum Outcome {
+    Passed,
+    Skipped(&'static str),
+}
+
+/// Runs every step, then shows one table.
+pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
+    let mut chosen = Options { install_tools: std::env::var_os("CI").is_some() };
+    for option in options {
+        match *option {
+            "--install-tools" => chosen.install_tools = true,
+            other => {
+                return Err(Failure::Usage(format!(
+                    "`test` has no option `{other}`; it knows --install-tools"
+                )));
+            }
+        }
+    }
+    packages::install(&[packages::DEMO, packages::TEST])?;
+    let results: Vec<_> = STEPS
+        .iter()
+        .map(|(name, step)| {
+            println!("\n==> {name}");
+            let start = Instant::now();
+            let result = step(&chosen);
+            if let Err(failure) = &result {
+                eprintln!("xtask: {failure}");
+            }
+            (*name, result, start.elapsed())
+        })
+        .collect();
+    summarise(&results)
+}
+
+fn done<T>(result: Result<T, Failure>) -> Result<Outcome, Failure> {
+    result.map(|_| Outcome::Passed)
+}
+
+fn tests() -> Result<Outcome, Failure> {
+    let arguments: &[&str] = if succeeds(&mut cargo(&["nextest", "--version"])) {
+        &["nextest", "run", "--workspace", "--locked"]
+    } else {
+        &["test", "--workspace", "--locked", "--no-fail-fast"]
+    };
+    done(run_command(&mut cargo(arguments)))
+}
+
+/// Advisories are left out: their database is a git repository that an offline machine cannot reach, and a build
+/// must not turn red because of one.
+fn licences(options: &Options) -> Result<Outcome, Failure> {
+    if !succeeds(&mut cargo(&["deny", "--version"])) {
+        if !options.install_tools {
+            return Ok(Outcome::Skipped(
+                "cargo-deny is not installed; `cargo xtask test --install-tools` compiles it",
+            ));
+        }
+        run_command(&mut cargo(&["install", "--locked", "cargo-deny"]))?;
+    }
+    done(run_command(&mut cargo(&["deny", "--locked", "check", "bans", "licenses", "sources"])))
+}
+
+fn summarise(results: &[(&str, Result<Outcome, Failure>, Duration)]) -> Result<(), Failure> {
+    println!("\n==> summary");
+    for (name, result, took) in results {
+        let verdict = match result {
+            Ok(Outcome::Passed) => "ok".to_owned(),
+            Ok(Outcome::Skipped(reason)) => format!("skipped: {reason}"),
+            Err(failure) => format!("FAILED: {failure}"),
+        };
+        println!("{name:<28} {:>6.1} s  {verdict}", took.as_secs_f64());
+    }
+    let failed: Vec<&str> =
+        results.iter().filter(|(_, result, _)| result.is_err()).map(|(name, _, _)| *name).collect();
+    if failed.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::Steps { failed: failed.len(), total: results.len(), names: failed.join(", ") })
+}
