@@ -7,13 +7,24 @@
 //! Invariants: a value that could not be understood is an error that names file, line and the nearest valid name;
 //! all errors of a load are reported together; a [`Secret`] is never printed.
 
+mod consistency;
+mod describe;
 pub mod duration;
 mod environment;
+mod kind;
+mod layer;
 mod load;
+mod nearest;
+mod passed_through;
+pub mod reference;
 mod secret;
 mod settings;
 
+pub use describe::{Row, table, variables_passed_through};
 pub use environment::Environment;
-pub use load::{DEFAULTS, LoadError, Loaded, Origin, Sources, load};
+pub use kind::{Kind, parse_address};
+pub use layer::property_name;
+pub use load::{DEFAULTS, FILES_DIRECTORY, LoadError, Loaded, MAIN_FILE, Origin, Sources, load};
+pub use reference::reference_markdown;
 pub use secret::{MASK, Secret, mask_urls, names_a_secret};
 pub use settings::*;

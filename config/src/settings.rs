@@ -224,12 +224,59 @@ pub struct Startup {
 
 /// Hook directories and per-hook settings.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Hooks {
     /// Folder of site hooks, `NN-name.{toml,sh,wasm}`.
     pub directory: PathBuf,
     /// What holds for a hook that says nothing else.
     pub default: HookPolicy,
+    /// `[hooks.NAME]`: what holds for one hook. That a hook of this name exists is checked by who knows all hooks.
+    #[serde(flatten)]
+    pub per_hook: BTreeMap<String, HookOverride>,
+}
+
+/// What holds for one hook; the rest is as in [`Hooks::default`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HookOverride {
+    /// Time for one try.
+    #[serde(deserialize_with = "crate::duration::deserialize_optional")]
+    pub deadline: Option<Duration>,
+    /// Tries after the first.
+    pub retries: Option<u32>,
+    /// What a failure means for the start-up.
+    pub on_failure: Option<OnFailure>,
+    /// Whether the hook runs at all.
+    pub enabled: Option<bool>,
+}
+
+impl Settings {
+    /// What holds for the hook `name`.
+    #[must_use]
+    pub fn hook_policy(&self, name: &str) -> HookPolicy {
+        let HookPolicy { deadline, retries, on_failure } = self.hooks.default.clone();
+        let own = self.hooks.per_hook.get(name).cloned().unwrap_or_default();
+        HookPolicy {
+            deadline: own.deadline.unwrap_or(deadline),
+            retries: own.retries.unwrap_or(retries),
+            on_failure: own.on_failure.unwrap_or(on_failure),
+        }
+    }
+
+    /// Whether `[hooks.NAME]` switches the hook on or off; `None` when it says nothing.
+    #[must_use]
+    pub fn hook_enabled(&self, name: &str) -> Option<bool> {
+        self.hooks.per_hook.get(name).and_then(|own| own.enabled)
+    }
+
+    /// Where the worker stands, with `auto` decided: `Internal` or `External`.
+    #[must_use]
+    pub fn worker_mode(&self) -> WorkerMode {
+        match self.worker.mode {
+            WorkerMode::Auto if self.master.port.is_some() => WorkerMode::External,
+            WorkerMode::Auto => WorkerMode::Internal,
+            decided => decided,
+        }
+    }
 }
 
 /// How long a hook may take, how often it is tried, and what its failure means.
@@ -313,7 +360,7 @@ pub enum Launcher {
 
 /// How a service is known to be ready. Exactly one of the four ways.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct Readiness {
     /// A TCP address (`host:port`) accepts a connection.
     pub tcp: Option<String>,
@@ -322,22 +369,25 @@ pub struct Readiness {
     /// A command exits 0.
     pub exec: Option<Vec<String>>,
     /// The service sends `READY=1` to `NOTIFY_SOCKET` (sd_notify).
-    #[serde(default)]
     pub notify: bool,
     /// Time until it must be ready.
-    #[serde(with = "crate::duration", default = "Readiness::default_deadline")]
+    #[serde(with = "crate::duration")]
     pub deadline: Duration,
     /// Time between two probes.
-    #[serde(with = "crate::duration", default = "Readiness::default_interval")]
+    #[serde(with = "crate::duration")]
     pub interval: Duration,
 }
 
-impl Readiness {
-    const fn default_deadline() -> Duration {
-        Duration::from_secs(60)
-    }
-    const fn default_interval() -> Duration {
-        Duration::from_millis(200)
+impl Default for Readiness {
+    fn default() -> Self {
+        Self {
+            tcp: None,
+            path: None,
+            exec: None,
+            notify: false,
+            deadline: Duration::from_secs(60),
+            interval: Duration::from_millis(200),
+        }
     }
 }
 

@@ -1,0 +1,52 @@
+//! The valid name nearest to a misspelt one, for error messages.
+
+/// The candidate that `name` most likely was meant to be; `None` when nothing is near.
+///
+/// Near means: at most a third of the longer name's letters differ (one at least), or one is the start of the other.
+pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let name = bounded(name).to_lowercase();
+    candidates
+        .into_iter()
+        .filter_map(|candidate| {
+            let wanted = bounded(candidate).to_lowercase();
+            let distance = strsim::osa_distance(&name, &wanted);
+            let allowed = (name.chars().count().max(wanted.chars().count()) / 3).max(1);
+            let prefix = name.len() >= 3 && (wanted.starts_with(&name) || name.starts_with(&wanted));
+            (distance <= allowed || prefix).then_some((distance, candidate))
+        })
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// The distance costs the product of both lengths, so that a hostile megabyte must be cut first.
+fn bounded(name: &str) -> &str {
+    let end = name.char_indices().nth(128).map_or(name.len(), |(at, _)| at);
+    &name[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_name_finds_the_one_that_was_meant() {
+        let names = ["address", "bind", "mode", "name", "port", "deadline"];
+        for (typed, meant) in [
+            ("prot", Some("port")),
+            ("adress", Some("address")),
+            ("Mode", Some("mode")),
+            ("deadlin", Some("deadline")),
+            ("dead", Some("deadline")),
+            ("zzz", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(typed, names), meant, "{typed}");
+        }
+    }
+
+    #[test]
+    fn a_hostile_name_costs_no_time() {
+        let long = "ä".repeat(1 << 20);
+        assert_eq!(nearest(&long, [long.as_str()]), Some(long.as_str()));
+    }
+}
