@@ -25,6 +25,7 @@ pub use environment::Environment;
 pub use kind::{Kind, parse_address};
 pub use layer::property_name;
 pub use load::{DEFAULTS, FILES_DIRECTORY, LoadError, Loaded, MAIN_FILE, Origin, Sources, load};
+pub use nearest::nearest;
 pub use reference::reference_markdown;
 pub use secret::{MASK, Secret, mask_urls, names_a_secret};
 pub use settings::*;

@@ -3,7 +3,7 @@
 /// The candidate that `name` most likely was meant to be; `None` when nothing is near.
 ///
 /// Near means: at most a third of the longer name's letters differ (one at least), or one is the start of the other.
-pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = bounded(name).to_lowercase();
     candidates
         .into_iter()

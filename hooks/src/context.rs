@@ -54,6 +54,31 @@ pub struct Identity {
     pub service_home: PathBuf,
 }
 
+impl Identity {
+    /// Both `init` and its services are this process's user: what tests and a laptop's dry run start from.
+    #[must_use]
+    pub fn of_this_process() -> Self {
+        let (uid, gid) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+        Self {
+            uid,
+            gid,
+            service_uid: uid,
+            service_gid: gid,
+            service_name: uid.to_string(),
+            service_home: PathBuf::from("/opt/omero/server"),
+        }
+    }
+
+    /// User and group that a file of this owner gets, where `init` may give files away at all.
+    pub(crate) const fn owner(&self, owner: crate::Owner) -> Option<(u32, u32)> {
+        match (self.uid, owner) {
+            (0, crate::Owner::ServiceUser) => Some((self.service_uid, self.service_gid)),
+            (0, crate::Owner::Init) => Some((0, self.gid)),
+            _ => None,
+        }
+    }
+}
+
 /// The facts a hook asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts {

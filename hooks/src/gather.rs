@@ -1,0 +1,118 @@
+//! Gathering the facts that a hook declared a need for: the only reading that is done on a hook's behalf.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use biomero_config::{AddressFamily, Settings};
+
+use crate::context::{Address, Facts, Identity, Need};
+use crate::machine::{Machine, MachineError};
+use crate::overlay::Overlay;
+
+/// How names are resolved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Resolution {
+    /// A name that does not resolve by then is an error.
+    Required(Duration),
+    /// A name that does not resolve by then is unknown: a dry run away from the container's network.
+    Optional(Duration),
+}
+
+/// A need that could not be met.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GatherError {
+    /// A name without an address.
+    #[error(
+        "cannot resolve {host}: {source}; check that the name is right and that its container runs, or set wait.resolve"
+    )]
+    Resolve {
+        /// The name.
+        host: String,
+        /// Why.
+        source: MachineError,
+    },
+    /// A name without an address of the wanted family.
+    #[error("{host} has no {family} address, only {found}; set wait.family")]
+    Family {
+        /// The name.
+        host: String,
+        /// The wanted family.
+        family: &'static str,
+        /// The addresses it has.
+        found: String,
+    },
+    /// A directory that cannot be read.
+    #[error("cannot read the directory {path}: {reason}")]
+    Directory {
+        /// The directory.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// A stop signal.
+    #[error("interrupted by SIG{0}")]
+    Interrupted(String),
+}
+
+/// Gathers all needs.
+///
+/// # Errors
+/// The first need that could not be met.
+pub(crate) fn gather(
+    needs: &[Need],
+    overlay: &Overlay,
+    identity: &Identity,
+    settings: &Settings,
+    resolution: Resolution,
+    machine: &mut dyn Machine,
+) -> Result<Facts, GatherError> {
+    let mut facts = Facts::default();
+    for need in needs {
+        facts = match need {
+            Need::Address(host) => {
+                facts.with_address(host, resolve(host, settings.wait.family, resolution, machine)?)
+            }
+            Need::File(path) => facts.with_file(path, overlay.fact(path, identity)),
+            Need::Tree(path) => match overlay.tree(path, identity) {
+                Ok(Some(entries)) => facts.with_tree(path, entries),
+                Ok(None) => facts,
+                Err(reason) => {
+                    return Err(GatherError::Directory { path: path.display().to_string(), reason });
+                }
+            },
+            Need::Names { directory, suffix } => match overlay.names(directory, suffix) {
+                Ok(names) => facts.with_names(directory, names),
+                Err(error) => {
+                    let path = directory.display().to_string();
+                    return Err(GatherError::Directory { path, reason: error.to_string() });
+                }
+            },
+        };
+    }
+    Ok(facts)
+}
+
+fn resolve(
+    host: &str,
+    family: AddressFamily,
+    resolution: Resolution,
+    machine: &mut dyn Machine,
+) -> Result<Address, GatherError> {
+    let (Resolution::Required(deadline) | Resolution::Optional(deadline)) = resolution;
+    let found = match machine.resolve(host, deadline) {
+        Ok(found) => found,
+        Err(MachineError::Interrupted(signal)) => return Err(GatherError::Interrupted(signal)),
+        Err(_) if matches!(resolution, Resolution::Optional(_)) => return Ok(Address::Unknown),
+        Err(source) => return Err(GatherError::Resolve { host: host.to_owned(), source }),
+    };
+    let wanted: (&str, fn(&IpAddr) -> bool) = match family {
+        AddressFamily::Any => ("", |_| true),
+        AddressFamily::Ipv4 => ("IPv4", IpAddr::is_ipv4),
+        AddressFamily::Ipv6 => ("IPv6", IpAddr::is_ipv6),
+    };
+    found.iter().copied().find(wanted.1).map(Address::Known).ok_or_else(|| GatherError::Family {
+        host: host.to_owned(),
+        family: wanted.0,
+        found: found.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", "),
+    })
+}

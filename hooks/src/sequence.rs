@@ -1,0 +1,290 @@
+//! The start-up as a sequence: for each hook gather its facts, plan, and then either apply the effects or note what
+//! they would change. Both ways are driven from here, so that they cannot drift apart.
+
+use std::time::{Duration, Instant};
+
+use biomero_config::{Environment, OnFailure, Settings};
+
+use crate::apply::{Applier, ApplyError};
+use crate::change::{Change, examine};
+use crate::context::{Context, Facts, Identity};
+use crate::effect::Effect;
+use crate::failure::FailureClass;
+use crate::gather::{GatherError, Resolution, gather};
+use crate::hook::HookError;
+use crate::machine::{Machine, MachineError};
+use crate::manifest::Manifest;
+use crate::overlay::{Overlay, Planned};
+use crate::plan::{HookPlan, Plan, PlannedEffect};
+use crate::schedule::Scheduled;
+
+/// How long a dry run waits for a name: away from the container's network it will not come.
+const DRY_RUN_RESOLUTION: Duration = Duration::from_millis(800);
+/// Pause before the first retry of a hook; doubled for each further one.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+/// The longest pause between two tries of a hook.
+const RETRY_PAUSE_LIMIT: Duration = Duration::from_secs(10);
+/// Plans of one try that another program may overtake by changing a locked file in between.
+const REPLANS: u32 = 5;
+
+/// What is told about a start-up while it happens.
+pub trait Observer {
+    /// A hook begins, or is left out.
+    fn starts(&mut self, hook: &Scheduled);
+    /// An effect was applied; `change` is what it changed.
+    fn effect(&mut self, hook: &Scheduled, effect: &Effect, change: &Change);
+    /// A try failed and another follows after a pause.
+    fn retries(&mut self, hook: &Scheduled, error: &StepError, pause: Duration);
+    /// A hook failed for good and its policy is to go on.
+    fn warns(&mut self, failure: &HookFailure);
+    /// A hook is done.
+    fn ends(&mut self, hook: &Scheduled, changed: usize, took: Duration);
+}
+
+/// What the hooks left behind.
+#[derive(Debug)]
+pub struct Applied {
+    /// The environment for services.
+    pub environment: Environment,
+    /// What was rendered.
+    pub manifest: Manifest,
+    /// Hooks that failed and were to be gone on from.
+    pub warnings: Vec<String>,
+}
+
+/// A hook that failed, with all its tries.
+#[derive(Debug, thiserror::Error)]
+#[error("hook {hook}: {source}")]
+pub struct HookFailure {
+    /// Its name.
+    pub hook: String,
+    /// The last try's error.
+    pub source: StepError,
+}
+
+/// Why one try of a hook failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// It could not plan.
+    #[error(transparent)]
+    Plan(#[from] HookError),
+    /// Its facts could not be gathered.
+    #[error(transparent)]
+    Gather(#[from] GatherError),
+    /// An effect could not be applied.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// Its time was over.
+    #[error("not done within its deadline of {}; raise hooks.{hook}.deadline if it needs more", biomero_config::duration::display(*.deadline))]
+    Deadline {
+        /// Its name.
+        hook: String,
+        /// The deadline.
+        deadline: Duration,
+    },
+}
+
+impl StepError {
+    /// The kind of failure, which decides the exit code.
+    pub fn class(&self) -> FailureClass {
+        match self {
+            Self::Plan(HookError::Missing { .. } | HookError::Invalid { .. }) => FailureClass::Configuration,
+            Self::Plan(HookError::Input { .. }) | Self::Gather(GatherError::Directory { .. }) => {
+                FailureClass::Input
+            }
+            Self::Gather(GatherError::Interrupted(signal)) => FailureClass::Interrupted(signal.clone()),
+            Self::Gather(GatherError::Resolve { .. } | GatherError::Family { .. })
+            | Self::Deadline { .. } => FailureClass::Unavailable,
+            Self::Apply(error) => error.class(),
+        }
+    }
+
+    /// Whether another try could end otherwise.
+    fn is_worth_a_retry(&self) -> bool {
+        !matches!(self.class(), FailureClass::Configuration | FailureClass::Interrupted(_))
+    }
+}
+
+/// What a start-up runs on.
+#[derive(Debug, Clone, Copy)]
+pub struct Start<'a> {
+    /// All settings.
+    pub settings: &'a Settings,
+    /// Who `init` is and who services will be.
+    pub identity: &'a Identity,
+    /// The environment `init` was given.
+    pub environment: &'a Environment,
+}
+
+/// Runs all hooks in order and applies their effects.
+///
+/// # Errors
+/// The first hook that failed for good and whose policy is to abort, or an interruption.
+pub fn apply(
+    start: &Start<'_>,
+    hooks: &[Scheduled],
+    overlay: &Overlay,
+    machine: &mut dyn Machine,
+    observer: &mut dyn Observer,
+) -> Result<Applied, HookFailure> {
+    let mut applied = Applied {
+        environment: start.environment.clone(),
+        manifest: Manifest::default(),
+        warnings: Vec::new(),
+    };
+    for hook in hooks {
+        observer.starts(hook);
+        if hook.skipped.is_some() {
+            continue;
+        }
+        let began = Instant::now();
+        match apply_with_retries(start, hook, overlay, &mut applied, machine, observer) {
+            Ok(changed) => observer.ends(hook, changed, began.elapsed()),
+            Err(source) => {
+                let interrupted = matches!(source.class(), FailureClass::Interrupted(_));
+                let failure = HookFailure { hook: hook.name.clone(), source };
+                if interrupted || hook.policy.on_failure == OnFailure::Abort {
+                    return Err(failure);
+                }
+                observer.warns(&failure);
+                applied.warnings.push(failure.to_string());
+            }
+        }
+    }
+    Ok(applied)
+}
+
+fn apply_with_retries(
+    start: &Start<'_>,
+    hook: &Scheduled,
+    overlay: &Overlay,
+    applied: &mut Applied,
+    machine: &mut dyn Machine,
+    observer: &mut dyn Observer,
+) -> Result<usize, StepError> {
+    let mut pause = RETRY_PAUSE;
+    let mut tries_left = hook.policy.retries;
+    let mut replans_left = REPLANS;
+    loop {
+        let error = match apply_once(start, hook, overlay, applied, machine, observer) {
+            Ok(changed) => return Ok(changed),
+            Err(error) => error,
+        };
+        if matches!(error, StepError::Apply(ApplyError::ChangedUnderneath { .. })) && replans_left > 0 {
+            replans_left -= 1;
+            continue;
+        }
+        if tries_left == 0 || !error.is_worth_a_retry() {
+            return Err(error);
+        }
+        tries_left -= 1;
+        observer.retries(hook, &error, pause);
+        if let Err(MachineError::Interrupted(signal)) = machine.pause(pause) {
+            return Err(ApplyError::Interrupted(signal).into());
+        }
+        pause = (2 * pause).min(RETRY_PAUSE_LIMIT);
+    }
+}
+
+fn apply_once(
+    start: &Start<'_>,
+    hook: &Scheduled,
+    overlay: &Overlay,
+    applied: &mut Applied,
+    machine: &mut dyn Machine,
+    observer: &mut dyn Observer,
+) -> Result<usize, StepError> {
+    let until = Instant::now() + hook.policy.deadline;
+    let resolution = Resolution::Required(start.settings.wait.resolve.min(hook.policy.deadline));
+    let effects = plan_hook(start, &applied.environment, hook, overlay, resolution, machine)?;
+    let mut changed = 0;
+    for effect in &effects {
+        if Instant::now() >= until {
+            return Err(StepError::Deadline { hook: hook.name.clone(), deadline: hook.policy.deadline });
+        }
+        let mut applier = Applier {
+            overlay,
+            identity: start.identity,
+            environment: &mut applied.environment,
+            machine: &mut *machine,
+            until,
+        };
+        let change = applier.apply(effect)?;
+        changed += usize::from(change.changes_the_machine());
+        applied.manifest.record(&hook.name, effect);
+        observer.effect(hook, effect, &change);
+    }
+    Ok(changed)
+}
+
+/// Runs all hooks in order over an overlay and notes what their effects would change. Nothing is changed.
+///
+/// Failures do not stop it: a plan shows everything that is wrong at once.
+pub fn plan(start: &Start<'_>, hooks: &[Scheduled], mut overlay: Overlay, machine: &mut dyn Machine) -> Plan {
+    let mut environment = start.environment.clone();
+    let mut planned = Vec::with_capacity(hooks.len());
+    for hook in hooks {
+        let mut entry = HookPlan::of(hook);
+        if hook.skipped.is_none() {
+            let resolution = Resolution::Optional(DRY_RUN_RESOLUTION);
+            match plan_hook(start, &environment, hook, &overlay, resolution, machine) {
+                Ok(effects) => {
+                    for effect in effects {
+                        match examine(&effect, &overlay, start.identity, &environment) {
+                            Ok(change) => {
+                                foresee(&effect, &mut overlay, &mut environment);
+                                entry.effects.push(PlannedEffect { effect, change });
+                            }
+                            Err(error) => {
+                                entry.failure = Some(format!("cannot read what is there: {error}"));
+                                break;
+                            }
+                        }
+                    }
+                }
+                Err(error) => entry.failure = Some(error.to_string()),
+            }
+        }
+        planned.push(entry);
+    }
+    Plan { hooks: planned }
+}
+
+fn plan_hook(
+    start: &Start<'_>,
+    environment: &Environment,
+    hook: &Scheduled,
+    overlay: &Overlay,
+    resolution: Resolution,
+    machine: &mut dyn Machine,
+) -> Result<Vec<Effect>, StepError> {
+    let mut context =
+        Context { settings: start.settings, environment, identity: start.identity, facts: Facts::default() };
+    let needs = hook.hook().needs(&context);
+    context.facts = gather(&needs, overlay, start.identity, start.settings, resolution, machine)?;
+    Ok(hook.hook().plan(&context)?)
+}
+
+/// What an effect leaves for later hooks to read.
+fn foresee(effect: &Effect, overlay: &mut Overlay, environment: &mut Environment) {
+    match effect {
+        Effect::File(file) => overlay
+            .plan(&file.path, Planned::File { content: file.content.bytes().to_vec(), mode: file.mode }),
+        Effect::Directory { path, mode, .. } => {
+            overlay.plan(path, Planned::Directory { mode: *mode, fresh: false });
+        }
+        Effect::Remove { path } => overlay.plan(path, Planned::Absent),
+        Effect::MoveAside { path, to, .. } => {
+            overlay.plan(path, Planned::Absent);
+            overlay.plan(to, Planned::Directory { mode: 0o700, fresh: false });
+        }
+        Effect::Variable { name, value } => match value {
+            Some(value) => environment.set(name, value.reveal()),
+            None => environment.unset(name),
+        },
+        Effect::WaitTcp { .. } | Effect::WaitPath { .. } | Effect::Command(_) | Effect::Notice(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests;
