@@ -22,6 +22,7 @@ mod ice_config;
 mod icegrid_node;
 mod omero_properties;
 mod secrecy;
+mod ssh_keys;
 mod template;
 mod virtual_environment;
 mod wait;
@@ -29,6 +30,7 @@ mod wait;
 pub use ice_config::IceConfigHook;
 pub use icegrid_node::IcegridNodeHook;
 pub use omero_properties::OmeroPropertiesHook;
+pub use ssh_keys::SshKeysHook;
 pub use virtual_environment::VirtualEnvironmentHook;
 pub use wait::WaitHook;
 
@@ -38,6 +40,7 @@ use crate::hook::Hook;
 pub fn all() -> Vec<(u16, Box<dyn Hook>)> {
     vec![
         (5, Box::new(VirtualEnvironmentHook)),
+        (10, Box::new(SshKeysHook)),
         (50, Box::new(OmeroPropertiesHook)),
         (80, Box::new(WaitHook)),
         (90, Box::new(IcegridNodeHook)),
