@@ -1,1 +1,19 @@
-//! Helpers of the black-box tests.
+//! What the black-box tests, the demo and the benchmarks stand on: real servers, real namespaces, real containers.
+//!
+//! Invariants: everything lives below one scratch folder; every process is ended by its id when its owner is dropped;
+//! every wait has a deadline, and its failure shows the logs of what was waited for.
+
+pub mod base_image;
+pub mod binary;
+pub mod engine;
+pub mod icegrid;
+pub mod namespace;
+pub mod process;
+pub mod queue;
+pub mod scratch;
+pub mod tree;
+pub mod trouble;
+pub mod wait;
+pub mod worker_root;
+
+pub use trouble::{Result, Trouble};

@@ -1,0 +1,46 @@
+//! The root file system of a small Debian with what the production image has of it: an IceGrid node, an ssh client,
+//! the libraries. Made by `mmdebstrap` in about half a minute and kept in the user's cache, outside of the tree.
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::{Result, Trouble, process};
+
+const SUITE: &str = "bookworm";
+
+const PACKAGES: &[&str] = &["zeroc-icegrid", "openssh-client", "libpq5", "libblosc1", "python3-minimal"];
+
+/// The cached tar file, made when it is missing. Call with a [`crate::queue::Turn`] in hand.
+///
+/// # Errors
+/// `mmdebstrap` fails; it needs root and a Debian mirror.
+pub fn tar() -> Result<PathBuf> {
+    let mut recipe = DefaultHasher::new();
+    (SUITE, PACKAGES).hash(&mut recipe);
+    let folder = cache();
+    let tar = folder.join(format!("{SUITE}-{:016x}.tar", recipe.finish()));
+    if tar.exists() {
+        return Ok(tar);
+    }
+    fs::create_dir_all(&folder).map_err(Trouble::doing(format!("make {}", folder.display())))?;
+    // Renamed only when whole: an interrupted run leaves no half image for the next.
+    let unfinished = tar.with_extension(format!("{}.unfinished.tar", std::process::id()));
+    let mut mmdebstrap = Command::new("mmdebstrap");
+    mmdebstrap.args(["--quiet", "--variant=minbase", &format!("--include={}", PACKAGES.join(",")), SUITE]);
+    let made = process::succeed(mmdebstrap.arg(&unfinished), Duration::from_secs(900));
+    let renamed = made.and_then(|_| {
+        fs::rename(&unfinished, &tar).map_err(Trouble::doing(format!("name {}", tar.display())))
+    });
+    if renamed.is_err() {
+        let _ = fs::remove_file(&unfinished);
+    }
+    renamed.map(|()| tar)
+}
+
+fn cache() -> PathBuf {
+    let home = || std::env::home_dir().unwrap_or_else(std::env::temp_dir).join(".cache");
+    std::env::var_os("XDG_CACHE_HOME").map_or_else(home, PathBuf::from).join("biomero-worker")
+}

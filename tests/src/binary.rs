@@ -1,0 +1,46 @@
+//! Finding the binary under test: built once per test process by the cargo that runs us.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use crate::{Result, Trouble};
+
+/// The `init` binary of the profile named by `BIOMERO_TEST_PROFILE` (`dev` when unset), built when it is out of date.
+/// `BIOMERO_TEST_INIT` names a finished one instead.
+///
+/// # Errors
+/// It does not compile.
+pub fn init() -> Result<PathBuf> {
+    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    BUILT.get_or_init(|| build().map_err(|trouble| trouble.to_string())).clone().map_err(Trouble::new)
+}
+
+fn build() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("BIOMERO_TEST_INIT") {
+        return Ok(path.into());
+    }
+    let profile = std::env::var("BIOMERO_TEST_PROFILE").unwrap_or_else(|_| "dev".to_owned());
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let arguments = ["build", "--quiet", "--locked", "--package", "biomero-init", "--profile", &profile];
+    let output = Command::new(cargo)
+        .args(arguments)
+        .current_dir(workspace())
+        .output()
+        .map_err(Trouble::doing("start cargo"))?;
+    if !output.status.success() {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        return Err(Trouble::new(format!("`cargo {}` failed:\n{errors}", arguments.join(" "))));
+    }
+    let folder = if profile == "dev" { "debug" } else { &profile };
+    Ok(target().join(folder).join("init"))
+}
+
+/// The workspace's folder.
+pub fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_path_buf()
+}
+
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
+}
