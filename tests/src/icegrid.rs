@@ -62,14 +62,21 @@ impl Registry {
         Ok(self.ask("node list")?.lines().map(|line| line.trim().to_owned()).collect())
     }
 
-    /// Waits until a node is up.
+    /// Waits until a node is up, as long as whoever brings it up has not ended.
     ///
     /// # Errors
     /// It is not in time; with the logs given.
-    pub fn lists(&self, node: &str, deadline: Duration, logs: &[&Path]) -> Result<()> {
-        wait::until(&format!("node `{node}` in the registry's list"), deadline, logs, || {
-            self.nodes().ok()?.iter().any(|name| name == node).then_some(())
-        })
+    pub fn lists(&self, node: &str, logs: &[&Path], mut ended: impl FnMut() -> bool) -> Result<()> {
+        let what = format!("node `{node}` in the registry's list");
+        let listed = wait::until(&what, wait::PATIENCE, logs, || {
+            let listed = self.nodes().ok()?.iter().any(|name| name == node);
+            (listed || ended()).then_some(listed)
+        })?;
+        if listed {
+            Ok(())
+        } else {
+            Err(Trouble::new(format!("{what}: its worker has ended{}", wait::ends_of(logs))))
+        }
     }
 
     /// Any command of `icegridadmin`.
