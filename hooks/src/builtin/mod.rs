@@ -20,7 +20,9 @@ mod fixture;
 mod host;
 mod ice_config;
 mod icegrid_node;
+mod omero_load;
 mod omero_properties;
+mod omero_temp;
 mod secrecy;
 mod ssh_keys;
 mod template;
@@ -29,7 +31,9 @@ mod wait;
 
 pub use ice_config::IceConfigHook;
 pub use icegrid_node::IcegridNodeHook;
+pub use omero_load::OmeroLoadHook;
 pub use omero_properties::OmeroPropertiesHook;
+pub use omero_temp::OmeroTempHook;
 pub use ssh_keys::SshKeysHook;
 pub use virtual_environment::VirtualEnvironmentHook;
 pub use wait::WaitHook;
@@ -41,6 +45,8 @@ pub fn all() -> Vec<(u16, Box<dyn Hook>)> {
     vec![
         (5, Box::new(VirtualEnvironmentHook)),
         (10, Box::new(SshKeysHook)),
+        (20, Box::new(OmeroTempHook)),
+        (49, Box::new(OmeroLoadHook)),
         (50, Box::new(OmeroPropertiesHook)),
         (80, Box::new(WaitHook)),
         (90, Box::new(IcegridNodeHook)),

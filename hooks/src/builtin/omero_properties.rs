@@ -9,14 +9,13 @@
 //! OMERO would write it again. Whatever comment such a file has, it keeps.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::Path;
 
 use biomero_config::Environment;
-use sha2::{Digest, Sha256};
 
 use self::document::Element;
 use crate::context::{Context, FileFact, Need};
+use crate::digest::sha256;
 use crate::effect::{Content, Effect, FileEffect, Lock, Owner};
 use crate::hook::{Hook, HookError};
 
@@ -86,7 +85,7 @@ impl Hook for OmeroPropertiesHook {
         effects.extend(configuration.notice(&path).map(Effect::Notice));
         let secret = configuration.holds_secret();
         effects.push(Effect::File(FileEffect {
-            lock: Some(Lock { path: path.with_extension("xml.lock"), based_on: before.map(digest) }),
+            lock: Some(Lock { path: path.with_extension("xml.lock"), based_on: before.map(sha256) }),
             path,
             content: if secret { Content::secret(content) } else { Content::Public(content) },
             mode: mode.unwrap_or(if secret { 0o600 } else { 0o644 }),
@@ -293,13 +292,6 @@ fn empty_profile(id: &str) -> Element {
     let mut profile = Element::new("properties", &[("id", id)]);
     profile.children.push(Element::property(VERSION, CURRENT_VERSION));
     profile
-}
-
-fn digest(content: &[u8]) -> String {
-    Sha256::digest(content).iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }
 
 #[cfg(test)]

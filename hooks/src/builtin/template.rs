@@ -40,7 +40,7 @@ pub(super) fn complete(rendered: &[u8], template: &Path, values: &[Value<'_>]) -
     for (index, line) in rendered.split(|&byte| byte == b'\n').enumerate() {
         let Some(token) = first_token(effective(line)) else { continue };
         let known: Vec<&str> = values.iter().map(|(name, _)| *name).collect();
-        let nearest = nearest(&token, &known);
+        let nearest = biomero_config::nearest(&token, known.iter().copied());
         return Err(HookError::Invalid {
             place: format!("{} line {}", template.display(), index + 1),
             problem: format!("nothing is known to stand for @{token}@"),
@@ -76,27 +76,6 @@ fn first_token(line: &[u8]) -> Option<String> {
 
 fn listed(known: &[&str]) -> String {
     known.iter().map(|token| format!("@{token}@")).collect::<Vec<_>>().join(", ")
-}
-
-/// The known token that differs in the fewest letters, when that is at most a third of them.
-fn nearest<'a>(token: &str, known: &[&'a str]) -> Option<&'a str> {
-    let (distance, nearest) = known.iter().map(|candidate| (distance(token, candidate), *candidate)).min()?;
-    (distance * 3 <= token.len().min(64)).then_some(nearest)
-}
-
-fn distance(left: &str, right: &str) -> usize {
-    let right: Vec<u8> = right.bytes().take(64).collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (line, byte) in left.bytes().take(64).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = line + 1;
-        for (column, other) in right.iter().enumerate() {
-            let substituted = diagonal + usize::from(byte != *other);
-            diagonal = row[column + 1];
-            row[column + 1] = substituted.min(diagonal + 1).min(row[column] + 1);
-        }
-    }
-    row[right.len()]
 }
 
 #[cfg(test)]
