@@ -88,8 +88,8 @@ RUN set -- \
 
 # The Slurm configuration that every deployment starts from; OMERO.web's own file overrides it key by key.
 COPY docker/slurm-config.ini /etc/slurm-config.ini
-# The templates of a worker's own files.
-COPY config/templates/worker.cfg config/templates/ice.config /opt/omero/server/OMERO.server/etc/templates/
+# The templates of a worker's own files, as every NL-BIOMERO worker has them.
+COPY config/templates/worker.cfg docker/ice.config /opt/omero/server/OMERO.server/etc/templates/
 
 COPY --from=build /out/init /usr/local/bin/init
 # What the entrypoints of older images call leads to the same program, which then takes their command line.

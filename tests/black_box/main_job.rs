@@ -9,7 +9,7 @@ use biomero_tests::icegrid::{Registry, free_port};
 use biomero_tests::namespace::{As, Namespace};
 use biomero_tests::scratch::Scratch;
 use biomero_tests::worker_root::{DATABASE_PASSWORD, Deployment, INIT, OMERO, SERVICE_USER};
-use biomero_tests::{Result, Trouble, process, queue, wait};
+use biomero_tests::{Result, Trouble, binary, process, queue, wait};
 
 /// icegridnode without servers is gone in about a second; this leaves room for a busy machine.
 const STOP: Duration = Duration::from_secs(20);
@@ -142,24 +142,27 @@ fn status_tells_the_health_check_that_the_node_runs() -> Result<()> {
 
 /// What today's shell scripts write for this deployment: path and content.
 fn shell_scripts(namespace: &Namespace, deployment: &Deployment) -> Result<Vec<(String, String)>> {
-    let sed = |template: &str| {
-        let template = namespace.path(&format!("{OMERO}/etc/templates/{template}"));
-        let mut sed = Command::new("sed");
-        sed.args(["-e", "s/@omero.worker.host@/127.0.0.1/", "-e", "s/@omero.master.host@/127.0.0.1/"]);
-        sed.arg("-e").arg(format!("s/@worker.name@/{}/", deployment.name)).arg(template);
-        process::succeed(&mut sed, wait::PATIENCE)
-    };
-    let name = &deployment.name;
-    let node = match deployment.external {
-        None => sed("worker.cfg")?,
-        Some((_, port)) => {
-            sed("worker.cfg")?.replace("tcp -h 127.0.0.1", &format!("tcp -h 127.0.0.1 -p {port}"))
-        }
-    };
-    Ok(vec![
-        (format!("{OMERO}/etc/{name}.cfg"), node),
-        (format!("{OMERO}/etc/ice.config"), sed("ice.config")?),
-    ])
+    let scratch = Scratch::new()?;
+    let templates = namespace.path(&format!("{OMERO}/etc/templates"));
+    process::succeed(
+        Command::new("cp").arg("-R").arg(templates).arg(scratch.folder("etc")?),
+        wait::PATIENCE,
+    )?;
+    let script = binary::workspace().join("hooks/src/builtin/icegrid_node/as_the_scripts_do.sh");
+    let mode = if deployment.external.is_some() { "external" } else { "internal" };
+    let mut bash = Command::new("bash");
+    bash.arg(script).args([mode, &deployment.name, "127.0.0.1", "127.0.0.1"]).current_dir(scratch.path());
+    process::succeed(&mut bash, wait::PATIENCE)?;
+    let port = deployment.external.map_or(4062, |(_, port)| port);
+    [format!("{}.cfg", deployment.name), "ice.config".to_owned()]
+        .into_iter()
+        .map(|name| {
+            let written = fs::read_to_string(scratch.path().join("etc").join(&name))
+                .map_err(Trouble::doing("read what the scripts wrote"))?;
+            // The scripts know one port only; two tests on one machine need two.
+            Ok((format!("{OMERO}/etc/{name}"), written.replace("-p 4062", &format!("-p {port}"))))
+        })
+        .collect()
 }
 
 fn same_files(namespace: &Namespace, expected: &[(String, String)]) -> Result<()> {

@@ -19,6 +19,10 @@ pub(crate) enum Failure {
     Missing { programs: String, remedy: String },
     #[error("{} is {bytes} bytes, over its budget of {budget}; look with `cargo bloat --release -p biomero-init`", path.display())]
     Size { path: PathBuf, bytes: u64, budget: u64 },
+    #[error(transparent)]
+    Trouble(#[from] biomero_tests::Trouble),
+    #[error("{0}")]
+    Unexpected(String),
     #[error("{failed} of {total} steps failed: {names}")]
     Steps { failed: usize, total: usize, names: String },
 }

@@ -6,10 +6,13 @@
     reason = "talking to the person at the terminal is its purpose"
 )]
 
+mod bench;
 mod command;
+mod demo;
 mod dist;
 mod failure;
 mod packages;
+mod reference;
 mod test;
 
 use std::process::ExitCode;
@@ -19,16 +22,24 @@ use failure::Failure;
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
+  demo       start a worker in a container of its own and look at it; Ctrl-C stops it
+             --once: look, stop, and leave
   test       install what is missing, check and test everything
+             --install-tools: also compile the cargo tools that are missing, as CI does
+  bench      measure the release binary against its peers and budgets
   dist       build the release binary below target/release and check its size
+  reference  write docs/settings.md from the settings' types
 ";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match arguments.as_slice() {
+        ["demo", options @ ..] => demo::run(options),
         ["test", options @ ..] => test::run(options),
+        ["bench"] => bench::run(),
         ["dist"] => dist::run().map(drop),
+        ["reference"] => reference::run(),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(())

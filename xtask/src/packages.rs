@@ -36,6 +36,10 @@ pub(crate) const TEST: &[Needed] = &[
     ("dumb-init", "dumb-init"),
 ];
 
+/// What the benchmarks compare with, on top of [`DEMO`].
+pub(crate) const BENCH: &[Needed] =
+    &[("tini", "tini"), ("dumb-init", "dumb-init"), ("ssh-keygen", "openssh-client")];
+
 /// Installs the packages of those programs that are missing, or says what to type.
 pub(crate) fn install(needed: &[&[Needed]]) -> Result<(), Failure> {
     let missing: Vec<Needed> = needed

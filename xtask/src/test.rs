@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::command::{cargo, run as run_command, succeeds};
 use crate::failure::Failure;
-use crate::{dist, packages};
+use crate::{demo, dist, packages};
 
 type Step = (&'static str, fn(&Options) -> Result<Outcome, Failure>);
 
@@ -29,6 +29,7 @@ const STEPS: &[Step] = &[
     }),
     ("licences and sources", licences),
     ("release build and its size", |_| done(dist::run())),
+    ("demo", |_| done(demo::run(&["--once"]))),
     ("tests", |_| tests()),
 ];
 

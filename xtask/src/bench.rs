@@ -1,0 +1,288 @@
+//! `cargo xtask bench`: the release binary against its peers and its budgets, as ratios from one run.
+//!
+//! What is compared is run in turns, so that a busy moment of the machine hits all alike, and medians are compared.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use biomero_tests::namespace::{As, Namespace};
+use biomero_tests::process::{self, Running};
+use biomero_tests::scratch::Scratch;
+use biomero_tests::wait;
+use biomero_tests::worker_root::{Deployment, INIT};
+
+use crate::command::{cargo, run as run_command, workspace};
+use crate::failure::Failure;
+use crate::{dist, packages};
+
+const PASSTHROUGH_ROUNDS: usize = 300;
+const START_ROUNDS: usize = 40;
+
+/// Today's chain up to the exec of icegridnode with three `CONFIG_*` variables, on a quiet machine of two cores:
+/// `omero load`, three times `omero config set`, two `sed`, `omero node NAME start`. Recorded, because zeroc-ice 3.6.5,
+/// which omero-py needs, is not to be had as a package everywhere.
+const SHELL_CHAIN: Duration = Duration::from_millis(5300);
+
+/// Where [`Namespace`] finds the stopwatch.
+const STOPWATCH: &str = "/opt/biomero/bin/stopwatch";
+
+/// One line of the table.
+struct Line {
+    what: &'static str,
+    ours: f64,
+    other: f64,
+    unit: &'static str,
+    other_is: &'static str,
+    /// Ours by theirs may be at most this; for [`Better::Larger`], theirs by ours must be at least this.
+    limit: f64,
+    better: Better,
+}
+
+enum Better {
+    /// Ours ÷ other ≤ limit.
+    Smaller,
+    /// Other ÷ ours ≥ limit.
+    Larger,
+}
+
+/// Builds, measures, prints the table; fails when a budget is missed.
+pub(crate) fn run() -> Result<(), Failure> {
+    packages::install(&[packages::DEMO, packages::BENCH])?;
+    let init = dist::run()?;
+    run_command(&mut cargo(&[
+        "build",
+        "--release",
+        "--locked",
+        "--package",
+        "biomero-tests",
+        "--bin",
+        "stopwatch",
+    ]))?;
+    let mut lines = passthrough(&init)?;
+    lines.extend(starts(&init)?);
+    lines.extend(memory(&init)?);
+    report(&lines)
+}
+
+/// One program through each of the inits, from spawn to reaped.
+fn passthrough(init: &Path) -> Result<Vec<Line>, Failure> {
+    let init = init.to_string_lossy();
+    let contenders: [&[&str]; 4] = [
+        &[&init, "--no-hooks", "--", "/bin/true"],
+        &["tini", "-s", "--", "/bin/true"],
+        &["dumb-init", "/bin/true"],
+        &["/bin/true"],
+    ];
+    let mut times: [Vec<f64>; 4] = Default::default();
+    for _ in 0..PASSTHROUGH_ROUNDS {
+        for (contender, times) in contenders.iter().zip(&mut times) {
+            let mut command = Command::new(contender[0]);
+            command.args(&contender[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            let start = Instant::now();
+            let status =
+                command.status().map_err(|source| Failure::Start { program: contender[0].into(), source })?;
+            times.push(start.elapsed().as_secs_f64() * 1e3);
+            if !status.success() {
+                return Err(Failure::Ended { command: contender.join(" "), status });
+            }
+        }
+    }
+    let [ours, tini, dumb_init, bare] = times.map(median);
+    let against = |what, other, other_is, limit| Line {
+        what,
+        ours,
+        other,
+        unit: "ms",
+        other_is,
+        limit,
+        better: Better::Smaller,
+    };
+    Ok(vec![
+        against("init --no-hooks -- true", tini, "tini -- true", 1.5),
+        against("init --no-hooks -- true", dumb_init, "dumb-init true", f64::INFINITY),
+        against("init --no-hooks -- true", bare, "true, no init", f64::INFINITY),
+    ])
+}
+
+/// All built-in hooks on a worker's configuration, from the exec of `init` to the exec of its service.
+fn starts(init: &Path) -> Result<Vec<Line>, Failure> {
+    let scratch = Scratch::new()?;
+    let namespace = worker(&scratch, init)?;
+    let root = namespace.root();
+    let pristine = scratch.path().join("pristine");
+    copy(root, &pristine)?;
+    let result = namespace.path("/tmp/stopwatch");
+    let mut first = Vec::new();
+    let mut again = Vec::new();
+    for _ in 0..START_ROUNDS {
+        restore(&pristine, root)?;
+        for times in [&mut first, &mut again] {
+            let mut command =
+                namespace.command(&[STOPWATCH, "start", INIT, "--", STOPWATCH, "stop", "/tmp/stopwatch"]);
+            process::succeed(&mut command, wait::PATIENCE)?;
+            let nanoseconds = std::fs::read_to_string(&result).map_err(|source| Failure::File {
+                action: "read",
+                path: result.clone(),
+                source,
+            })?;
+            times.push(nanoseconds.trim().parse::<f64>().unwrap_or(f64::NAN) / 1e6);
+        }
+    }
+    let (first, again) = (median(first), median(again));
+    let chain = SHELL_CHAIN.as_secs_f64() * 1e3;
+    let line = |what, ours, other, other_is, limit, better| Line {
+        what,
+        ours,
+        other,
+        unit: "ms",
+        other_is,
+        limit,
+        better,
+    };
+    Ok(vec![
+        line("first start: hooks to service", first, 25.0, "the budget", 1.0, Better::Smaller),
+        line("restart: hooks to service", again, 25.0, "the budget", 1.0, Better::Smaller),
+        line(
+            "first start: hooks to service",
+            first,
+            chain,
+            "the shell chain (recorded)",
+            200.0,
+            Better::Larger,
+        ),
+    ])
+}
+
+/// What stays resident while one service is supervised, after all hooks have run.
+fn memory(init: &Path) -> Result<Vec<Line>, Failure> {
+    let scratch = Scratch::new()?;
+    let namespace = worker(&scratch, init)?;
+    let mut worker = namespace.start(&["--", "/bin/sleep", "1000"])?;
+    let supervised = worker.init()?;
+    wait::until("the service", wait::PATIENCE, &[namespace.log()], || {
+        worker.processes().iter().any(|name| name == "sleep").then_some(())
+    })?;
+    let ours = resident(supervised.as_raw())?;
+    worker.stop(wait::PATIENCE)?;
+
+    let mut tini = Command::new("tini");
+    tini.args(["-s", "--", "/bin/sleep", "1000"]);
+    let mut tini = Running::start("tini", tini, &scratch.path().join("tini.log"))?;
+    wait::until("tini's child", wait::PATIENCE, &[tini.log()], || {
+        process::children(tini.id()).first().copied()
+    })?;
+    let theirs = resident(tini.id().as_raw())?;
+    tini.stop(wait::PATIENCE)?;
+
+    let line = |other, other_is, limit| Line {
+        what: "resident while supervising",
+        ours,
+        other,
+        unit: "MB",
+        other_is,
+        limit,
+        better: Better::Smaller,
+    };
+    Ok(vec![
+        line(8.0, "the budget", 1.0),
+        line(theirs, "tini", f64::INFINITY),
+        line(31.0, "supervisord (recorded)", 1.0),
+    ])
+}
+
+/// A worker as NL-BIOMERO deploys it, without a start-up script of its own: what `init` itself does is measured.
+fn worker(scratch: &Scratch, init: &Path) -> Result<Namespace, Failure> {
+    let namespace = Namespace::new(scratch.path(), Deployment::internal(4061), As::ServiceUser)?;
+    let stopwatch = init.with_file_name("stopwatch");
+    for (program, place) in [(init, INIT), (stopwatch.as_path(), STOPWATCH)] {
+        let place = namespace.path(place);
+        // The build under test may be linked there: write beside it, not through the link.
+        let _ = std::fs::remove_file(&place);
+        std::fs::copy(program, &place).map_err(|source| Failure::File {
+            action: "write",
+            path: place,
+            source,
+        })?;
+    }
+    let script = namespace.path("/startup/20-site.sh");
+    std::fs::remove_file(&script).map_err(|source| Failure::File {
+        action: "remove",
+        path: script,
+        source,
+    })?;
+    Ok(namespace)
+}
+
+/// Puts the folders that `init` writes in back to what the image and the deployment give.
+fn restore(pristine: &Path, root: &Path) -> Result<(), Failure> {
+    for folder in ["opt/omero", "run", "tmp"] {
+        let path = root.join(folder);
+        std::fs::remove_dir_all(&path).map_err(|source| Failure::File { action: "clear", path, source })?;
+        copy(&pristine.join(folder), &root.join(folder))?;
+    }
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
+    let mut copy = Command::new("cp");
+    copy.args(["-a", "--no-target-directory"]).arg(from).arg(to);
+    process::succeed(&mut copy, wait::PATIENCE)?;
+    Ok(())
+}
+
+/// `VmRSS` in megabytes.
+fn resident(id: i32) -> Result<f64, Failure> {
+    let path = PathBuf::from(format!("/proc/{id}/status"));
+    let status = std::fs::read_to_string(&path).map_err(|source| Failure::File {
+        action: "read",
+        path: path.clone(),
+        source,
+    })?;
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix("kB")?.trim().parse::<f64>().ok())
+        .map(|kilobytes| kilobytes / 1000.0)
+        .ok_or_else(|| Failure::Unexpected(format!("{} has no VmRSS", path.display())))
+}
+
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+fn report(lines: &[Line]) -> Result<(), Failure> {
+    println!("\n{:<32} {:>10}    {:<38} {:>8}  verdict", "what", "ours", "against", "ratio");
+    let mut missed = Vec::new();
+    for line in lines {
+        let Line { what, ours, other, unit, other_is, limit, .. } = line;
+        let (ratio, met, sign) = match line.better {
+            Better::Smaller => (ours / other, ours / other <= *limit, "≤"),
+            Better::Larger => (other / ours, other / ours >= *limit, "≥"),
+        };
+        let verdict = match (limit.is_finite(), met) {
+            (false, _) => String::new(),
+            (true, true) => format!("ok, {sign} {limit}"),
+            (true, false) => format!("MISSED, {sign} {limit}"),
+        };
+        if limit.is_finite() && !met {
+            missed.push(*what);
+        }
+        let against = format!("{other:.2} {unit}  {other_is}");
+        println!("{what:<32} {ours:>7.2} {unit}    {against:<38} {ratio:>7.2}×  {verdict}");
+    }
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    println!(
+        "\nmedians of {PASSTHROUGH_ROUNDS} and {START_ROUNDS} interleaved runs on {cores} cores, load {}; {}",
+        load.split(' ').next().unwrap_or("?"),
+        workspace().join("target/release/init").display()
+    );
+    if missed.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::Unexpected(format!(
+        "over budget: {}; run it again on a quiet machine before you look for why",
+        missed.join(", ")
+    )))
+}

@@ -1,0 +1,134 @@
+//! `cargo xtask demo`: the main job, to be watched. A real registry as the master; a container made of namespaces;
+//! `init` as its process 1, which first says what it would do, then does it and keeps a real icegridnode running.
+//!
+//! Everything is below one scratch folder and ends with this program, on Ctrl-C as on an error.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use biomero_tests::icegrid::Registry;
+use biomero_tests::namespace::{As, Finished, Namespace, Worker};
+use biomero_tests::scratch::Scratch;
+use biomero_tests::wait;
+use biomero_tests::worker_root::{Deployment, INIT, OMERO};
+
+use crate::failure::Failure;
+use crate::packages;
+
+const STOP: Duration = Duration::from_secs(90);
+/// `init --dry-run` when something would change.
+const WOULD_CHANGE: i32 = 2;
+
+/// Runs the main job until Ctrl-C, or once through with `--once`.
+pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
+    let once = match options {
+        [] => false,
+        ["--once"] => true,
+        other => {
+            return Err(Failure::Usage(format!(
+                "`demo` has no option `{}`; it knows --once",
+                other.join(" ")
+            )));
+        }
+    };
+    packages::install(&[packages::DEMO])?;
+    let asked_to_stop = signals::on_interrupt();
+
+    heading("A master: icegridregistry on a port of its own");
+    let scratch = Scratch::new()?;
+    let registry = Registry::start(&scratch.folder("master")?)?;
+    println!("it answers on 127.0.0.1:{}; it knows the nodes {:?}", registry.port(), registry.nodes()?);
+
+    heading("A worker, as NL-BIOMERO deploys it: what `init --dry-run` says");
+    let deployment = Deployment::internal(registry.port());
+    let node = deployment.name.clone();
+    let namespace = Namespace::new(scratch.path(), deployment, As::ServiceUser)?;
+    let plan = namespace.run(&["--dry-run"], wait::PATIENCE)?.exits(WOULD_CHANGE)?;
+    print!("{}", plan.output);
+
+    heading("The same, for real: `init` as process 1");
+    let start = Instant::now();
+    let mut worker = namespace.start(&[])?;
+    registry.lists(&node, &[namespace.log()], || worker.has_ended())?;
+    print!("{}", std::fs::read_to_string(namespace.log()).unwrap_or_default());
+    println!("the registry lists {:?} after {:.2?}", registry.nodes()?, start.elapsed());
+
+    heading("`init status`, asked in the container");
+    print!("{}", exec(&worker, &namespace, &["status"])?.output);
+    println!("\nprocesses in the container: {}", worker.processes().join(", "));
+
+    heading("What to look at");
+    println!("the worker's root folder   {}", namespace.root().display());
+    println!("its node's configuration   {}", namespace.path(&format!("{OMERO}/etc/{node}.cfg")).display());
+    println!("its ssh folder             {}", namespace.path("/opt/omero/server/.ssh").display());
+    println!("what `init` said           {}", namespace.log().display());
+    println!(
+        "the registry               icegridadmin --Ice.Default.Locator='IceGrid/Locator:tcp -h 127.0.0.1 -p {}' -u root -p ome -e 'node list'",
+        registry.port()
+    );
+
+    if !once {
+        println!("\nCtrl-C stops it.");
+        while !asked_to_stop.load(Ordering::Relaxed) && !worker.has_ended() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+    stop(worker, &registry, &node)?;
+    registry.stop()?;
+    if !scratch.is_removed() {
+        println!("kept: {}", scratch.path().display());
+    }
+    Ok(())
+}
+
+fn exec(worker: &Worker, namespace: &Namespace, arguments: &[&str]) -> Result<Finished, Failure> {
+    Ok(worker.exec(namespace, &[&[INIT], arguments].concat())?.exits(0)?)
+}
+
+fn stop(mut worker: Worker, registry: &Registry, node: &str) -> Result<(), Failure> {
+    heading("TERM to process 1");
+    let start = Instant::now();
+    let code = worker.stop(STOP)?;
+    println!(
+        "init ended with {code} after {:.2?}; the registry lists {:?}",
+        start.elapsed(),
+        registry.nodes()?
+    );
+    if code != 0 {
+        return Err(Failure::Unexpected(format!(
+            "init ended with {code} instead of 0 when it was asked to stop"
+        )));
+    }
+    if registry.nodes()?.iter().any(|name| name == node) {
+        return Err(Failure::Unexpected(format!("the registry still lists {node} after init has ended")));
+    }
+    Ok(())
+}
+
+fn heading(text: &str) {
+    println!("\n==> {text}");
+}
+
+mod signals {
+    //! Ctrl-C as a flag that the one waiting loop looks at, so that destructors run.
+    #![allow(unsafe_code, reason = "installing a signal handler")]
+
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use nix::sys::signal::{SigHandler, Signal, signal};
+
+    static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+    extern "C" fn interrupted(_signal: nix::libc::c_int) {
+        INTERRUPTED.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on Ctrl-C and TERM only set the flag that is returned.
+    pub(super) fn on_interrupt() -> &'static AtomicBool {
+        for name in [Signal::SIGINT, Signal::SIGTERM] {
+            // SAFETY: the handler stores to an atomic and does nothing else, which is async-signal-safe.
+            let _ = unsafe { signal(name, SigHandler::Handler(interrupted)) };
+        }
+        &INTERRUPTED
+    }
+}
