@@ -168,38 +168,3 @@ fn what_makes_no_node_is_refused_with_the_remedy() {
     ];
     insta::assert_snapshot!(errors.join("\n"));
 }
-
-/// Runs the restated scripts in a fresh OMERO directory that has a BIOMERO image's templates.
-fn as_the_scripts_do(mode: &str, worker: &str) -> tempfile::TempDir {
-    let omero = tempfile::tempdir().unwrap();
-    let templates = omero.path().join("etc/templates");
-    std::fs::create_dir_all(&templates).unwrap();
-    std::fs::write(templates.join("worker.cfg"), WORKER_TEMPLATE).unwrap();
-    std::fs::write(templates.join("ice.config"), ICE_TEMPLATE).unwrap();
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/src/builtin/icegrid_node/as_the_scripts_do.sh");
-    let status = std::process::Command::new("bash")
-        .args([script, mode, "biomeroworker", worker, "172.18.0.2"])
-        .current_dir(omero.path())
-        .status()
-        .unwrap();
-    assert!(status.success());
-    omero
-}
-
-const WORKER_TEMPLATE: &str = "IceGrid.Node.Endpoints=tcp -h @omero.worker.host@\nIceGrid.Node.Name=@worker.name@\nIceGrid.Node.Data=var/@worker.name@\nIceGrid.Node.Output=var/log\n\nIce.StdOut=var/log/@worker.name@.out\nIce.StdErr=var/log/@worker.name@.err\n";
-const ICE_TEMPLATE: &str = "Ice.Default.Router=OMERO.Glacier2/router:tcp -p 4063 -h @omero.master.host@\n";
-
-#[test]
-fn the_node_file_is_byte_for_byte_what_the_scripts_write() {
-    for (mode, port) in [("internal", None), ("external", Some(4064))] {
-        let omero = as_the_scripts_do(mode, "172.18.0.5");
-        let mut fixture = Fixture::new();
-        fixture.settings.master.port = port;
-        let facts = facts("172.18.0.5").with_file(
-            "/opt/omero/server/OMERO.server/etc/templates/worker.cfg",
-            FileFact::file(WORKER_TEMPLATE),
-        );
-        let theirs = std::fs::read_to_string(omero.path().join("etc/biomeroworker.cfg")).unwrap();
-        assert_eq!(content(&fixture, facts), theirs, "{mode}");
-    }
-}
