@@ -1,6 +1,6 @@
 # A BIOMERO worker: OMERO's server image, everything a Processor-0 for Slurm needs, and our `init` as its entrypoint.
 #
-#   docker build --build-arg BIOFORMATS2RAW_SHA256=… -t biomeroworker .
+#   docker build --build-arg BIOFORMATS2RAW_SHA256=… -t biomero-worker .
 #
 # Every version is a build argument; an empty one leaves the item out. What is downloaded by address is checked
 # against a SHA-256 that you give; without one the build stops and says what it found. Builds with BuildKit and

@@ -67,7 +67,7 @@ impl Site {
         let mut deployment = Deployment::internal(registry.port());
         deployment
             .variables
-            .push(("BIOMERO_INIT_OMERO_PORTS_REGISTRY".to_owned(), registry.port().to_string()));
+            .push(("BIOMERO_INIT_OMERO__PORTS__REGISTRY".to_owned(), registry.port().to_string()));
         let root = scratch.folder("deployment")?;
         worker_root::lay_out(&root, &deployment)?;
         let keys = root.join("tmp/.ssh");

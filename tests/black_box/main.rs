@@ -1,4 +1,6 @@
 //! Black-box tests of the finished binary against real servers. One binary: the machinery is linked once.
 
+mod dry_run;
+mod faults;
 mod image;
 mod main_job;

@@ -11,6 +11,7 @@ pub mod namespace;
 pub mod process;
 pub mod queue;
 pub mod scratch;
+pub mod silent_dns;
 pub mod tree;
 pub mod trouble;
 pub mod wait;
