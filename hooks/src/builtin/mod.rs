@@ -53,3 +53,39 @@ pub fn all() -> Vec<(u16, Box<dyn Hook>)> {
         (91, Box::new(IceConfigHook)),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use biomero_config::Settings;
+
+    use super::*;
+
+    #[test]
+    fn hooks_have_names_of_their_own_and_stand_in_the_order_of_their_numbers() {
+        let hooks = all();
+        assert!(hooks.is_sorted_by_key(|(number, _)| *number));
+        let names: BTreeSet<String> = hooks.iter().map(|(_, hook)| hook.name().to_owned()).collect();
+        assert_eq!(names.len(), hooks.len());
+        for name in &names {
+            assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_script_that_is_replaced_is_replaced_by_a_hook_that_exists() {
+        let names: BTreeSet<String> = all().iter().map(|(_, hook)| hook.name().to_owned()).collect();
+        for (script, by) in Settings::shipped().startup.replaced {
+            assert!(names.contains(&by) || by.starts_with("none: "), "{script} is replaced by {by}");
+        }
+    }
+
+    #[test]
+    fn the_table_above_names_every_hook_with_its_number() {
+        let module = include_str!("mod.rs");
+        for (number, hook) in all() {
+            assert!(module.contains(&format!("//! | {number} | `{}` |", hook.name())), "{}", hook.name());
+        }
+    }
+}

@@ -170,13 +170,38 @@ impl Preparation<'_> {
                 ));
                 return Ok(slot);
             }
-            FileFact::Absent => self.create(&place.path),
+            FileFact::Absent => {
+                self.check_parent(place)?;
+                self.create(&place.path);
+            }
             FileFact::Directory { .. } | FileFact::File { .. } | FileFact::Other(_) => {
                 self.move_aside(place, &place.path)?;
                 self.create(&place.path);
             }
         }
         Ok(place.path.clone())
+    }
+
+    /// Refuses a place that can be known beforehand not to come into being.
+    fn check_parent(&self, place: &Place) -> Result<(), HookError> {
+        let init = self.context.identity.uid;
+        let Some(parent) = place.path.parent() else { return Ok(()) };
+        match self.fact(parent) {
+            FileFact::Directory { uid, mode, writable: false } if init != 0 && *uid != init => {
+                Err(HookError::Invalid {
+                    place: format!("{} ({})", place.path.display(), place.setting),
+                    problem: format!(
+                        "cannot be made: {} belongs to uid {uid} with mode {mode:o}, and init is uid {init}",
+                        parent.display()
+                    ),
+                    remedy: format!(
+                        "set {} to a path that uid {init} can make, or mount a volume there",
+                        place.variable
+                    ),
+                })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether something is there that the service user can neither use nor make its own by a mode.

@@ -128,6 +128,14 @@ fn root_may_rename_what_an_ordinary_user_may_not() {
 }
 
 #[test]
+fn a_user_id_that_the_image_does_not_know_is_told_what_to_set() {
+    let mut fixture = Fixture::new();
+    (fixture.identity.uid, fixture.identity.service_uid) = (1_000_650_000, 1_000_650_000);
+    let facts = Facts::default().with_file("/opt/omero/server", directory(1000, 0o755, false));
+    insta::assert_snapshot!(fixture.shown(&OmeroTempHook, facts), @"error: /opt/omero/server/omero (temporary.user_directory): cannot be made: /opt/omero/server belongs to uid 1000 with mode 755, and init is uid 1000650000; set OMERO_USERDIR to a path that uid 1000650000 can make, or mount a volume there");
+}
+
+#[test]
 fn what_can_be_no_directory_of_omeros_is_refused() {
     let mut fixture = Fixture::new();
     fixture.settings.temporary.directory = "/".into();
