@@ -19,6 +19,7 @@ mod passed_through;
 pub mod reference;
 mod secret;
 mod settings;
+pub mod slurm_config;
 
 pub use describe::{Row, table, variables_passed_through};
 pub use environment::Environment;

@@ -10,7 +10,8 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .filter_map(|candidate| {
             let wanted = bounded(candidate).to_lowercase();
             let distance = distance(&name, &wanted);
-            let allowed = (name.chars().count().max(wanted.chars().count()) / 3).max(1);
+            let length = name.chars().count().max(wanted.chars().count());
+            let allowed = if length < 3 { 0 } else { (length / 3).max(1) };
             let prefix = name.len() >= 3 && (wanted.starts_with(&name) || name.starts_with(&wanted));
             (distance <= allowed || prefix).then_some((distance, candidate))
         })
@@ -59,6 +60,7 @@ mod tests {
             ("deadlin", Some("deadline")),
             ("dead", Some("deadline")),
             ("zzz", None),
+            ("x", None),
             ("", None),
         ] {
             assert_eq!(nearest(typed, names), meant, "{typed}");
