@@ -238,8 +238,13 @@ fn killed_in_the_middle_of_applying_nothing_is_half_written_and_the_next_start_h
     for round in 0..ROUNDS {
         fs::remove_dir_all(&folder).map_err(Trouble::doing("clear the worker"))?;
         duplicate(&pristine, &folder)?;
-        // Spread evenly over a whole start, container and all; a fixed sequence, so that a failure can be repeated.
-        kill_after(&namespace, whole_start * (round + 1) / ROUNDS)?;
+        // Half of the kills spread evenly over a whole start, container and all; half in the thick of the writing.
+        let moment = if round % 2 == 0 {
+            Moment::After(whole_start * (round + 1) / ROUNDS)
+        } else {
+            Moment::OfWriting(&folder.join(".ssh"), Duration::from_micros(300) * round)
+        };
+        kill_at(&namespace, &moment)?;
         let now = contents(&folder)?;
         let written = now.keys().filter(|path| !before.contains_key(*path)).count();
         hit += u32::from(written > 0 && now.len() < whole.len());
@@ -270,7 +275,15 @@ fn killed_in_the_middle_of_applying_nothing_is_half_written_and_the_next_start_h
     Ok(())
 }
 
-fn kill_after(namespace: &Namespace, delay: Duration) -> Result<()> {
+/// When process 1 is killed.
+enum Moment<'a> {
+    /// So long after the container was asked for.
+    After(Duration),
+    /// So long after the first entry of this folder has appeared.
+    OfWriting(&'a Path, Duration),
+}
+
+fn kill_at(namespace: &Namespace, moment: &Moment<'_>) -> Result<()> {
     let mut child = namespace
         .command(&[&[INIT], START].concat())
         .stdin(std::process::Stdio::null())
@@ -278,7 +291,19 @@ fn kill_after(namespace: &Namespace, delay: Duration) -> Result<()> {
         .stderr(std::process::Stdio::null())
         .spawn()
         .map_err(Trouble::doing("start init"))?;
-    std::thread::sleep(delay);
+    match moment {
+        Moment::After(delay) => std::thread::sleep(*delay),
+        Moment::OfWriting(folder, delay) => {
+            let start = Instant::now();
+            // Without a pause: the whole of the writing is shorter than any pause.
+            while !fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
+                && start.elapsed() < SOON
+            {
+                std::hint::spin_loop();
+            }
+            std::thread::sleep(*delay);
+        }
+    }
     let outer = nix::unistd::Pid::from_raw(child.id().cast_signed());
     for init in process::children(outer) {
         let _ = kill(init, Signal::SIGKILL);
@@ -323,7 +348,7 @@ fn without_comment(xml: &[u8]) -> Vec<u8> {
 fn leftovers(namespace: &Namespace) -> Result<Vec<PathBuf>> {
     let known = |path: &Path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        !(name.ends_with('~') || name.contains(".tmp") || name.contains(".partial") || name.contains(".new"))
+        !(name.ends_with(".init-new"))
     };
     Ok(tree::read(&namespace.path("/opt/omero/server"))?.into_keys().filter(|path| !known(path)).collect())
 }

@@ -21,7 +21,7 @@ const ENTER: &str = r#"
 set -e
 root=$1; shift
 for name in bin sbin lib lib32 lib64 libx32; do
-  if [ -L "/$name" ]; then [ -e "$root/$name" ] || ln -s "$(readlink "/$name")" "$root/$name"
+  if [ -L "/$name" ]; then [ -L "$root/$name" ] || ln -s "$(readlink "/$name")" "$root/$name"
   elif [ -d "/$name" ]; then mkdir -p "$root/$name"; mount --rbind "/$name" "$root/$name"
   fi
 done
