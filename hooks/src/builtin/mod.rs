@@ -24,6 +24,7 @@ mod omero_load;
 mod omero_properties;
 mod omero_temp;
 mod secrecy;
+mod slurm_config;
 mod ssh_keys;
 mod template;
 mod virtual_environment;
@@ -34,6 +35,7 @@ pub use icegrid_node::IcegridNodeHook;
 pub use omero_load::OmeroLoadHook;
 pub use omero_properties::OmeroPropertiesHook;
 pub use omero_temp::OmeroTempHook;
+pub use slurm_config::SlurmConfigHook;
 pub use ssh_keys::SshKeysHook;
 pub use virtual_environment::VirtualEnvironmentHook;
 pub use wait::WaitHook;
@@ -46,6 +48,7 @@ pub fn all() -> Vec<(u16, Box<dyn Hook>)> {
         (5, Box::new(VirtualEnvironmentHook)),
         (10, Box::new(SshKeysHook)),
         (20, Box::new(OmeroTempHook)),
+        (30, Box::new(SlurmConfigHook)),
         (49, Box::new(OmeroLoadHook)),
         (50, Box::new(OmeroPropertiesHook)),
         (80, Box::new(WaitHook)),
