@@ -35,7 +35,7 @@ pub use icegrid_node::IcegridNodeHook;
 pub use omero_load::OmeroLoadHook;
 pub use omero_properties::OmeroPropertiesHook;
 pub use omero_temp::OmeroTempHook;
-pub use slurm_config::SlurmConfigHook;
+pub use slurm_config::{SlurmConfigHook, read_slurm_config};
 pub use ssh_keys::SshKeysHook;
 pub use virtual_environment::VirtualEnvironmentHook;
 pub use wait::WaitHook;

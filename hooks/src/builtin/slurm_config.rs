@@ -7,10 +7,10 @@
 
 use std::path::{Path, PathBuf};
 
-use biomero_config::UseRendered;
 use biomero_config::slurm_config::{self, SourceFile};
+use biomero_config::{Settings, UseRendered};
 
-use crate::context::{Context, FileFact, Need};
+use crate::context::{Context, FileFact, Identity, Need};
 use crate::effect::{Content, Effect, FileEffect, Owner};
 use crate::hook::{Hook, HookError};
 
@@ -34,13 +34,14 @@ impl Hook for SlurmConfigHook {
     fn needs(&self, context: &Context<'_>) -> Vec<Need> {
         let rendered = &context.settings.slurm_config.rendered;
         let above = rendered.ancestors().skip(1).take(2).map(Path::to_owned);
-        sources(context).into_iter().chain(above).map(Need::File).collect()
+        sources(context.settings, context.identity).into_iter().chain(above).map(Need::File).collect()
     }
 
     fn plan(&self, context: &Context<'_>) -> Result<Vec<Effect>, HookError> {
         let rendered = &context.settings.slurm_config.rendered;
-        let mut effects = Vec::new();
-        let files = read(context, &mut effects)?;
+        let look = |path: &Path| context.facts.file(path).clone();
+        let (files, notices) = read_slurm_config(context.settings, context.identity, look)?;
+        let mut effects: Vec<Effect> = notices.into_iter().map(Effect::Notice).collect();
         if files.is_empty() {
             effects.push(nothing_found(context));
             return Ok(effects);
@@ -58,6 +59,18 @@ impl Hook for SlurmConfigHook {
             }
         })?;
         effects.extend(merged.warnings().iter().map(|warning| Effect::Notice(warning.to_string())));
+        // What stops BIOMERO need not stop OMERO's other scripts: it is told, and the worker starts.
+        let (problems, ignored) = match merged.typed(context.environment) {
+            Ok(typed) => (Vec::new(), typed.warnings),
+            Err(problems) => (problems, Vec::new()),
+        };
+        effects.extend(ignored.iter().map(|warning| Effect::Notice(warning.to_string())));
+        effects.extend(
+            problems
+                .iter()
+                .take(MOST_TOLD)
+                .map(|problem| Effect::Notice(format!("BIOMERO will not start: {problem}"))),
+        );
 
         let is_used = match context.settings.slurm_config.use_rendered {
             UseRendered::Always => true,
@@ -108,41 +121,48 @@ impl Hook for SlurmConfigHook {
 }
 
 /// The files in reading order, `~` being the service user's home as it is for the Python side.
-fn sources(context: &Context<'_>) -> Vec<PathBuf> {
+fn sources(settings: &Settings, identity: &Identity) -> Vec<PathBuf> {
     let expand = |path: PathBuf| match path.strip_prefix("~") {
-        Ok(below) => context.identity.service_home.join(below),
+        Ok(below) => identity.service_home.join(below),
         Err(_) => path,
     };
-    slurm_config::paths(context.settings).into_iter().map(expand).collect()
+    slurm_config::paths(settings).into_iter().map(expand).collect()
 }
 
-fn read(context: &Context<'_>, effects: &mut Vec<Effect>) -> Result<Vec<SourceFile>, HookError> {
+/// What the files of BIOMERO's configuration hold, and what is to be said of those that were passed over.
+///
+/// `look` tells what is at a path.
+///
+/// # Errors
+/// A file that is there and cannot be read. Python would pass it over in silence.
+pub fn read_slurm_config(
+    settings: &Settings,
+    identity: &Identity,
+    look: impl Fn(&Path) -> FileFact,
+) -> Result<(Vec<SourceFile>, Vec<String>), HookError> {
     let mut files = Vec::new();
-    for path in sources(context) {
-        match context.facts.file(&path) {
+    let mut notices = Vec::new();
+    for path in sources(settings, identity) {
+        match look(&path) {
             FileFact::Absent => {}
-            FileFact::File { content, .. } => files.push(SourceFile { path, content: content.clone() }),
-            FileFact::Directory { .. } => effects.push(Effect::Notice(format!(
+            FileFact::File { content, .. } => files.push(SourceFile { path, content }),
+            FileFact::Directory { .. } => notices.push(format!(
                 "{} is a directory, as Docker makes one when the file to be mounted does not exist on the host: it is not read",
                 path.display()
-            ))),
-            FileFact::Other(kind) => {
-                effects.push(Effect::Notice(format!("{} is a {kind}: it is not read", path.display())));
-            }
+            )),
+            FileFact::Other(kind) => notices.push(format!("{} is a {kind}: it is not read", path.display())),
             FileFact::Unreadable(reason) => {
-                return Err(HookError::Input {
-                    reason: reason.clone(),
-                    remedy: format!("make it readable for uid {}", context.identity.service_uid),
-                    path,
-                });
+                let remedy = format!("make it readable for uid {}", identity.service_uid);
+                return Err(HookError::Input { path, reason, remedy });
             }
         }
     }
-    Ok(files)
+    Ok((files, notices))
 }
 
 fn nothing_found(context: &Context<'_>) -> Effect {
-    let looked: Vec<String> = sources(context).iter().map(|path| path.display().to_string()).collect();
+    let looked: Vec<String> =
+        sources(context.settings, context.identity).iter().map(|path| path.display().to_string()).collect();
     Effect::Notice(format!(
         "there is no slurm-config.ini ({}): BIOMERO will use its defaults and the SSH host slurm; mount one at {}",
         looked.join(", "),

@@ -113,9 +113,26 @@ fn a_place_that_cannot_be_written_matters_only_when_it_is_needed() {
     let facts =
         Facts::default().with_file("/run", locked).with_file(SITE, FileFact::file("[SSH]\nhost = a\n"));
     let mut fixture = Fixture::new();
+    fixture.environment.set("SQLALCHEMY_URL", "postgresql://database/biomero");
     insta::assert_snapshot!(fixture.shown(&SlurmConfigHook, facts.clone()), @"notice: /run/biomero/slurm-config.ini is not written, and nothing needs it: /run belongs to uid 0 with mode 755");
     fixture.settings.slurm_config.use_rendered = UseRendered::Always;
     insta::assert_snapshot!(fixture.shown(&SlurmConfigHook, facts), @"error: slurm_config.rendered: /run/biomero/slurm-config.ini cannot be written: /run belongs to uid 0 with mode 755; set it to a path that the worker can write, as /tmp/slurm-config.ini");
+}
+
+#[test]
+fn what_would_stop_biomero_is_told_and_does_not_stop_the_worker() {
+    let text = "[SLURM]\nenv_file_submission = perhaps\ngpu_gres = a\ngpu_gpus = b\n";
+    let effects = Fixture::new().plan(&SlurmConfigHook, facts(&[(SITE, text)])).unwrap();
+    let told: Vec<&String> = effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Notice(notice) if notice.starts_with("BIOMERO will not start") => Some(notice),
+            _ => None,
+        })
+        .collect();
+    assert!(told.iter().any(|notice| notice.contains("env_file_submission")), "{told:?}");
+    assert!(told.iter().any(|notice| notice.contains("gpu_gres") && notice.contains("gpu_gpus")), "{told:?}");
+    file(&effects, RENDERED);
 }
 
 #[test]
