@@ -24,7 +24,6 @@ pub(crate) const DEMO: &[Needed] = &[
 
 /// What the tests drive on top of [`DEMO`].
 pub(crate) const TEST: &[Needed] = &[
-    ("cc", "gcc"),
     ("python3", "python3"),
     ("ssh-keygen", "openssh-client"),
     ("ip", "iproute2"),
