@@ -13,6 +13,7 @@ mod dist;
 mod failure;
 mod packages;
 mod reference;
+mod shell_chain;
 mod test;
 
 use std::process::ExitCode;
@@ -27,6 +28,7 @@ usage: cargo xtask COMMAND
   test       install what is missing, check and test everything
              --install-tools: also compile the cargo tools that are missing, as CI does
   bench      measure the release binary against its peers and budgets
+             --shell-chain: also install omero-py and measure today's start-up scripts
   dist       build the release binary below target/release and check its size
   reference  write docs/settings.md from the settings' types
 ";
@@ -37,7 +39,7 @@ fn main() -> ExitCode {
     let outcome = match arguments.as_slice() {
         ["demo", options @ ..] => demo::run(options),
         ["test", options @ ..] => test::run(options),
-        ["bench"] => bench::run(),
+        ["bench", options @ ..] => bench::run(options),
         ["dist"] => dist::run().map(drop),
         ["reference"] => reference::run(),
         [] | ["help" | "--help" | "-h"] => {

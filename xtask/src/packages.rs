@@ -39,6 +39,9 @@ pub(crate) const TEST: &[Needed] = &[
 pub(crate) const BENCH: &[Needed] =
     &[("tini", "tini"), ("dumb-init", "dumb-init"), ("ssh-keygen", "openssh-client")];
 
+/// What zeroc-ice compiles with. The headers have no program of their own to look for.
+pub(crate) const OMERO_PY: &[Needed] = &[("g++", "g++"), ("bzip2", "libbz2-dev"), ("openssl", "libssl-dev")];
+
 /// Installs the packages of those programs that are missing, or says what to type.
 pub(crate) fn install(needed: &[&[Needed]]) -> Result<(), Failure> {
     let missing: Vec<Needed> = needed
