@@ -18,6 +18,9 @@ use crate::Origin;
 use crate::kind::{Kind, Value, is_name, is_property_name};
 use crate::reference::{self, Lookup, Setting};
 
+/// More problems of one layer help nobody.
+const MOST_PROBLEMS: usize = 50;
+
 /// A key as its segments; a segment may hold dots (`properties`, `"omero.db.host"`).
 pub(crate) type Key = Vec<String>;
 
@@ -71,16 +74,27 @@ impl Layer {
 
     /// Notes a problem of a key.
     pub(crate) fn problem(&mut self, key: Key, origin: &Origin, message: &str) {
+        if self.problems.len() >= MOST_PROBLEMS {
+            return;
+        }
+        if self.problems.len() + 1 == MOST_PROBLEMS {
+            let message = format!("{origin}: and more; these problems first");
+            self.problems.push(Problem { key: Key::new(), message });
+            return;
+        }
         let message = if key.is_empty() {
-            format!("{origin}: {message}")
+            format!("{origin}: {}", shortened(message))
         } else {
-            format!("{origin}: {}: {message}", dotted(&key))
+            format!("{origin}: {}: {}", shortened(&dotted(&key)), shortened(message))
         };
         self.problems.push(Problem { key, message });
     }
 
     /// Notes an unknown key.
     pub(crate) fn unknown(&mut self, section: &[String], name: &str, origin: &Origin) {
+        if self.problems.len() >= MOST_PROBLEMS {
+            return;
+        }
         let message = format!("unknown key; {}", reference::suggestion(section, name));
         let mut key = section.to_vec();
         key.push(name.to_owned());
@@ -109,6 +123,14 @@ impl Layer {
             self.values.entry(key).or_insert(value);
         }
         self
+    }
+}
+
+/// A hostile name or value does not fill the log.
+fn shortened(text: &str) -> std::borrow::Cow<'_, str> {
+    match text.char_indices().nth(400) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.into(),
     }
 }
 

@@ -212,30 +212,35 @@ pub(crate) fn is_placeholder(segment: &str) -> bool {
     segment.bytes().all(|byte| byte.is_ascii_uppercase())
 }
 
-/// The settings whose first segments are `path`, fixed segments before placeholders.
+/// The table with its keys cut into segments, once: every key of every layer is looked up in it at each start.
+fn segmented() -> &'static [(&'static Setting, Vec<&'static str>)] {
+    static SEGMENTED: std::sync::OnceLock<Vec<(&Setting, Vec<&str>)>> = std::sync::OnceLock::new();
+    SEGMENTED
+        .get_or_init(|| SETTINGS.iter().map(|setting| (setting, setting.key.split('.').collect())).collect())
+}
+
+/// The settings whose first segments are `path`, each with its next segment.
 fn below<'a, S: AsRef<str>>(
     path: &'a [S],
 ) -> impl Iterator<Item = (&'static Setting, Option<&'static str>)> + 'a {
-    let named = |at: usize| {
-        // `hooks.default` is a section of its own and not the policy of a hook called "default".
-        let prefix = &path[..at];
-        SETTINGS.iter().any(|setting| {
-            let mut segments = setting.key.split('.');
-            prefix.iter().all(|wanted| segments.next() == Some(wanted.as_ref()))
-                && segments.next() == Some(path[at].as_ref())
-        })
-    };
-    let fixed: Vec<bool> = (0..path.len()).map(named).collect();
-    SETTINGS.iter().filter_map(move |setting| {
-        let mut segments = setting.key.split('.');
-        for (at, wanted) in path.iter().enumerate() {
-            let segment = segments.next()?;
-            if segment != wanted.as_ref() && (fixed[at] || !is_placeholder(segment)) {
-                return None;
-            }
+    segmented().iter().filter_map(move |(setting, segments)| {
+        if segments.len() < path.len() {
+            return None;
         }
-        Some((setting, segments.next()))
+        let fits = path.iter().zip(segments).enumerate().all(|(at, (wanted, segment))| {
+            *segment == wanted.as_ref()
+                || is_placeholder(segment) && !is_fixed(&segments[..at], wanted.as_ref())
+        });
+        fits.then(|| (*setting, segments.get(path.len()).copied()))
     })
+}
+
+/// Whether `name` stands in the table beside the placeholder that follows `section`: `hooks.default` is a section of
+/// its own and not the policy of a hook called "default".
+fn is_fixed(section: &[&str], name: &str) -> bool {
+    segmented()
+        .iter()
+        .any(|(_, segments)| segments.get(section.len()) == Some(&name) && segments.starts_with(section))
 }
 
 /// What is at this path.

@@ -351,6 +351,29 @@ fn variables_that_are_passed_through_are_checked_and_shown_without_passwords() {
 }
 
 #[test]
+fn hostile_nesting_is_refused_and_not_followed() {
+    for content in [
+        format!("[properties]\n{}x = 1", "a.".repeat(200_000)),
+        format!("[properties.{}x]\ny = 1", "a.".repeat(200_000)),
+        format!("wait.tcp = {}", "[".repeat(500_000)),
+        format!("wait.tcp = {}{}", "[".repeat(400_000), "]".repeat(400_000)),
+        format!("properties = {}", "{a=".repeat(300_000)),
+        format!("[properties]\n{}", (0..10_000).map(|at| format!("a{at}.b=''\n")).collect::<String>()),
+        "x=1\n".repeat(200_000),
+        (0..40_000).map(|at| format!("unknown_key_{at} = 1\n")).collect(),
+        format!("{} = 1", "k".repeat(1_000_000)),
+        format!("worker.mode = '{}'", "k".repeat(1_000_000)),
+        format!("worker.name = '{}'", "k".repeat(1_000_000)),
+        format!("services.{}.command = 1", "k".repeat(1_000_000)),
+    ] {
+        let start = Instant::now();
+        let found = problems_of(&content);
+        assert!(found.len() < 20_000, "{} bytes of problems", found.len());
+        assert!(start.elapsed() < Duration::from_secs(20), "{:?}: {:.60}", start.elapsed(), content);
+    }
+}
+
+#[test]
 fn a_load_is_quick() {
     let root = root(&[("etc/biomero/init.toml", "[worker]\nname = 'x'\n")]);
     let best = (0..20)

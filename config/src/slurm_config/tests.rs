@@ -254,6 +254,17 @@ fn a_key_alone_and_a_whole_section_can_be_deleted() {
 }
 
 #[test]
+fn the_example_of_the_manual_deletes_what_it_says() {
+    let manual = include_str!("../../../docs/slurm-config.md");
+    let example =
+        manual.split("```ini").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    let merged = merged(&[SHIPPED, "[MODELS]\nstardist_job_gres = gpu:2\n", example]);
+    assert_eq!(lines(merged.warnings()), "");
+    assert!(!keys(&merged, "MODELS").iter().any(|key| key == "cellpose" || key == "stardist_job_gres"));
+    assert!(merged.find("SLURM", "gpu_gres").is_none() && merged.section("CONVERTERS").is_none());
+}
+
+#[test]
 fn a_file_may_replace_what_it_deletes_wherever_it_does_so() {
     let merged = merged(&[SHIPPED, "[MODELS]\nmine = m\n[-MODELS]\n*\n", "[MODELS]\nlater = l"]);
     assert_eq!(keys(&merged, "MODELS"), ["mine", "later"]);
