@@ -94,8 +94,10 @@ COPY config/templates/worker.cfg docker/ice.config /opt/omero/server/OMERO.serve
 COPY --from=build /out/init /usr/local/bin/init
 # What the entrypoints of older images call leads to the same program, which then takes their command line.
 RUN ln -sf init /usr/local/bin/dumb-init && ln -sf init /usr/local/bin/tini \
-    && mkdir -p /etc/biomero/init.d /etc/biomero/hooks.d /run/biomero \
-    && chown omero-server: /run/biomero && chmod 0700 /run/biomero \
+    && mkdir -p /etc/biomero/init.d /etc/biomero/hooks.d \
+    && for folder in /run/biomero /opt/omero/server/.ssh /opt/omero/server/tmp /opt/omero/server/omero; do \
+         mkdir -p "$folder" && chown omero-server: "$folder" && chmod 0700 "$folder"; \
+       done \
     && chown -R omero-server: /opt/omero/server/OMERO.server/etc
 
 ARG ICE_HOME=/opt/ice-3.6.5-0.3.0

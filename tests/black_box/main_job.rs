@@ -9,7 +9,7 @@ use biomero_tests::icegrid::{Registry, free_port};
 use biomero_tests::namespace::{As, Namespace};
 use biomero_tests::scratch::Scratch;
 use biomero_tests::worker_root::{DATABASE_PASSWORD, Deployment, INIT, OMERO, SERVICE_USER};
-use biomero_tests::{Result, Trouble, binary, process, queue, wait};
+use biomero_tests::{Result, Trouble, binary, process, queue, tree, wait};
 
 /// icegridnode without servers is gone in about a second; this leaves room for a busy machine.
 const STOP: Duration = Duration::from_secs(20);
@@ -54,8 +54,7 @@ fn runs(
 fn an_internal_worker_as_the_image_runs_it_is_listed_by_the_registry_and_leaves_nothing() -> Result<()> {
     let (_turn, scratch, registry) = grid()?;
     runs(&scratch, &registry, Deployment::internal(registry.port()), As::ServiceUser, |namespace, worker| {
-        let expected = shell_scripts(namespace, &Deployment::internal(registry.port()))?;
-        same_files(namespace, &expected)?;
+        same_as_the_shell_scripts(namespace, &Deployment::internal(registry.port()))?;
         assert_eq!(registry.ask("node ping biomeroworker")?.trim(), "node is up");
         let mut processes = worker.processes();
         processes.sort();
@@ -70,7 +69,7 @@ fn an_external_worker_listens_on_its_published_port() -> Result<()> {
     let port = free_port()?;
     let deployment = Deployment::external(registry.port(), port);
     runs(&scratch, &registry, deployment.clone(), As::ServiceUser, |namespace, _worker| {
-        same_files(namespace, &shell_scripts(namespace, &deployment)?)?;
+        same_as_the_shell_scripts(namespace, &deployment)?;
         assert!(biomero_tests::icegrid::accepts(port), "the node listens on port {port}");
         Ok(())
     })
@@ -140,34 +139,40 @@ fn status_tells_the_health_check_that_the_node_runs() -> Result<()> {
     })
 }
 
-/// What today's shell scripts write for this deployment: path and content.
-fn shell_scripts(namespace: &Namespace, deployment: &Deployment) -> Result<Vec<(String, String)>> {
+/// Every file that today's shell scripts leave for this deployment is there, with the same content and mode.
+fn same_as_the_shell_scripts(namespace: &Namespace, deployment: &Deployment) -> Result<()> {
     let scratch = Scratch::new()?;
-    let templates = namespace.path(&format!("{OMERO}/etc/templates"));
-    process::succeed(
-        Command::new("cp").arg("-R").arg(templates).arg(scratch.folder("etc")?),
-        wait::PATIENCE,
-    )?;
-    let script = binary::workspace().join("hooks/src/builtin/icegrid_node/as_the_scripts_do.sh");
+    for folder in ["tmp/.ssh", "opt/omero/server/OMERO.server/etc/templates"] {
+        let to = scratch.path().join(folder);
+        fs::create_dir_all(&to).map_err(Trouble::doing("make a folder for the scripts"))?;
+        let mut copy = Command::new("cp");
+        copy.args(["-a", "--no-target-directory"]).arg(namespace.path(folder)).arg(to);
+        process::succeed(&mut copy, wait::PATIENCE)?;
+    }
+    let before = tree::read(scratch.path())?;
+    let script = binary::workspace().join("hooks/tests/as_the_scripts_do.sh");
     let mode = if deployment.external.is_some() { "external" } else { "internal" };
     let mut bash = Command::new("bash");
     bash.arg(script).args([mode, &deployment.name, "127.0.0.1", "127.0.0.1"]).current_dir(scratch.path());
     process::succeed(&mut bash, wait::PATIENCE)?;
-    let port = deployment.external.map_or(4062, |(_, port)| port);
-    [format!("{}.cfg", deployment.name), "ice.config".to_owned()]
-        .into_iter()
-        .map(|name| {
-            let written = fs::read_to_string(scratch.path().join("etc").join(&name))
-                .map_err(Trouble::doing("read what the scripts wrote"))?;
-            // The scripts know one port only; two tests on one machine need two.
-            Ok((format!("{OMERO}/etc/{name}"), written.replace("-p 4062", &format!("-p {port}"))))
-        })
-        .collect()
-}
 
-fn same_files(namespace: &Namespace, expected: &[(String, String)]) -> Result<()> {
-    for (path, content) in expected {
-        assert_eq!(&namespace.read(path)?, content, "{path} is what the shell scripts write");
+    let port = deployment.external.map_or(4062, |(_, port)| port);
+    let theirs = tree::read(scratch.path())?;
+    let ours = tree::read(namespace.root())?;
+    let written: Vec<_> = theirs
+        .iter()
+        .filter(|(path, entry)| {
+            !before.contains_key(*path) && entry.mode & nix::libc::S_IFMT == nix::libc::S_IFREG
+        })
+        .collect();
+    assert!(written.len() >= 6, "the scripts write the keys and two configurations: {written:?}");
+    for (path, theirs) in written {
+        let ours =
+            ours.get(path).ok_or_else(|| Trouble::new(format!("{} was not written", path.display())))?;
+        // The scripts know one port only; two tests on one machine need two.
+        let content = String::from_utf8_lossy(&theirs.content).replace("-p 4062", &format!("-p {port}"));
+        assert_eq!(String::from_utf8_lossy(&ours.content), content, "{}", path.display());
+        assert_eq!(ours.mode & 0o7777, theirs.mode & 0o7777, "mode of {}", path.display());
     }
     Ok(())
 }
@@ -176,7 +181,7 @@ fn same_files(namespace: &Namespace, expected: &[(String, String)]) -> Result<()
 fn rendered_files(namespace: &Namespace) -> Result<Vec<(PathBuf, Vec<u8>)>> {
     let mut files = Vec::new();
     for folder in [format!("{OMERO}/etc"), "/opt/omero/server/.ssh".to_owned()] {
-        let tree = biomero_tests::tree::read(&namespace.path(&folder))?;
+        let tree = tree::read(&namespace.path(&folder))?;
         files.extend(tree.into_iter().map(|(path, entry)| (path, entry.content)));
     }
     Ok(files)
@@ -186,7 +191,7 @@ fn rendered_files(namespace: &Namespace) -> Result<Vec<(PathBuf, Vec<u8>)>> {
 fn keeps_the_password(namespace: &Namespace) -> Result<()> {
     let said = fs::read_to_string(namespace.log()).map_err(Trouble::doing("read the log"))?;
     assert!(!said.contains(DATABASE_PASSWORD), "the password was said:\n{said}");
-    for (path, entry) in biomero_tests::tree::read(namespace.root())? {
+    for (path, entry) in tree::read(namespace.root())? {
         let holds =
             entry.content.windows(DATABASE_PASSWORD.len()).any(|bytes| bytes == DATABASE_PASSWORD.as_bytes());
         assert!(!holds, "{} holds the password", path.display());

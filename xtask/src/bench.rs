@@ -151,14 +151,7 @@ fn starts(init: &Path, measured_chain: Option<Duration>) -> Result<Vec<Line>, Fa
     Ok(vec![
         line("first start: hooks to service", first, 25.0, "the budget", 1.0, Better::Smaller),
         line("restart: hooks to service", again, 25.0, "the budget", 1.0, Better::Smaller),
-        line(
-            "first start: hooks to service",
-            first,
-            chain,
-        chain_is,
-            200.0,
-            Better::Larger,
-        ),
+        line("first start: hooks to service", first, chain, chain_is, 200.0, Better::Larger),
     ])
 }
 
