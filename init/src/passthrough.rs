@@ -1,0 +1,389 @@
+//! One supervised command, as tini and dumb-init run one: `init -- COMMAND…` and the personalities.
+//!
+//! A pure core ([`core`](self::core)) says what follows from each event; the shell in this file feeds it signals, ends
+//! of processes and deadlines, and does what it says. Synchronous: one `poll` on the signal stream.
+//!
+//! Exit codes: the command's own, 128+n when signal n ended it, 127 when there is no such program, 126 when it cannot
+//! be executed.
+
+mod core;
+
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
+use biomero_hooks::Exit;
+
+use self::core::{Action, Core, Event, deadline_of};
+use crate::reaper::{self, Pid};
+use crate::signals::{Signal, Signals};
+use crate::spawn::{Command, Group, SpawnError, system};
+
+pub(crate) use self::core::Rest;
+
+/// How one command is supervised.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Options {
+    /// Which signals become which.
+    pub(crate) rewrite: Rewrites,
+    /// Whether signals go to the command's whole process group (or session's first group) or to its process alone.
+    pub(crate) to_group: bool,
+    /// Whether TSTP, TTIN and TTOU stop `init` too, as a shell expects.
+    pub(crate) suspend: bool,
+    /// How long TERM is held back, so that load balancers notice first.
+    pub(crate) term_delay: Option<Duration>,
+    /// Whether `init` ends only after all descendants have.
+    pub(crate) wait_descendants: bool,
+    /// What happens to what the command left behind.
+    pub(crate) rest: Rest,
+    /// Whether orphans become ours although we are not PID 1.
+    pub(crate) subreaper: bool,
+    /// Exit codes that become 0.
+    pub(crate) remapped: Vec<u8>,
+    /// Exit code when the program cannot be started, instead of 126 or 127.
+    pub(crate) cannot_start: Option<u8>,
+    /// Whether `init` gives up its controlling terminal first, for a command that gets its own session.
+    pub(crate) detach: bool,
+    /// Whether `init` moves to `/`, so that it holds no mount busy.
+    pub(crate) to_root: bool,
+    /// Sent to us when our parent dies.
+    pub(crate) parent_death_signal: Option<Signal>,
+    /// Who is speaking.
+    pub(crate) voice: Voice,
+}
+
+impl Default for Options {
+    /// What `init -- COMMAND` does.
+    fn default() -> Self {
+        Self {
+            rewrite: Rewrites::default(),
+            to_group: true,
+            suspend: true,
+            term_delay: None,
+            wait_descendants: false,
+            rest: Rest::Stop { deadline: Duration::from_secs(5) },
+            subreaper: false,
+            remapped: Vec::new(),
+            cannot_start: None,
+            detach: false,
+            to_root: false,
+            parent_death_signal: None,
+            voice: Voice::Init,
+        }
+    }
+}
+
+impl Options {
+    fn exit_code(&self, code: u8) -> u8 {
+        if self.remapped.contains(&code) { 0 } else { code }
+    }
+}
+
+/// Which signal becomes which.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Rewrites(Vec<(Signal, Option<Signal>)>);
+
+/// A rewriting that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "\"{0}\" does not rewrite a signal: write FROM:TO with names or numbers, as TERM:INT or 15:2; TO is 0 to drop FROM"
+)]
+pub(crate) struct RewriteError(String);
+
+impl Rewrites {
+    /// Adds `FROM:TO`; `TO` may be `0`. A later rule for the same signal wins.
+    ///
+    /// # Errors
+    /// [`RewriteError`] that shows how to write one.
+    pub(crate) fn add(&mut self, rule: &str) -> Result<(), RewriteError> {
+        let wrong = || RewriteError(rule.to_owned());
+        let (from, to) = rule.split_once(':').ok_or_else(wrong)?;
+        let from = from.parse().map_err(|_| wrong())?;
+        let to = if to.trim() == "0" { None } else { Some(to.parse().map_err(|_| wrong())?) };
+        self.set(from, to);
+        Ok(())
+    }
+
+    /// Adds a rule; a later one for the same signal wins.
+    pub(crate) fn set(&mut self, from: Signal, to: Option<Signal>) {
+        self.0.push((from, to));
+    }
+
+    fn apply(&self, signal: Signal) -> Option<Signal> {
+        self.0.iter().rev().find(|(from, _)| *from == signal).map_or(Some(signal), |(_, to)| *to)
+    }
+}
+
+/// Whose words the messages are in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Voice {
+    /// `init`'s own: log lines.
+    Init,
+    /// tini's, with its verbosity and whether reaping is worth a warning.
+    Tini {
+        /// 0 errors, 1 warnings, 2 what happens, 3 details, 4 everything.
+        verbosity: u8,
+        /// `-w`.
+        warn_on_reap: bool,
+    },
+    /// dumb-init's.
+    DumbInit {
+        /// `-v`.
+        debug: bool,
+    },
+}
+
+/// Runs one command to its end and returns the exit code of `init`. A failure was told on standard error.
+pub(crate) fn run(command: &Command, options: &Options, mut signals: Signals) -> u8 {
+    let mut swallow = Vec::new();
+    if let Some(signal) = options.parent_death_signal {
+        let known = nix::sys::signal::Signal::try_from(i32::from(signal.get()));
+        if known.is_err() || nix::sys::prctl::set_pdeathsig(known.ok()).is_err() {
+            options.voice.cannot(&format!("ask for {signal} on the parent's death"));
+            return 1;
+        }
+    }
+    if options.subreaper {
+        match reaper::become_subreaper() {
+            Ok(()) => options.voice.became_subreaper(),
+            Err(error) => {
+                options.voice.cannot(&format!("become a subreaper: {error}"));
+                return 1;
+            }
+        }
+    }
+    if options.detach {
+        match system::detach_terminal(0) {
+            // The kernel sends both to the foreground group of a session whose leader leaves its terminal.
+            Ok(()) if nix::unistd::getsid(None) == Ok(nix::unistd::getpid()) => {
+                swallow = vec![Signal::HUP, Signal::CONT];
+            }
+            Ok(()) => {}
+            Err(error) => options.voice.no_terminal_to("detach from", &error),
+        }
+    }
+    let main = match command.spawn(signals.inherited()) {
+        Ok(pid) => pid,
+        Err(error) => {
+            options.voice.cannot_start(command, &error);
+            return options.cannot_start.unwrap_or_else(|| error.exit_code());
+        }
+    };
+    if options.to_root {
+        // Staying where we are is no reason not to go on.
+        let _ = nix::unistd::chdir("/");
+    }
+    options.voice.started(command, main);
+    supervise(main, command.group, options, swallow, &mut signals)
+}
+
+/// Between two looks at whether processes that are not our children have gone: nothing tells us of their end.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+fn supervise(main: Pid, group: Group, options: &Options, swallow: Vec<Signal>, signals: &mut Signals) -> u8 {
+    let target = if options.to_group && group != Group::Inherit { -main } else { main };
+    let everyone = std::process::id() == 1 && matches!(options.rest, Rest::Stop { .. });
+    let reaps = std::process::id() == 1 || options.subreaper;
+    let mut core = Core::new(options, main, swallow);
+    let mut deadline: Option<Instant> = None;
+    let mut pending = vec![Event::Signal(Signal::CHLD)];
+    loop {
+        let mut events = std::mem::take(&mut pending);
+        if events.contains(&Event::Signal(Signal::CHLD)) {
+            events.extend(reaper::reap_all().map(|(pid, exit)| Event::Ended(pid, exit)));
+        }
+        for event in events {
+            let actions = core.on(event);
+            deadline = deadline_of(&actions, Instant::now(), deadline);
+            for action in actions {
+                options.voice.tells(action);
+                match action {
+                    Action::Forward(signal) => send(target, signal),
+                    Action::Sweep(signal) if everyone => send(-1, signal),
+                    Action::Sweep(signal) => send(target, signal),
+                    Action::Suspend => drop(system::kill(nix::unistd::getpid().as_raw(), Signal::STOP.get())),
+                    Action::Finish(code) => return code,
+                    _ => {}
+                }
+            }
+        }
+        if core.waits_to_be_alone() {
+            let alone = if everyone || (options.wait_descendants && reaps) {
+                !reaper::has_children()
+            } else {
+                system::kill(target, 0).is_err() && !(options.wait_descendants && reaper::has_children())
+            };
+            if alone {
+                pending.push(Event::Alone);
+                continue;
+            }
+        }
+        let look_again = core.waits_to_be_alone().then_some(LOOK_AGAIN);
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        if left.is_some_and(|left| left.is_zero()) {
+            deadline = None;
+            pending.push(Event::Deadline);
+            continue;
+        }
+        match signals.next([look_again, left].into_iter().flatten().min()) {
+            Ok(Some(received)) => pending.push(Event::Signal(received.signal)),
+            Ok(None) => pending.push(Event::Signal(Signal::CHLD)),
+            Err(error) => {
+                options.voice.cannot(&format!("read signals: {error}"));
+                std::thread::sleep(LOOK_AGAIN);
+            }
+        }
+    }
+}
+
+/// A target that has gone meanwhile is no error: its end is on its way to us.
+fn send(target: i32, signal: Signal) {
+    if let Err(error) = system::kill(target, signal.get()) {
+        tracing::debug!("{signal} was not delivered to {target}: {error}");
+    }
+}
+
+#[allow(clippy::unused_self, reason = "a voice says each of these in its own words")]
+impl Voice {
+    fn line(text: &str) {
+        // One write, so that lines of several processes do not mix; nobody is left to tell of a failure.
+        drop(std::io::stderr().write_all(format!("{text}\n").as_bytes()));
+    }
+
+    /// One of tini's lines: shown from the given verbosity on.
+    fn tini(self, level: u8, text: &str) {
+        if let Self::Tini { verbosity, .. } = self
+            && verbosity >= level
+        {
+            let tag = ["FATAL", "WARN ", "INFO ", "DEBUG", "TRACE"][usize::from(level.min(4))];
+            Self::line(&format!("[{tag} tini ({})] {text}", std::process::id()));
+        }
+    }
+
+    fn dumb_init(self, text: &str) {
+        if self == (Self::DumbInit { debug: true }) {
+            Self::line(&format!("[dumb-init] {text}"));
+        }
+    }
+
+    fn cannot(self, what: &str) {
+        match self {
+            Self::Init => tracing::error!("cannot {what}"),
+            Self::Tini { .. } => self.tini(0, &format!("cannot {what}")),
+            Self::DumbInit { .. } => Self::line(&format!("[dumb-init] cannot {what}")),
+        }
+    }
+
+    fn cannot_start(self, command: &Command, error: &SpawnError) {
+        match self {
+            Self::Init => tracing::error!("{error}"),
+            Self::Tini { .. } => {
+                self.tini(0, &format!("exec {} failed: {}", command.program(), error.reason()))
+            }
+            Self::DumbInit { .. } => {
+                Self::line(&format!("[dumb-init] {}: {}", command.program(), error.reason()))
+            }
+        }
+    }
+
+    fn became_subreaper(self) {
+        self.tini(4, "Registered as child subreaper");
+    }
+
+    fn no_terminal_to(self, what: &str, error: &std::io::Error) {
+        let errno = error.raw_os_error().unwrap_or_default();
+        let reason = system::describe(errno);
+        self.dumb_init(&format!("Unable to {what} controlling tty (errno={errno} {reason})."));
+    }
+
+    fn started(self, command: &Command, pid: Pid) {
+        match self {
+            Self::Init => tracing::debug!("started {} as process {pid}", command.program()),
+            Self::Tini { .. } => {
+                self.tini(2, &format!("Spawned child process '{}' with pid '{pid}'", command.program()));
+            }
+            Self::DumbInit { .. } => {
+                self.dumb_init(&format!("Child spawned with PID {pid}."));
+                if matches!(command.group, Group::Session | Group::SessionWithTerminal) {
+                    self.dumb_init("setsid complete.");
+                }
+            }
+        }
+    }
+
+    fn tells(self, action: Action) {
+        match self {
+            Self::Init => Self::tells_as_init(action),
+            Self::Tini { warn_on_reap, .. } => self.tells_as_tini(action, warn_on_reap),
+            Self::DumbInit { .. } => self.tells_as_dumb_init(action),
+        }
+    }
+
+    fn tells_as_init(action: Action) {
+        match action {
+            Action::Rewritten(from, Some(to)) => tracing::debug!("{from} becomes {to}"),
+            Action::Rewritten(from, None) => tracing::debug!("{from} is dropped"),
+            Action::Forward(signal) => tracing::debug!("{signal} forwarded"),
+            Action::Sweep(signal) => tracing::debug!("{signal} sent to what the command left behind"),
+            Action::MainEnded(pid, exit) => tracing::debug!("process {pid} {}", reaper::describe(exit)),
+            Action::OrphanEnded(pid) => tracing::debug!("collected orphan {pid}"),
+            Action::TermHeld(delay) => {
+                let delay = biomero_config::duration::display(delay);
+                tracing::info!("SIGTERM is held back for {delay}; a second one is forwarded at once");
+            }
+            Action::KillingTheRest => {
+                tracing::warn!("processes that the command left behind ignored SIGTERM: sending SIGKILL");
+            }
+            Action::Suspend | Action::Arm(_) | Action::Finish(_) => {}
+        }
+    }
+
+    fn tells_as_tini(self, action: Action, warn_on_reap: bool) {
+        match action {
+            Action::Forward(signal) => self.tini(3, &format!("Passing signal: '{signal}'")),
+            Action::MainEnded(pid, exit) => {
+                self.tini(3, "Received SIGCHLD");
+                self.tini(3, &format!("Reaped child with pid: '{pid}'"));
+                match exit {
+                    Exit::Code(code) => {
+                        self.tini(2, &format!("Main child exited normally (with status '{code}')"))
+                    }
+                    Exit::Signal(signal) => {
+                        self.tini(2, &format!("Main child exited with signal (with signal '{signal}')"));
+                    }
+                }
+            }
+            Action::OrphanEnded(pid) => {
+                self.tini(3, &format!("Reaped child with pid: '{pid}'"));
+                if warn_on_reap {
+                    self.tini(1, &format!("Reaped zombie process with pid={pid}"));
+                }
+            }
+            Action::Finish(_) => self.tini(4, "Exiting: child has exited"),
+            _ => {}
+        }
+    }
+
+    fn tells_as_dumb_init(self, action: Action) {
+        let sent =
+            |signal: Signal| self.dumb_init(&format!("Forwarded signal {} to children.", signal.get()));
+        match action {
+            Action::Rewritten(from, to) => {
+                let number = to.map_or(0, Signal::get);
+                self.dumb_init(&format!("Translating signal {} to {number}.", from.get()));
+                if to.is_none() {
+                    self.dumb_init("Not forwarding signal 0 to children (ignored).");
+                }
+            }
+            Action::Forward(signal) | Action::Sweep(signal) => sent(signal),
+            Action::MainEnded(pid, Exit::Code(code)) => {
+                self.dumb_init(&format!("A child with PID {pid} exited with exit status {code}."));
+            }
+            Action::MainEnded(pid, Exit::Signal(signal)) => {
+                self.dumb_init(&format!("A child with PID {pid} was terminated by signal {signal}."));
+            }
+            Action::OrphanEnded(pid) => self.dumb_init(&format!("A child with PID {pid} exited.")),
+            Action::Finish(code) => self.dumb_init(&format!("Child exited with status {code}. Goodbye.")),
+            _ => {}
+        }
+    }
+}
