@@ -8,10 +8,12 @@
 
 mod core;
 
+use std::ffi::OsString;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use biomero_hooks::Exit;
+use biomero_config::Environment;
+use biomero_hooks::{Exit, Identity};
 
 use self::core::{Action, Core, Event, deadline_of};
 use crate::reaper::{self, Pid};
@@ -24,13 +26,13 @@ pub(crate) use self::core::Rest;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Options {
     /// Which signals become which.
-    pub(crate) rewrite: Rewrites,
+    pub(crate) rewrites: Rewrites,
     /// Whether signals go to the command's whole process group (or session's first group) or to its process alone.
     pub(crate) to_group: bool,
     /// Whether TSTP, TTIN and TTOU stop `init` too, as a shell expects.
     pub(crate) suspend: bool,
-    /// How long TERM is held back, so that load balancers notice first.
-    pub(crate) term_delay: Option<Duration>,
+    /// How long TERM is held back, so that load balancers notice first; zero forwards it at once.
+    pub(crate) term_delay: Duration,
     /// Whether `init` ends only after all descendants have.
     pub(crate) wait_descendants: bool,
     /// What happens to what the command left behind.
@@ -55,10 +57,10 @@ impl Default for Options {
     /// What `init -- COMMAND` does.
     fn default() -> Self {
         Self {
-            rewrite: Rewrites::default(),
+            rewrites: Rewrites::default(),
             to_group: true,
             suspend: true,
-            term_delay: None,
+            term_delay: Duration::ZERO,
             wait_descendants: false,
             rest: Rest::Stop { deadline: Duration::from_secs(5) },
             subreaper: false,
@@ -73,6 +75,14 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Adds `FROM:TO` to what is rewritten; `TO` may be `0`. A later rule for the same signal wins.
+    ///
+    /// # Errors
+    /// [`RewriteError`], which shows how to write one.
+    pub(crate) fn rewrite(&mut self, rule: &str) -> Result<(), RewriteError> {
+        self.rewrites.add(rule)
+    }
+
     fn exit_code(&self, code: u8) -> u8 {
         if self.remapped.contains(&code) { 0 } else { code }
     }
@@ -132,8 +142,25 @@ pub(crate) enum Voice {
     },
 }
 
-/// Runs one command to its end and returns the exit code of `init`. A failure was told on standard error.
-pub(crate) fn run(command: &Command, options: &Options, mut signals: Signals) -> u8 {
+/// Runs one command to its end, in the foreground of the terminal if there is one, and returns the exit code of
+/// `init`. A failure was told on standard error. `identity`, when `init` is root, says whom the command runs as.
+pub(crate) fn run(
+    argv: &[OsString],
+    options: &Options,
+    environment: &Environment,
+    identity: Option<&Identity>,
+    signals: Signals,
+) -> u8 {
+    let mut command = Command::new(argv.to_vec(), environment.clone());
+    command.group = Group::Foreground;
+    command.user = identity
+        .filter(|identity| identity.uid == 0 && identity.service_uid != 0)
+        .map(|identity| (identity.service_uid, identity.service_gid));
+    run_command(&command, options, signals)
+}
+
+/// As [`run`], for a command that is described in full.
+pub(crate) fn run_command(command: &Command, options: &Options, mut signals: Signals) -> u8 {
     let mut swallow = Vec::new();
     if let Some(signal) = options.parent_death_signal {
         let known = nix::sys::signal::Signal::try_from(i32::from(signal.get()));
@@ -249,6 +276,15 @@ impl Voice {
         drop(std::io::stderr().write_all(format!("{text}\n").as_bytes()));
     }
 
+    /// `init --no-hooks -- COMMAND` reads no settings and so has no log: an error is told all the same.
+    fn init_error(text: &str) {
+        if tracing::dispatcher::has_been_set() {
+            tracing::error!("{text}");
+        } else {
+            Self::line(&format!("init: {text}"));
+        }
+    }
+
     /// One of tini's lines: shown from the given verbosity on.
     fn tini(self, level: u8, text: &str) {
         if let Self::Tini { verbosity, .. } = self
@@ -267,7 +303,7 @@ impl Voice {
 
     fn cannot(self, what: &str) {
         match self {
-            Self::Init => tracing::error!("cannot {what}"),
+            Self::Init => Self::init_error(&format!("cannot {what}")),
             Self::Tini { .. } => self.tini(0, &format!("cannot {what}")),
             Self::DumbInit { .. } => Self::line(&format!("[dumb-init] cannot {what}")),
         }
@@ -275,7 +311,7 @@ impl Voice {
 
     fn cannot_start(self, command: &Command, error: &SpawnError) {
         match self {
-            Self::Init => tracing::error!("{error}"),
+            Self::Init => Self::init_error(&error.to_string()),
             Self::Tini { .. } => {
                 self.tini(0, &format!("exec {} failed: {}", command.program(), error.reason()))
             }

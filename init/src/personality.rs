@@ -49,7 +49,7 @@ pub(crate) fn from_argv0(name: &OsStr) -> Option<Personality> {
 
 impl Personality {
     /// Does what the program would do and returns its exit code. `args` begins with the program's own name.
-    pub(crate) fn main(self, args: &[OsString], environment: &Environment, signals: Signals) -> u8 {
+    pub(crate) fn main(self, args: &[OsString], environment: &Environment) -> u8 {
         match self.request(args, environment, std::process::id() == 1) {
             Request::Print(text) => {
                 let told = std::io::stdout().write_all(text.as_bytes());
@@ -64,7 +64,13 @@ impl Personality {
                 for warning in warnings {
                     drop(std::io::stderr().write_all(warning.as_bytes()));
                 }
-                passthrough::run(&command, &options, signals)
+                match Signals::install() {
+                    Ok(signals) => passthrough::run_command(&command, &options, signals),
+                    Err(error) => {
+                        drop(writeln!(std::io::stderr(), "init: {error}"));
+                        1
+                    }
+                }
             }
         }
     }

@@ -109,13 +109,13 @@ impl<'a> Core<'a> {
             return vec![Action::Rewritten(received, None)];
         }
         let mut actions = Vec::new();
-        let signal = self.options.rewrite.apply(received);
+        let signal = self.options.rewrites.apply(received);
         if signal != Some(received) {
             actions.push(Action::Rewritten(received, signal));
         }
         if let Some(signal) = signal {
             match (self.phase, self.options.term_delay) {
-                (Phase::Running, Some(delay)) if signal == Signal::TERM => {
+                (Phase::Running, delay) if signal == Signal::TERM && !delay.is_zero() => {
                     self.phase = Phase::Holding(signal);
                     return [actions, vec![Action::TermHeld(delay), Action::Arm(delay)]].concat();
                 }
@@ -146,7 +146,7 @@ impl<'a> Core<'a> {
         match self.options.rest {
             Rest::Leave => actions.push(Action::Finish(code)),
             Rest::Terminate => {
-                let term = self.options.rewrite.apply(Signal::TERM);
+                let term = self.options.rewrites.apply(Signal::TERM);
                 if term != Some(Signal::TERM) {
                     actions.push(Action::Rewritten(Signal::TERM, term));
                 }
@@ -226,7 +226,8 @@ mod tests {
 
     #[test]
     fn signals_are_forwarded_rewritten_or_dropped() {
-        let options = Options { rewrite: rewriting(&["TERM:INT", "1:0", "TSTP:STOP"]), ..Options::default() };
+        let options =
+            Options { rewrites: rewriting(&["TERM:INT", "1:0", "TSTP:STOP"]), ..Options::default() };
         let signals =
             [Signal::USR1, Signal::TERM, Signal::HUP, Signal::CHLD, Signal::TSTP].map(Event::Signal);
         insta::assert_snapshot!(told(&options, &signals), @r#"
@@ -288,7 +289,7 @@ mod tests {
 
     #[test]
     fn term_is_held_back_for_the_delay_and_a_second_one_ends_the_delay() {
-        let options = Options { term_delay: Some(TEN), ..Options::default() };
+        let options = Options { term_delay: TEN, ..Options::default() };
         let term = Event::Signal(Signal::TERM);
         insta::assert_snapshot!(told(&options, &[term, Event::Signal(Signal::HUP), Event::Deadline]), @r#"
         Signal(SIGTERM) -> [TermHeld(10s), Arm(10s)]
@@ -313,7 +314,7 @@ mod tests {
         let tini = Options { rest: Rest::Leave, remapped: vec![143], ..Options::default() };
         insta::assert_snapshot!(told(&tini, &[ended]), @"Ended(7, Signal(15)) -> [MainEnded(7, Signal(15)), Finish(0)]");
         let dumb_init =
-            Options { rest: Rest::Terminate, rewrite: rewriting(&["15:2"]), ..Options::default() };
+            Options { rest: Rest::Terminate, rewrites: rewriting(&["15:2"]), ..Options::default() };
         insta::assert_snapshot!(told(&dumb_init, &[ended]), @"Ended(7, Signal(15)) -> [MainEnded(7, Signal(15)), Rewritten(SIGTERM, Some(SIGINT)), Sweep(SIGINT), Finish(143)]");
     }
 

@@ -73,16 +73,16 @@ pub(super) fn request(args: &[OsString], environment: &Environment) -> Request {
     // The command leads a session of its own, where the kernel ignores the terminal's stop signals: STOP it is.
     if session {
         for signal in [Signal::TSTP, Signal::TTIN, Signal::TTOU] {
-            options.rewrite.set(signal, Some(Signal::STOP));
+            options.rewrites.set(signal, Some(Signal::STOP));
         }
     }
     for (from, to) in rewrites {
-        options.rewrite.set(from, to);
+        options.rewrites.set(from, to);
     }
     // It knows the signals of the first hour only.
     for number in 32..=64 {
         if let Some(signal) = Signal::from_number(number) {
-            options.rewrite.set(signal, None);
+            options.rewrites.set(signal, None);
         }
     }
     let mut command = Command::new(command.to_vec(), environment.clone());

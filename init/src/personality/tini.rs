@@ -49,7 +49,7 @@ pub(super) fn request(args: &[OsString], environment: &Environment, is_pid_one: 
         ..Options::default()
     };
     for terminal_access in [Signal::TTIN, Signal::TTOU] {
-        options.rewrite.set(terminal_access, None);
+        options.rewrites.set(terminal_access, None);
     }
     let mut verbosity =
         environment.get_os("TINI_VERBOSITY").map_or(1, |level| leading_number(level.as_bytes()));

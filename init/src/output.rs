@@ -1,0 +1,26 @@
+//! Standard output and standard error of the commands that answer and end.
+
+use std::io::{self, Write as _};
+
+/// Writes an answer. A reader that has gone (`| head`) is no error.
+pub(crate) fn print(text: &str) {
+    let mut output = io::stdout().lock();
+    let _ = output.write_all(text.as_bytes());
+    if !text.ends_with('\n') {
+        let _ = output.write_all(b"\n");
+    }
+    let _ = output.flush();
+}
+
+/// Writes a JSON answer, indented.
+pub(crate) fn print_json(value: &serde_json::Value) {
+    print(&format!("{value:#}"));
+}
+
+/// Writes what went wrong, one `init: error:` per line of the message.
+pub(crate) fn error(message: impl std::fmt::Display) {
+    let mut output = io::stderr().lock();
+    for line in message.to_string().lines() {
+        let _ = writeln!(output, "init: error: {line}");
+    }
+}

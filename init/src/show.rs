@@ -1,0 +1,279 @@
+//! The commands that answer a question and change nothing.
+
+use biomero_config::Environment;
+use biomero_hooks::{Disk, Manifest, Overlay, Scheduled};
+use serde_json::json;
+
+use crate::command_line::{Common, Start};
+use crate::control::client;
+use crate::output::{error, print, print_json};
+use crate::signals::Signals;
+use crate::start::{self, Ended};
+use crate::{exit_code, machine};
+
+/// `init --dry-run`.
+pub(crate) fn dry_run(common: &Common, options: &Start, environment: &Environment) -> u8 {
+    let run = || -> Result<u8, Ended> {
+        let loaded = start::load(common, environment)?;
+        let identity = start::identify(&loaded.settings, environment, &common.root)?;
+        let disk = Disk::below(&common.root);
+        let hooks = start::schedule(&loaded.settings, &disk, &identity, &[])?;
+        let signals = Signals::install().map_err(|reason| {
+            error(reason);
+            exit_code::FAILURE
+        })?;
+        let mut machine = machine::PidOne::new(signals);
+        let on = biomero_hooks::Start { settings: &loaded.settings, identity: &identity, environment };
+        let plan = biomero_hooks::plan(&on, &hooks, Overlay::over(disk), &mut machine);
+        let failures = plan.failures();
+        if options.json {
+            let mut answer = plan.json();
+            answer["warnings"] = loaded.warnings.clone().into();
+            print_json(&answer);
+        } else {
+            for warning in &loaded.warnings {
+                print(&format!("# {warning}"));
+            }
+            print(&plan.text());
+            print(&match (failures.len(), plan.changes()) {
+                (0, 0) => "nothing would change".to_owned(),
+                (0, changes) => format!("{changes} changes; nothing was changed (dry run)"),
+                (failed, changes) => format!("{failed} hooks would fail, {changes} changes; nothing was changed"),
+            });
+        }
+        for failure in &failures {
+            error(failure);
+        }
+        Ok(match (failures.is_empty(), plan.changes()) {
+            (false, _) => exit_code::FAILURE,
+            (true, 0) => exit_code::SUCCESS,
+            (true, _) => exit_code::CHANGES,
+        })
+    };
+    // A dry run has three answers; whatever keeps it from planning is the third.
+    run().unwrap_or(exit_code::FAILURE)
+}
+
+/// `init config`.
+pub(crate) fn config(common: &Common, environment: &Environment, json: bool) -> u8 {
+    let loaded = match start::load(common, environment) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    let rows = loaded.describe();
+    if json {
+        let rows: Vec<_> = rows
+            .iter()
+            .map(|row| json!({ "key": row.key, "value": row.value, "origin": row.origin.to_string() }))
+            .collect();
+        print_json(&json!({ "settings": rows, "warnings": loaded.warnings }));
+        return exit_code::SUCCESS;
+    }
+    let rows: Vec<[String; 3]> = rows
+        .into_iter()
+        .map(|row| [row.key.clone(), row.value.to_string(), row.origin.to_string()])
+        .collect();
+    print(&table(["SETTING", "VALUE", "FROM"], &rows));
+    for warning in &loaded.warnings {
+        error(format!("warning: {warning}"));
+    }
+    exit_code::SUCCESS
+}
+
+/// `init hooks`.
+pub(crate) fn hooks(common: &Common, environment: &Environment, json: bool) -> u8 {
+    let scheduled = || -> Result<Vec<Scheduled>, Ended> {
+        let loaded = start::load(common, environment)?;
+        let identity = start::identify(&loaded.settings, environment, &common.root)?;
+        start::schedule(&loaded.settings, &Disk::below(&common.root), &identity, &[])
+    };
+    let hooks = match scheduled() {
+        Ok(hooks) => hooks,
+        Err(code) => return code,
+    };
+    if json {
+        let hooks: Vec<_> = hooks
+            .iter()
+            .map(|hook| {
+                json!({
+                    "number": hook.number, "name": hook.name, "kind": hook.kind.to_string(),
+                    "origin": hook.origin.to_string(), "summary": hook.summary, "skipped": hook.skipped,
+                    "replaces": hook.replaces.as_ref().map(ToString::to_string), "sha256": hook.digest,
+                    "deadline_ms": u64::try_from(hook.policy.deadline.as_millis()).unwrap_or(u64::MAX),
+                    "retries": hook.policy.retries, "on_failure": hook.policy.on_failure,
+                    "after": hook.after, "before": hook.before,
+                })
+            })
+            .collect();
+        print_json(&hooks.into());
+        return exit_code::SUCCESS;
+    }
+    let rows: Vec<[String; 6]> = hooks
+        .iter()
+        .map(|hook| {
+            let number = if hook.number == u16::MAX { "--".to_owned() } else { format!("{:02}", hook.number) };
+            let replaces = hook.replaces.as_ref().map(|origin| format!("in place of {origin}'s; "));
+            let what = match &hook.skipped {
+                Some(reason) => format!("skipped: {reason}"),
+                None => format!("{}{}", replaces.unwrap_or_default(), hook.summary),
+            };
+            let digest = hook.digest.as_deref().map_or("-", |digest| &digest[..12]).to_owned();
+            [number, hook.name.clone(), hook.kind.to_string(), hook.origin.to_string(), digest, what]
+        })
+        .collect();
+    print(&table(["ORDER", "HOOK", "KIND", "FROM", "SHA-256", "WHAT"], &rows));
+    exit_code::SUCCESS
+}
+
+/// `init verify`.
+pub(crate) fn verify(common: &Common, environment: &Environment, json: bool) -> u8 {
+    let Ok(loaded) = start::load(common, environment) else { return exit_code::FAILURE };
+    let disk = Disk::below(&common.root);
+    let manifest = match Manifest::load(&start::manifest_path(&loaded.settings, &disk)) {
+        Ok(manifest) => manifest,
+        Err(reason) => {
+            error(reason);
+            return exit_code::FAILURE;
+        }
+    };
+    let drift = manifest.drift(&disk);
+    if json {
+        print_json(&json!({ "checked": manifest.len(), "drift": drift }));
+    } else if drift.is_empty() {
+        print(&format!("{} files and directories are as they were rendered", manifest.len()));
+    } else {
+        for drift in &drift {
+            print(&format!("{} {} (hook {})", drift.path.display(), drift.what, drift.hook));
+        }
+        print("restart the worker to render them again, or `init --dry-run` to see the difference");
+    }
+    if drift.is_empty() { exit_code::SUCCESS } else { exit_code::CHANGES }
+}
+
+/// `init slurm-config`.
+pub(crate) fn slurm_config(common: &Common, environment: &Environment, origin: bool, json: bool) -> u8 {
+    let (loaded, identity) = match start::load(common, environment)
+        .and_then(|loaded| start::identify(&loaded.settings, environment, &common.root).map(|who| (loaded, who)))
+    {
+        Ok(both) => both,
+        Err(code) => return code,
+    };
+    let disk = Disk::below(&common.root);
+    let sources = match biomero_hooks::builtin::slurm_config_sources(&loaded.settings, &identity, |path| {
+        disk.fact(path, &identity)
+    }) {
+        Ok(sources) => sources,
+        Err(reason) => {
+            error(reason);
+            return exit_code::INPUT;
+        }
+    };
+    let merged = match slurm_config::merge(&sources) {
+        Ok(merged) => merged,
+        Err(problems) => {
+            for problem in problems {
+                error(problem);
+            }
+            return exit_code::CONFIGURATION;
+        }
+    };
+    for warning in merged.warnings() {
+        error(format!("warning: {warning}"));
+    }
+    let rows = merged.rows();
+    if json {
+        let rows: Vec<_> = rows
+            .iter()
+            .map(|row| {
+                json!({ "section": row.section, "key": row.key, "value": row.value, "origin": row.origin.to_string() })
+            })
+            .collect();
+        print_json(&rows.into());
+        return exit_code::SUCCESS;
+    }
+    if origin {
+        let rows: Vec<[String; 3]> = rows
+            .into_iter()
+            .map(|row| {
+                let value = row.value.unwrap_or_default();
+                [format!("[{}] {}", row.section, row.key), value, row.origin.to_string()]
+            })
+            .collect();
+        print(&table(["KEY", "VALUE", "FROM"], &rows));
+    } else {
+        let mut section = None;
+        let mut text = String::new();
+        for row in &rows {
+            if section.as_ref() != Some(&row.section) {
+                text.push_str(&format!("{}[{}]\n", if section.is_some() { "\n" } else { "" }, row.section));
+                section = Some(row.section.clone());
+            }
+            match &row.value {
+                Some(value) => text.push_str(&format!("{} = {}\n", row.key, value.replace('\n', "\n\t"))),
+                None => text.push_str(&format!("{}\n", row.key)),
+            }
+        }
+        print(&text);
+    }
+    exit_code::SUCCESS
+}
+
+/// `init status`.
+pub(crate) fn status(common: &Common, environment: &Environment, json: bool) -> u8 {
+    let Ok(socket) = socket(common, environment) else { return exit_code::FAILURE };
+    match client::status(&socket) {
+        Ok(status) => {
+            if json { print_json(&status.json()) } else { print(&status.table()) }
+            if status.all_ready() { exit_code::SUCCESS } else { exit_code::FAILURE }
+        }
+        Err(reason) => {
+            error(reason);
+            exit_code::FAILURE
+        }
+    }
+}
+
+/// `init restart`, `init stop` and `init start`.
+pub(crate) fn control(common: &Common, environment: &Environment, verb: &str, service: &str) -> u8 {
+    let Ok(socket) = socket(common, environment) else { return exit_code::FAILURE };
+    match client::command(&socket, verb, service) {
+        Ok(answer) => {
+            print(&answer);
+            exit_code::SUCCESS
+        }
+        Err(reason) => {
+            error(reason);
+            exit_code::FAILURE
+        }
+    }
+}
+
+fn socket(common: &Common, environment: &Environment) -> Result<std::path::PathBuf, Ended> {
+    let loaded = start::load(common, environment)?;
+    let socket = loaded.settings.state.socket;
+    Ok(Disk::below(&common.root).locate(&socket, true).unwrap_or(socket))
+}
+
+/// Columns as wide as their widest cell; the last one as it comes.
+fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
+    let widths: Vec<usize> = (0..N)
+        .map(|column| {
+            rows.iter().map(|row| row[column].chars().count()).chain([header[column].len()]).max().unwrap_or(0)
+        })
+        .collect();
+    let line = |cells: Vec<&str>| {
+        let padded: Vec<String> = cells
+            .iter()
+            .zip(&widths)
+            .enumerate()
+            .map(|(column, (cell, width))| {
+                if column + 1 == N { (*cell).to_owned() } else { format!("{cell:width$}") }
+            })
+            .collect();
+        padded.join("  ").trim_end().to_owned()
+    };
+    std::iter::once(line(header.to_vec()))
+        .chain(rows.iter().map(|row| line(row.iter().map(String::as_str).collect())))
+        .collect::<Vec<_>>()
+        .join("\n")
+}

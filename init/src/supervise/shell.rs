@@ -1,0 +1,702 @@
+//! Doing what the pure core says: processes, probes, deadlines, requests. Everything that happens arrives through one
+//! bounded channel and is handled in one place.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use biomero_config::ServiceOutput;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use super::definition::Probe;
+use super::fleet::{Fleet, Index, Outlook};
+use super::lifecycle::{Action, Event, Policy, State};
+use super::notify::{NotifySocket, Said};
+use super::output::{Printed, Printer, Stream};
+use super::{SYSTEM_FAILURE, ServiceDefinition, SuperviseOptions, leftovers, readiness};
+use crate::control::server::{Asked, ControlError, ControlSocket};
+use crate::control::{Answer, Phase, Request, ServiceStatus, Status, Verb};
+use crate::reaper::{self, Pid};
+use crate::signals::{Inherited, Signal, Signals};
+use crate::spawn::{Command, system};
+
+/// Events that wait to be handled; senders wait when it is full.
+const MOST_WAITING: usize = 64;
+
+/// A probing command that takes longer has failed.
+const PROBE_COMMAND: Duration = Duration::from_secs(30);
+
+/// Between two looks at whether a process group has gone: nothing tells us of the end of processes that are not ours.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// How long what services wrote may take to be read by whoever reads us.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Something that has happened.
+#[derive(Debug)]
+enum Happening {
+    Signal(Signal),
+    /// A probe of this service succeeded. The process id tells generations apart.
+    Probed(Index, Pid),
+    /// It is time to run a probing command.
+    ProbeCommand(Index, Pid),
+    /// A probing command takes too long.
+    ProbeCommandLate(Pid),
+    Said(Index, Said),
+    Asked(Asked),
+}
+
+/// A service's running parts.
+#[derive(Debug, Default)]
+struct Parts {
+    probing: Option<JoinHandle<()>>,
+    /// `NOTIFY_SOCKET`.
+    notify: Option<String>,
+    says: Option<String>,
+    /// The user it runs as.
+    uid: u32,
+}
+
+/// A probing command that runs.
+#[derive(Debug)]
+struct ProbeProcess {
+    service: Index,
+    /// The service's process it was started for.
+    generation: Pid,
+    late: JoinHandle<()>,
+}
+
+struct Shell {
+    definitions: Vec<ServiceDefinition>,
+    parts: Vec<Parts>,
+    probes: BTreeMap<Pid, ProbeProcess>,
+    fleet: Fleet,
+    inherited: Inherited,
+    events: mpsc::Sender<Happening>,
+    printer: Option<Printer>,
+    began: Instant,
+    start_up: Duration,
+    hook_warnings: Vec<String>,
+    stop_signals: u32,
+    told_ready: bool,
+}
+
+/// Supervises until everything has ended.
+pub(super) async fn supervise(options: SuperviseOptions, signals: Signals) -> u8 {
+    if let Err(error) = reaper::become_subreaper() {
+        tracing::warn!("orphans will not be collected: {error}");
+    }
+    let (events, mut happenings) = mpsc::channel(MOST_WAITING);
+    let socket = match ControlSocket::open(&options.socket) {
+        Ok(socket) => Some(socket),
+        Err(error @ ControlError::AnotherInit { .. }) => {
+            tracing::error!("{error}");
+            return SYSTEM_FAILURE;
+        }
+        // Services matter more than asking after them: a read-only root is told of, not died of.
+        Err(error) => {
+            tracing::warn!("{error}");
+            None
+        }
+    };
+    let inherited = signals.inherited();
+    if let Err(error) = listen(signals, events.clone()) {
+        tracing::error!("cannot wait for signals: {error}");
+        return SYSTEM_FAILURE;
+    }
+    let control = socket.map(|socket| tokio::spawn(socket.serve(events.clone())));
+    let (mut shell, printed) = Shell::new(options, inherited, events);
+    shell.start();
+    let code = shell.run(&mut happenings).await;
+    if let Some(control) = control {
+        control.abort();
+        // Aborted: it ends in an error by design; its socket file is gone with it.
+        let _ = control.await;
+    }
+    shell.end_leftovers(&mut happenings).await;
+    drop(shell);
+    if let Some(printed) = printed {
+        // The pipes' tasks must have a turn to read what is left in them.
+        sleep(LOOK_AGAIN).await;
+        printed.wait(LAST_WORDS);
+    }
+    code
+}
+
+/// Turns the signal descriptor into events.
+fn listen(signals: Signals, events: mpsc::Sender<Happening>) -> std::io::Result<()> {
+    let mut signals = AsyncFd::new(signals)?;
+    tokio::spawn(async move {
+        loop {
+            // Nothing can be done without signals but to go on with what runs.
+            let Ok(mut ready) = signals.readable_mut().await else { return };
+            match ready.get_inner_mut().try_next() {
+                Ok(Some(received)) => {
+                    if events.send(Happening::Signal(received.signal)).await.is_err() {
+                        return;
+                    }
+                }
+                Ok(None) => ready.clear_ready(),
+                Err(_) => return,
+            }
+        }
+    });
+    Ok(())
+}
+
+impl From<Asked> for Happening {
+    fn from(asked: Asked) -> Self {
+        Self::Asked(asked)
+    }
+}
+
+impl Shell {
+    fn new(
+        options: SuperviseOptions,
+        inherited: Inherited,
+        events: mpsc::Sender<Happening>,
+    ) -> (Self, Option<Printed>) {
+        let definitions = options.services;
+        let place = |name: &String| definitions.iter().position(|definition| definition.name == *name);
+        let fleet = Fleet::new(
+            definitions
+                .iter()
+                .map(|definition| {
+                    let policy = Policy {
+                        restart: definition.restart.clone(),
+                        stop_deadline: definition.stop_deadline,
+                        ready_within: definition.readiness.as_ref().map(|probing| probing.deadline),
+                    };
+                    let depends_on = definition.depends_on.iter().filter_map(place).collect();
+                    (definition.name.clone(), definition.main, depends_on, policy)
+                })
+                .collect(),
+        );
+        let (printer, printed) = match options.output {
+            ServiceOutput::Passthrough => (None, None),
+            ServiceOutput::Prefixed => match Printer::start() {
+                Ok((printer, printed)) => (Some(printer), Some(printed)),
+                Err(error) => {
+                    tracing::warn!("services' output is not prefixed: no thread for it: {error}");
+                    (None, None)
+                }
+            },
+        };
+        let own_uid = nix::unistd::geteuid().as_raw();
+        let parts = definitions
+            .iter()
+            .map(|definition| Parts {
+                uid: definition.user.map_or(own_uid, |(uid, _)| uid),
+                ..Parts::default()
+            })
+            .collect();
+        let shell = Self {
+            definitions,
+            parts,
+            probes: BTreeMap::new(),
+            fleet,
+            inherited,
+            events,
+            printer,
+            began: Instant::now(),
+            start_up: options.start_up,
+            hook_warnings: options.hook_warnings,
+            stop_signals: 0,
+            told_ready: false,
+        };
+        (shell, printed)
+    }
+
+    fn name(&self, index: Index) -> &str {
+        &self.definitions[index].name
+    }
+
+    fn start(&mut self) {
+        for index in 0..self.definitions.len() {
+            let notifies = self.definitions[index]
+                .readiness
+                .as_ref()
+                .is_some_and(|probing| probing.probe == Probe::Notify);
+            if notifies {
+                self.open_notify(index);
+            }
+        }
+        let actions = self.fleet.settle(Instant::now());
+        self.perform(actions);
+    }
+
+    /// Without the socket the service cannot say that it is ready, and its deadline will tell.
+    fn open_notify(&mut self, index: Index) {
+        let socket = match NotifySocket::open(self.name(index)) {
+            Ok(socket) => socket,
+            Err(error) => {
+                tracing::error!(service = self.name(index), "cannot open its NOTIFY_SOCKET: {error}");
+                return;
+            }
+        };
+        self.parts[index].notify = Some(socket.address());
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            while let Ok(said) = socket.receive().await {
+                if events.send(Happening::Said(index, said)).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    async fn run(&mut self, happenings: &mut mpsc::Receiver<Happening>) -> u8 {
+        loop {
+            if let Outlook::Over(code) = self.fleet.outlook() {
+                return code;
+            }
+            let now = Instant::now();
+            let awaits_group = self.fleet.members().iter().any(|member| member.life.awaits_group());
+            let look_again = awaits_group.then(|| now + LOOK_AGAIN);
+            let wait = self.fleet.deadline().into_iter().chain(look_again).min();
+            let happening = match wait {
+                Some(until) => match timeout(until.saturating_duration_since(now), happenings.recv()).await {
+                    Ok(happening) => happening,
+                    Err(_) => None,
+                },
+                None => happenings.recv().await,
+            };
+            if let Some(happening) = happening {
+                self.handle(happening);
+            }
+            self.look_at_groups();
+            let actions = self.fleet.tick(Instant::now());
+            self.perform(actions);
+            self.tell_all_ready();
+        }
+    }
+
+    fn handle(&mut self, happening: Happening) {
+        match happening {
+            Happening::Signal(Signal::CHLD) => self.reap(),
+            Happening::Signal(signal) if signal.is_stop() => self.stop(signal),
+            Happening::Signal(signal) => self.forward(signal),
+            Happening::Probed(index, pid) => self.probed(index, pid),
+            Happening::ProbeCommand(index, pid) => self.run_probe(index, pid),
+            Happening::ProbeCommandLate(pid) => {
+                if self.probes.contains_key(&pid) {
+                    // Its end will be collected, and counts as a failed probe.
+                    let _ = system::kill(-pid, Signal::KILL.get());
+                }
+            }
+            Happening::Said(index, said) => self.heed(index, said),
+            Happening::Asked(Asked { request, answer }) => {
+                // Who asked may have gone.
+                let _ = answer.send(self.answer(&request));
+            }
+        }
+    }
+
+    fn reap(&mut self) {
+        for (pid, exit) in reaper::reap_all() {
+            if let Some(index) = self.fleet.by_leader(pid) {
+                let actions = self.fleet.on(index, Event::Ended(exit), Instant::now());
+                self.perform(actions);
+            } else if let Some(probe) = self.probes.remove(&pid) {
+                probe.late.abort();
+                if reaper::exit_code(exit) == 0 {
+                    self.probed(probe.service, probe.generation);
+                } else {
+                    self.probe_later(probe.service, probe.generation);
+                }
+            } else {
+                tracing::debug!("collected orphan {pid}, {}", reaper::describe(exit));
+            }
+        }
+    }
+
+    fn look_at_groups(&mut self) {
+        for index in 0..self.definitions.len() {
+            let life = &self.fleet.members()[index].life;
+            if let (true, Some(leader)) = (life.awaits_group(), life.group())
+                && system::kill(-leader, 0).is_err()
+            {
+                let actions = self.fleet.on(index, Event::GroupGone, Instant::now());
+                self.perform(actions);
+            }
+        }
+    }
+
+    fn stop(&mut self, signal: Signal) {
+        self.stop_signals += 1;
+        let now = Instant::now();
+        let actions = match self.fleet.outlook() {
+            Outlook::Running => {
+                tracing::info!("{signal} received: stopping all services");
+                let has_main = self.definitions.iter().any(|definition| definition.main);
+                let code = if has_main { 128 + signal.get() } else { 0 };
+                self.fleet.stop(code, now)
+            }
+            _ if self.stop_signals > 1 && signal != Signal::TERM => {
+                tracing::warn!("{signal} received again: killing what still runs");
+                self.fleet.kill(now)
+            }
+            _ => {
+                tracing::info!("{signal} received again: still stopping");
+                return;
+            }
+        };
+        self.perform(actions);
+    }
+
+    fn forward(&self, signal: Signal) {
+        tracing::debug!("{signal} received: forwarding to all services");
+        for leader in self.fleet.members().iter().filter_map(|member| member.life.group()) {
+            // One that ends just now needs no signal.
+            let _ = system::kill(-leader, signal.get());
+        }
+    }
+
+    fn perform(&mut self, actions: Vec<(Index, Action)>) {
+        let mut queue = VecDeque::from(actions);
+        while let Some((index, action)) = queue.pop_front() {
+            match action {
+                Action::Spawn => {
+                    let event = self.spawn(index);
+                    queue.extend(self.fleet.on(index, event, Instant::now()));
+                }
+                Action::StartProbing => self.start_probing(index),
+                Action::StopProbing => self.stop_probing(index),
+                Action::Signal => self.signal_group(index, self.definitions[index].stop_signal),
+                Action::Kill => self.signal_group(index, Signal::KILL),
+                tell => self.tell(index, tell),
+            }
+        }
+    }
+
+    fn signal_group(&self, index: Index, signal: Signal) {
+        if let Some(leader) = self.fleet.members()[index].life.group() {
+            // A group that has gone already is what we want. A stopped one must be woken to take its signal.
+            let _ = system::kill(-leader, signal.get());
+            let _ = system::kill(-leader, Signal::CONT.get());
+        }
+    }
+
+    fn spawn(&mut self, index: Index) -> Event {
+        match self.try_spawn(index) {
+            Ok(pid) => Event::Spawned(pid),
+            Err((reason, code)) => {
+                tracing::error!(service = self.name(index), "{reason}");
+                Event::SpawnFailed { code }
+            }
+        }
+    }
+
+    fn try_spawn(&mut self, index: Index) -> Result<Pid, (String, u8)> {
+        let definition = &self.definitions[index];
+        let mut command = Command::new(definition.argv.clone(), definition.environment.clone());
+        command.directory = Some(definition.directory.clone());
+        command.user = definition.user;
+        match &self.parts[index].notify {
+            Some(address) => command.environment.set("NOTIFY_SOCKET", address),
+            // Ours, if init itself was started by systemd: not a service's to answer on.
+            None => command.environment.unset("NOTIFY_SOCKET"),
+        }
+        self.parts[index].says = None;
+        let pipe = |stream| -> Result<Option<OwnedFd>, (String, u8)> {
+            let piped =
+                self.printer.as_ref().map(|printer| printer.pipe(&definition.name, stream)).transpose();
+            piped.map_err(|error| (format!("no pipe for its output: {error}"), 126))
+        };
+        let (out, error) = (pipe(Stream::Out)?, pipe(Stream::Error)?);
+        command
+            .spawn_with(self.inherited, [None, out.as_ref(), error.as_ref()])
+            .map_err(|error| (error.to_string(), error.exit_code()))
+    }
+
+    fn start_probing(&mut self, index: Index) {
+        let (Some(probing), Some(pid)) =
+            (self.definitions[index].readiness.clone(), self.fleet.members()[index].life.group())
+        else {
+            return;
+        };
+        let events = self.events.clone();
+        // A closed channel: we are ending.
+        self.parts[index].probing = match probing.probe {
+            Probe::Notify => None,
+            Probe::Exec(_) => Some(tokio::spawn(async move {
+                let _ = events.send(Happening::ProbeCommand(index, pid)).await;
+            })),
+            Probe::Tcp(address) => Some(tokio::spawn(async move {
+                readiness::accepts(&address, probing.interval).await;
+                let _ = events.send(Happening::Probed(index, pid)).await;
+            })),
+            Probe::Path(path) => Some(tokio::spawn(async move {
+                readiness::exists(&path, probing.interval).await;
+                let _ = events.send(Happening::Probed(index, pid)).await;
+            })),
+        };
+    }
+
+    fn stop_probing(&mut self, index: Index) {
+        if let Some(probing) = self.parts[index].probing.take() {
+            probing.abort();
+        }
+        for (pid, _) in self.probes.iter().filter(|(_, probe)| probe.service == index) {
+            let _ = system::kill(-pid, Signal::KILL.get());
+        }
+    }
+
+    /// Whether this process is the service's present one and is not known to be ready.
+    fn is_starting(&self, index: Index, pid: Pid) -> bool {
+        matches!(self.fleet.members()[index].life.state(), State::Starting { pid: present, .. } if present == pid)
+    }
+
+    fn run_probe(&mut self, index: Index, pid: Pid) {
+        let Some(Probe::Exec(argv)) =
+            self.definitions[index].readiness.as_ref().map(|probing| probing.probe.clone())
+        else {
+            return;
+        };
+        if !self.is_starting(index, pid) {
+            return;
+        }
+        let definition = &self.definitions[index];
+        let mut command = Command::new(argv, definition.environment.clone());
+        command.directory = Some(definition.directory.clone());
+        command.user = definition.user;
+        match command.spawn(self.inherited) {
+            Ok(probe) => {
+                let events = self.events.clone();
+                let late = tokio::spawn(async move {
+                    sleep(PROBE_COMMAND).await;
+                    // A closed channel: we are ending.
+                    let _ = events.send(Happening::ProbeCommandLate(probe)).await;
+                });
+                self.probes.insert(probe, ProbeProcess { service: index, generation: pid, late });
+            }
+            Err(error) => {
+                tracing::warn!(service = self.name(index), "its readiness cannot be probed: {error}");
+                self.probe_later(index, pid);
+            }
+        }
+    }
+
+    fn probe_later(&mut self, index: Index, pid: Pid) {
+        let Some(probing) =
+            self.definitions[index].readiness.as_ref().filter(|_| self.is_starting(index, pid))
+        else {
+            return;
+        };
+        let pause = probing.interval.max(readiness::SHORTEST_INTERVAL);
+        let events = self.events.clone();
+        self.parts[index].probing = Some(tokio::spawn(async move {
+            sleep(pause).await;
+            let _ = events.send(Happening::ProbeCommand(index, pid)).await;
+        }));
+    }
+
+    fn probed(&mut self, index: Index, pid: Pid) {
+        if self.is_starting(index, pid) {
+            let actions = self.fleet.on(index, Event::BecameReady, Instant::now());
+            self.perform(actions);
+        }
+    }
+
+    fn heed(&mut self, index: Index, said: Said) {
+        let Some(leader) = self.fleet.members()[index].life.group() else { return };
+        let group = nix::unistd::getpgid(Some(nix::unistd::Pid::from_raw(said.pid)));
+        let belongs = match group {
+            Ok(group) => group.as_raw() == leader,
+            Err(_) => said.uid == self.parts[index].uid,
+        };
+        if !belongs {
+            tracing::warn!(
+                service = self.name(index),
+                "process {} of user {} speaks in its name and is not heeded",
+                said.pid,
+                said.uid
+            );
+            return;
+        }
+        if let Some(status) = said.message.status {
+            tracing::debug!(service = self.name(index), "says: {status}");
+            self.parts[index].says = Some(status);
+        }
+        if said.message.stopping {
+            tracing::info!(service = self.name(index), "says that it is stopping");
+        }
+        if said.message.ready {
+            self.probed(index, leader);
+        }
+    }
+
+    fn tell(&self, index: Index, action: Action) {
+        let service = self.name(index);
+        match action {
+            Action::TellStarted(pid) => tracing::info!(service, "started as process {pid}"),
+            Action::TellReady(after) => tracing::info!(service, "ready after {}", spoken(after)),
+            Action::TellNotReady(after) => {
+                tracing::error!(
+                    service,
+                    "not ready after {}: stopping it (services.{service}.ready.deadline)",
+                    spoken(after)
+                );
+            }
+            Action::TellEnded(exit) => {
+                let stopping = !matches!(self.fleet.outlook(), Outlook::Running);
+                let expected = stopping || exit == biomero_hooks::Exit::Code(0);
+                let how = reaper::describe(exit);
+                if expected { tracing::info!(service, "{how}") } else { tracing::warn!(service, "{how}") }
+            }
+            Action::TellKilled(after) => {
+                tracing::warn!(
+                    service,
+                    "still running {} after {}: killing its process group (services.{service}.stop.deadline)",
+                    spoken(after),
+                    self.definitions[index].stop_signal
+                );
+            }
+            Action::TellRestart(pause) => {
+                tracing::info!(service, "starts again in {}", spoken(pause))
+            }
+            Action::TellGaveUp { ends, within } => {
+                let consequence =
+                    if self.definitions[index].main { "the worker ends" } else { "the others go on" };
+                tracing::error!(
+                    service,
+                    "ended {ends} times within {}: given up, {consequence}; read its output, then `init start {service}`",
+                    spoken(within)
+                );
+            }
+            Action::TellStopped => tracing::info!(service, "stopped"),
+            Action::TellDependencyLost => {
+                let lost = self.fleet.members()[index].depends_on.iter();
+                let lost: Vec<_> = lost
+                    .filter(|index| self.fleet.members()[**index].life.is_lost())
+                    .map(|index| self.name(*index))
+                    .collect();
+                tracing::error!(service, "not started: it depends on {}, which failed", lost.join(", "));
+            }
+            _ => {}
+        }
+    }
+
+    fn tell_all_ready(&mut self) {
+        let ready = self.fleet.members().iter().all(|member| member.life.satisfies());
+        if ready && !self.told_ready && self.fleet.outlook() == Outlook::Running {
+            tracing::info!("all services are ready after {}", spoken(self.start_up + self.began.elapsed()));
+        }
+        self.told_ready = ready;
+    }
+
+    fn answer(&mut self, request: &Request) -> Answer {
+        let Some(name) = &request.service else {
+            return match request.verb {
+                Verb::Status => Answer::Status(Box::new(self.status())),
+                _ => Answer::Refused("name a service, as in `init restart node`".to_owned()),
+            };
+        };
+        let Some(index) = self.fleet.by_name(name) else {
+            let known: Vec<_> = self.definitions.iter().map(|definition| definition.name.as_str()).collect();
+            return Answer::Refused(format!(
+                "there is no service \"{name}\": the services are {}",
+                known.join(", ")
+            ));
+        };
+        if self.fleet.outlook() != Outlook::Running {
+            return Answer::Refused("init is stopping all services".to_owned());
+        }
+        let (event, done) = match request.verb {
+            Verb::Status => return Answer::Status(Box::new(self.status())),
+            Verb::Restart => (Event::Restart, "restarting"),
+            Verb::Stop => (Event::Stop, "stopping"),
+            Verb::Start => (Event::Start, "starting"),
+        };
+        tracing::info!(service = name, "{done} on request");
+        let actions = self.fleet.on(index, event, Instant::now());
+        self.perform(actions);
+        Answer::Done(format!("{done} {name}"))
+    }
+
+    fn status(&self) -> Status {
+        let now = Instant::now();
+        let services = self.fleet.members().iter().zip(&self.parts).map(|(member, parts)| {
+            let (state, since) = match member.life.state() {
+                State::Waiting => ("waiting", None),
+                State::Spawning => ("starting", None),
+                State::Starting { since, .. } => ("starting", Some(since)),
+                State::Ready { since, .. } => ("ready", Some(since)),
+                State::Stopping { since, .. } => ("stopping", Some(since)),
+                State::BackingOff { .. } => ("backing-off", None),
+                State::Stopped { on_request: true } => ("stopped", None),
+                State::Stopped { on_request: false } => ("completed", None),
+                State::Failed => ("failed", None),
+                State::GaveUp => ("gave-up", None),
+            };
+            ServiceStatus {
+                name: member.name.clone(),
+                state: state.to_owned(),
+                ready: member.life.satisfies(),
+                main: member.main,
+                pid: member.life.group(),
+                running_s: since.map(|since| to_millis(now.saturating_duration_since(since))),
+                restarts: member.life.restarts(),
+                last_exit: member.life.last_exit().map(reaper::describe),
+                says: parts.says.clone(),
+            }
+        });
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            phase: if self.fleet.outlook() == Outlook::Running { Phase::Running } else { Phase::Stopping },
+            start_up_ms: (self.start_up.as_secs_f64() * 1e5).round() / 1e2,
+            uptime_s: to_millis(self.began.elapsed()),
+            hook_warnings: self.hook_warnings.clone(),
+            services: services.collect(),
+        }
+    }
+
+    /// Ends what services left behind outside of their groups: TERM, then KILL.
+    async fn end_leftovers(&mut self, happenings: &mut mpsc::Receiver<Happening>) {
+        self.reap();
+        if !leftovers::any() {
+            return;
+        }
+        tracing::info!("ending processes that services left behind");
+        for (signal, grace) in [(Signal::TERM, leftovers::GRACE), (Signal::KILL, leftovers::AFTER_KILL)] {
+            if signal == Signal::KILL {
+                tracing::warn!("processes that services left behind ignored SIGTERM: killing them");
+            }
+            leftovers::send(signal);
+            leftovers::send(Signal::CONT);
+            let until = Instant::now() + grace;
+            while Instant::now() < until {
+                if let Ok(Some(Happening::Signal(again))) =
+                    timeout(leftovers::LOOK_AGAIN, happenings.recv()).await
+                    && again.is_stop()
+                    && again != Signal::TERM
+                {
+                    break;
+                }
+                self.reap();
+                if !leftovers::any() {
+                    return;
+                }
+                // Orphans of those that ended are ours now.
+                if signal == Signal::KILL {
+                    leftovers::send(signal);
+                }
+            }
+        }
+    }
+}
+
+/// Seconds, to the millisecond.
+fn to_millis(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e3).round() / 1e3
+}
+
+/// As a reader wants it: to the millisecond.
+fn spoken(duration: Duration) -> String {
+    let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    biomero_config::duration::display(Duration::from_millis(millis))
+}
