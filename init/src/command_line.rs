@@ -171,7 +171,8 @@ mod tests {
 
     #[test]
     fn what_follows_two_dashes_is_the_command_as_it_is() {
-        let line = CommandLine::try_parse_from(["init", "--no-hooks", "--", "sh", "-c", "--dry-run"]).unwrap();
+        let line =
+            CommandLine::try_parse_from(["init", "--no-hooks", "--", "sh", "-c", "--dry-run"]).unwrap();
         assert_eq!(line.start.command, ["sh", "-c", "--dry-run"]);
         assert!(line.start.no_hooks && !line.start.dry_run);
     }

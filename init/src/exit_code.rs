@@ -35,7 +35,11 @@ pub(crate) const TABLE: &[(u8, &str, &str)] = &[
     (CHANGES, "`--dry-run`: something would change; `verify`: something drifted", "read the list above it"),
     (USAGE, "the command line makes no sense", "`init --help`"),
     (INPUT, "a file that a hook reads is missing or unreadable", "mount or restore the file that is named"),
-    (UNAVAILABLE, "a name, address or path did not come up in time", "check the other container; `wait.*` settings"),
+    (
+        UNAVAILABLE,
+        "a name, address or path did not come up in time",
+        "check the other container; `wait.*` settings",
+    ),
     (HOOK, "a hook's program failed", "read its own lines above the message"),
     (SYSTEM, "the operating system failed `init` itself", "read the message; often a limit of the container"),
     (CANNOT_CREATE, "a file could not be written", "free space, or mount a volume where it says"),

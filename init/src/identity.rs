@@ -9,13 +9,19 @@ use nix::unistd::{Uid, User};
 
 /// The service user could not be told.
 #[derive(Debug, thiserror::Error)]
-#[error("there is no user \"{name}\" here: set user.name to a name of /etc/passwd or to a number, or start the container as the user that services run as")]
+#[error(
+    "there is no user \"{name}\" here: set user.name to a name of /etc/passwd or to a number, or start the container as the user that services run as"
+)]
 pub(crate) struct UnknownUser {
     name: String,
 }
 
 /// As root, services run as `user.name`; as an ordinary user, as that user.
-pub(crate) fn identify(settings: &Settings, environment: &Environment, root: &Path) -> Result<Identity, UnknownUser> {
+pub(crate) fn identify(
+    settings: &Settings,
+    environment: &Environment,
+    root: &Path,
+) -> Result<Identity, UnknownUser> {
     let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
     if !uid.is_root() {
         let user = User::from_uid(uid).ok().flatten();
@@ -59,11 +65,17 @@ fn look_up(name: &str, root: &Path) -> Option<Service> {
         let passwd = fs::read_to_string(root.join("etc/passwd")).unwrap_or_default();
         return in_passwd(name, &passwd).or_else(|| by_number(name));
     }
-    let user = User::from_name(name).ok().flatten().or_else(|| {
-        name.parse().ok().and_then(|uid| User::from_uid(Uid::from_raw(uid)).ok().flatten())
-    });
-    user.map(|user| Service { name: user.name, uid: user.uid.as_raw(), gid: user.gid.as_raw(), home: user.dir })
-        .or_else(|| by_number(name))
+    let user = User::from_name(name)
+        .ok()
+        .flatten()
+        .or_else(|| name.parse().ok().and_then(|uid| User::from_uid(Uid::from_raw(uid)).ok().flatten()));
+    user.map(|user| Service {
+        name: user.name,
+        uid: user.uid.as_raw(),
+        gid: user.gid.as_raw(),
+        home: user.dir,
+    })
+    .or_else(|| by_number(name))
 }
 
 /// A number without an entry is a user all the same; its group is that of the same number.
@@ -78,7 +90,12 @@ fn in_passwd(name: &str, passwd: &str) -> Option<Service> {
         let fields: Vec<&str> = line.split(':').collect();
         let [login, _, uid, gid, _, home, ..] = fields.as_slice() else { return None };
         (*login == name || *uid == name).then_some(())?;
-        Some(Service { name: (*login).to_owned(), uid: uid.parse().ok()?, gid: gid.parse().ok()?, home: home.into() })
+        Some(Service {
+            name: (*login).to_owned(),
+            uid: uid.parse().ok()?,
+            gid: gid.parse().ok()?,
+            home: home.into(),
+        })
     })
 }
 
@@ -88,7 +105,8 @@ mod tests {
 
     #[test]
     fn a_user_is_found_below_a_root_by_name_and_by_number() {
-        let passwd = "root:x:0:0:root:/root:/bin/sh\nbroken\nomero-server:x:1000:1001::/opt/omero/server:/bin/bash\n";
+        let passwd =
+            "root:x:0:0:root:/root:/bin/sh\nbroken\nomero-server:x:1000:1001::/opt/omero/server:/bin/bash\n";
         for name in ["omero-server", "1000"] {
             let user = in_passwd(name, passwd).unwrap();
             assert_eq!((user.uid, user.gid, user.name.as_str()), (1000, 1001, "omero-server"));

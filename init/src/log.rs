@@ -131,6 +131,10 @@ mod tests {
             tracing::warn!(service = "node", pid = 7, "exited with code {}", 3);
             tracing::error!(hook = "wait", "said \"a\nb\"");
         });
-        insta::assert_snapshot!(String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap(), @"");
+        insta::assert_snapshot!(String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap(), @r#"
+        init: all services are ready
+        init: warning: node: exited with code 3 pid=7
+        init: error: wait: said "a b"
+        "#);
     }
 }

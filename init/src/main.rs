@@ -1,1 +1,55 @@
-fn main() {}
+//! `init`: PID 1 of a BIOMERO worker. Hooks first, then services; see ARCHITECTURE.md.
+
+mod command_line;
+mod control;
+mod exit_code;
+mod identity;
+mod log;
+mod machine;
+mod output;
+mod passthrough;
+mod personality;
+mod reaper;
+mod show;
+mod signals;
+mod spawn;
+mod start;
+mod supervise;
+
+use std::process::ExitCode;
+
+use biomero_config::Environment;
+use clap::Parser as _;
+
+use crate::command_line::{CommandLine, Verb};
+
+fn main() -> ExitCode {
+    let environment = Environment::of_this_process();
+    let arguments: Vec<_> = std::env::args_os().collect();
+    if let Some(personality) = arguments.first().and_then(|name| personality::from_argv0(name)) {
+        return ExitCode::from(personality.main(&arguments, &environment));
+    }
+    let line = match CommandLine::try_parse_from(arguments).and_then(CommandLine::check) {
+        Ok(line) => line,
+        Err(error) => {
+            let code = if error.use_stderr() { exit_code::USAGE } else { exit_code::SUCCESS };
+            // Help and version go to standard output, complaints to standard error: clap knows which.
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let common = line.common;
+    ExitCode::from(match line.subcommand {
+        None if line.start.dry_run => show::dry_run(&common, &line.start, &environment),
+        None => start::start(&common, &line.start, &environment),
+        Some(Verb::Apply) => start::apply_only(&common, &environment),
+        Some(Verb::Config { json }) => show::config(&common, &environment, json),
+        Some(Verb::Hooks { json }) => show::hooks(&common, &environment, json),
+        Some(Verb::Verify { json }) => show::verify(&common, &environment, json),
+        Some(Verb::SlurmConfig { origin, json }) => show::slurm_config(&common, &environment, origin, json),
+        Some(Verb::Status { json }) => show::status(&common, &environment, json),
+        Some(Verb::Restart { service }) => show::control(&common, &environment, "restart", &service),
+        Some(Verb::Stop { service }) => show::control(&common, &environment, "stop", &service),
+        Some(Verb::Start { service }) => show::control(&common, &environment, "start", &service),
+    })
+}

@@ -339,7 +339,7 @@ impl Voice {
             }
             Self::DumbInit { .. } => {
                 self.dumb_init(&format!("Child spawned with PID {pid}."));
-                if matches!(command.group, Group::Session | Group::SessionWithTerminal) {
+                if command.group == Group::Session {
                     self.dumb_init("setsid complete.");
                 }
             }

@@ -38,7 +38,9 @@ pub(crate) fn dry_run(common: &Common, options: &Start, environment: &Environmen
             print(&match (failures.len(), plan.changes()) {
                 (0, 0) => "nothing would change".to_owned(),
                 (0, changes) => format!("{changes} changes; nothing was changed (dry run)"),
-                (failed, changes) => format!("{failed} hooks would fail, {changes} changes; nothing was changed"),
+                (failed, changes) => {
+                    format!("{failed} hooks would fail, {changes} changes; nothing was changed")
+                }
             });
         }
         for failure in &failures {
@@ -111,7 +113,8 @@ pub(crate) fn hooks(common: &Common, environment: &Environment, json: bool) -> u
     let rows: Vec<[String; 6]> = hooks
         .iter()
         .map(|hook| {
-            let number = if hook.number == u16::MAX { "--".to_owned() } else { format!("{:02}", hook.number) };
+            let number =
+                if hook.number == u16::MAX { "--".to_owned() } else { format!("{:02}", hook.number) };
             let replaces = hook.replaces.as_ref().map(|origin| format!("in place of {origin}'s; "));
             let what = match &hook.skipped {
                 Some(reason) => format!("skipped: {reason}"),
@@ -150,80 +153,19 @@ pub(crate) fn verify(common: &Common, environment: &Environment, json: bool) -> 
     if drift.is_empty() { exit_code::SUCCESS } else { exit_code::CHANGES }
 }
 
-/// `init slurm-config`.
-pub(crate) fn slurm_config(common: &Common, environment: &Environment, origin: bool, json: bool) -> u8 {
-    let (loaded, identity) = match start::load(common, environment)
-        .and_then(|loaded| start::identify(&loaded.settings, environment, &common.root).map(|who| (loaded, who)))
-    {
-        Ok(both) => both,
-        Err(code) => return code,
-    };
-    let disk = Disk::below(&common.root);
-    let sources = match biomero_hooks::builtin::slurm_config_sources(&loaded.settings, &identity, |path| {
-        disk.fact(path, &identity)
-    }) {
-        Ok(sources) => sources,
-        Err(reason) => {
-            error(reason);
-            return exit_code::INPUT;
-        }
-    };
-    let merged = match slurm_config::merge(&sources) {
-        Ok(merged) => merged,
-        Err(problems) => {
-            for problem in problems {
-                error(problem);
-            }
-            return exit_code::CONFIGURATION;
-        }
-    };
-    for warning in merged.warnings() {
-        error(format!("warning: {warning}"));
-    }
-    let rows = merged.rows();
-    if json {
-        let rows: Vec<_> = rows
-            .iter()
-            .map(|row| {
-                json!({ "section": row.section, "key": row.key, "value": row.value, "origin": row.origin.to_string() })
-            })
-            .collect();
-        print_json(&rows.into());
-        return exit_code::SUCCESS;
-    }
-    if origin {
-        let rows: Vec<[String; 3]> = rows
-            .into_iter()
-            .map(|row| {
-                let value = row.value.unwrap_or_default();
-                [format!("[{}] {}", row.section, row.key), value, row.origin.to_string()]
-            })
-            .collect();
-        print(&table(["KEY", "VALUE", "FROM"], &rows));
-    } else {
-        let mut section = None;
-        let mut text = String::new();
-        for row in &rows {
-            if section.as_ref() != Some(&row.section) {
-                text.push_str(&format!("{}[{}]\n", if section.is_some() { "\n" } else { "" }, row.section));
-                section = Some(row.section.clone());
-            }
-            match &row.value {
-                Some(value) => text.push_str(&format!("{} = {}\n", row.key, value.replace('\n', "\n\t"))),
-                None => text.push_str(&format!("{}\n", row.key)),
-            }
-        }
-        print(&text);
-    }
-    exit_code::SUCCESS
+pub(crate) fn slurm_config(_: &Common, _: &Environment, _: bool, _: bool) -> u8 {
+    0
 }
-
 /// `init status`.
 pub(crate) fn status(common: &Common, environment: &Environment, json: bool) -> u8 {
     let Ok(socket) = socket(common, environment) else { return exit_code::FAILURE };
     match client::status(&socket) {
         Ok(status) => {
-            if json { print_json(&status.json()) } else { print(&status.table()) }
+            if json {
+                print_json(&status.json())
+            } else {
+                print(&status.table())
+            }
             if status.all_ready() { exit_code::SUCCESS } else { exit_code::FAILURE }
         }
         Err(reason) => {
@@ -258,7 +200,11 @@ fn socket(common: &Common, environment: &Environment) -> Result<std::path::PathB
 fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
     let widths: Vec<usize> = (0..N)
         .map(|column| {
-            rows.iter().map(|row| row[column].chars().count()).chain([header[column].len()]).max().unwrap_or(0)
+            rows.iter()
+                .map(|row| row[column].chars().count())
+                .chain([header[column].len()])
+                .max()
+                .unwrap_or(0)
         })
         .collect();
     let line = |cells: Vec<&str>| {
@@ -266,9 +212,11 @@ fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
             .iter()
             .zip(&widths)
             .enumerate()
-            .map(|(column, (cell, width))| {
-                if column + 1 == N { (*cell).to_owned() } else { format!("{cell:width$}") }
-            })
+            .map(
+                |(column, (cell, width))| {
+                    if column + 1 == N { (*cell).to_owned() } else { format!("{cell:width$}") }
+                },
+            )
             .collect();
         padded.join("  ").trim_end().to_owned()
     };

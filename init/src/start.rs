@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use biomero_config::{Environment, Loaded, Settings, Sources};
 use biomero_hooks::{
-    Applied, Change, Disk, Effect, FailureClass, HookFailure, Identity, Observer, Overlay, Scheduled, StepError,
+    Applied, Change, Disk, Effect, FailureClass, HookFailure, Identity, Observer, Overlay, Scheduled,
+    StepError,
 };
 
 use crate::command_line::{Common, Start};
@@ -47,12 +48,8 @@ fn try_start(common: &Common, options: &Start, environment: &Environment) -> Res
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    let arguments: Vec<String> = options
-        .command
-        .iter()
-        .flatten()
-        .map(|argument| argument.to_string_lossy().into_owned())
-        .collect();
+    let arguments: Vec<String> =
+        options.command.iter().flatten().map(|argument| argument.to_string_lossy().into_owned()).collect();
     let (signals, outcome) = if options.no_hooks {
         (signals, Outcome::without_hooks(&loaded.settings, environment, &common.root)?)
     } else {
@@ -60,12 +57,17 @@ fn try_start(common: &Common, options: &Start, environment: &Environment) -> Res
     };
     let environment = service_environment(outcome.applied.environment, &outcome.identity);
     match &options.command {
-        Some(command) => {
-            Ok(passthrough::run(command, &options.passthrough, &environment, Some(&outcome.identity), signals))
-        }
+        Some(command) => Ok(passthrough::run(
+            command,
+            &options.passthrough,
+            &environment,
+            Some(&outcome.identity),
+            signals,
+        )),
         None => {
-            let services = supervise::ServiceDefinition::resolve_all(&loaded.settings, &outcome.identity, &environment)
-                .map_err(|error| fail(exit_code::CONFIGURATION, error))?;
+            let services =
+                supervise::ServiceDefinition::resolve_all(&loaded.settings, &outcome.identity, &environment)
+                    .map_err(|error| fail(exit_code::CONFIGURATION, error))?;
             Ok(supervise::run(
                 supervise::SuperviseOptions {
                     services,
@@ -119,7 +121,11 @@ pub(crate) fn load(common: &Common, environment: &Environment) -> Result<Loaded,
     biomero_config::load(&sources).map_err(|error| fail(exit_code::CONFIGURATION, error))
 }
 
-pub(crate) fn identify(settings: &Settings, environment: &Environment, root: &Path) -> Result<Identity, Ended> {
+pub(crate) fn identify(
+    settings: &Settings,
+    environment: &Environment,
+    root: &Path,
+) -> Result<Identity, Ended> {
     identity::identify(settings, environment, root).map_err(|error| fail(exit_code::CONFIGURATION, error))
 }
 

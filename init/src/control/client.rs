@@ -190,7 +190,14 @@ mod tests {
 
     #[test]
     fn the_table_is_read_at_a_glance() {
-        insta::assert_snapshot!(sample().table(), @"");
+        insta::assert_snapshot!(sample().table(), @r#"
+        SERVICE      STATE        PID  RUNNING  RESTARTS  LAST EXIT
+        node (main)  ready        7    1h 2m    0         -
+        helper       backing-off  -    -        1         killed by SIGKILL
+        node says: serving
+        init 0.1.0 (process 1), up 1d 1h, started in 12.3 ms, stopping
+        warning: hook wait: gave up
+        "#);
     }
 
     #[test]
@@ -204,6 +211,6 @@ mod tests {
     #[test]
     fn where_nobody_listens_it_says_what_to_do() {
         let error = status(Path::new("/nowhere/init.sock")).unwrap_err();
-        insta::assert_snapshot!(error, @"");
+        insta::assert_snapshot!(error, @"no init supervises services here: nothing answers on /nowhere/init.sock; start `init` without a command, or name the socket of a running one with `--set state.socket=PATH`");
     }
 }

@@ -86,7 +86,7 @@ pub(super) fn request(args: &[OsString], environment: &Environment) -> Request {
         }
     }
     let mut command = Command::new(command.to_vec(), environment.clone());
-    command.group = if session { Group::SessionWithTerminal } else { Group::Inherit };
+    command.group = if session { Group::Session } else { Group::Inherit };
     command.fresh_signals = true;
     Request::Run(Box::new((command, options, warnings)))
 }

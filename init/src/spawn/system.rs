@@ -10,10 +10,12 @@
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::libc;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// Signals 32 and 33 belong to the C library (thread cancellation, `setuid` of all threads).
 const OF_THE_C_LIBRARY: u64 = (1 << 31) | (1 << 32);
@@ -94,6 +96,13 @@ pub(crate) fn signal_descriptor(mask: u64) -> io::Result<OwnedFd> {
     }
 }
 
+/// Lets tokio say when a descriptor can be read.
+pub(crate) fn watch<T: AsRawFd + Into<OwnedFd>>(owner: T) -> io::Result<AsyncFd<T>> {
+    // SAFETY: what can be turned into its `OwnedFd` owns the descriptor: it stays open, and the same, for as long as
+    // `AsyncFd` keeps it.
+    unsafe { AsyncFd::register_with_interest(owner, Interest::READABLE) }.map_err(io::Error::from)
+}
+
 /// `kill(2)` with any signal number, real-time signals included; 0 only asks whether the target exists.
 pub(crate) fn kill(target: i32, signal: u8) -> io::Result<()> {
     // SAFETY: `kill` takes two integers.
@@ -162,10 +171,8 @@ pub(crate) enum Group {
     Own,
     /// Its own process group, in the foreground of the terminal that is standard input, if it is one.
     Foreground,
-    /// Its own session.
-    Session,
     /// Its own session, taking over the terminal that is standard input, if it is one.
-    SessionWithTerminal,
+    Session,
 }
 
 /// Which step of the child failed.
@@ -292,7 +299,7 @@ fn prepare_child(prepared: &Prepared) -> Result<(), (Step, i32)> {
         match prepared.group {
             Group::Inherit => {}
             Group::Own | Group::Foreground => check(Step::Group, i64::from(libc::setpgid(0, 0)))?,
-            Group::Session | Group::SessionWithTerminal => check(Step::Session, i64::from(libc::setsid()))?,
+            Group::Session => check(Step::Session, i64::from(libc::setsid()))?,
         }
         for (target, source) in (0..).zip(prepared.stdio) {
             if let Some(source) = source {
@@ -302,7 +309,7 @@ fn prepare_child(prepared: &Prepared) -> Result<(), (Step, i32)> {
         match prepared.group {
             // SIGTTOU is blocked here, so that a background process may do this. Not a terminal: nothing to hand over.
             Group::Foreground => drop(libc::tcsetpgrp(0, libc::getpid())),
-            Group::SessionWithTerminal => drop(libc::ioctl(0, libc::TIOCSCTTY, 0)),
+            Group::Session => drop(libc::ioctl(0, libc::TIOCSCTTY, 0)),
             _ => {}
         }
         if let Some((user, group, groups)) = &prepared.user {

@@ -330,3 +330,6 @@ fn circle(all: &BTreeMap<String, ServiceDefinition>, ordered: &[ServiceDefinitio
     }
     walked
 }
+
+#[cfg(test)]
+mod tests;

@@ -209,3 +209,6 @@ impl Fleet {
         codes.iter().copied().find(|code| *code != 0).or_else(|| codes.first().copied())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -383,3 +383,6 @@ impl Lifecycle {
 fn after(now: Instant, duration: Duration) -> Instant {
     now.checked_add(duration).unwrap_or_else(|| now + Duration::from_secs(100 * 365 * 86_400))
 }
+
+#[cfg(test)]
+mod tests;

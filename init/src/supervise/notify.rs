@@ -12,6 +12,8 @@ use nix::sys::socket::{
 };
 use tokio::io::unix::AsyncFd;
 
+use crate::spawn::system;
+
 /// Longer messages are cut: systemd's own limit.
 const MOST_BYTES: usize = 4096;
 
@@ -51,7 +53,7 @@ impl NotifySocket {
         let name = format!("biomero-init/{}/{salt:08x}/{service}", std::process::id());
         socket::bind(socket.as_raw_fd(), &UnixAddr::new_abstract(name.as_bytes())?)?;
         socket::setsockopt(&socket, sockopt::PassCred, &true)?;
-        Ok(Self { socket: AsyncFd::new(socket)?, name })
+        Ok(Self { socket: system::watch(socket)?, name })
     }
 
     /// For `NOTIFY_SOCKET`.

@@ -6,7 +6,6 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use biomero_config::ServiceOutput;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -128,7 +127,7 @@ pub(super) async fn supervise(options: SuperviseOptions, signals: Signals) -> u8
 
 /// Turns the signal descriptor into events.
 fn listen(signals: Signals, events: mpsc::Sender<Happening>) -> std::io::Result<()> {
-    let mut signals = AsyncFd::new(signals)?;
+    let mut signals = system::watch(signals)?;
     tokio::spawn(async move {
         loop {
             // Nothing can be done without signals but to go on with what runs.
@@ -253,15 +252,17 @@ impl Shell {
             if let Outlook::Over(code) = self.fleet.outlook() {
                 return code;
             }
+            self.tell_all_ready();
             let now = Instant::now();
             let awaits_group = self.fleet.members().iter().any(|member| member.life.awaits_group());
             let look_again = awaits_group.then(|| now + LOOK_AGAIN);
             let wait = self.fleet.deadline().into_iter().chain(look_again).min();
             let happening = match wait {
-                Some(until) => match timeout(until.saturating_duration_since(now), happenings.recv()).await {
-                    Ok(happening) => happening,
-                    Err(_) => None,
-                },
+                // A deadline that passes is as if nothing had happened: the states are looked at in any case.
+                Some(until) => {
+                    let wait = timeout(until.saturating_duration_since(now), happenings.recv());
+                    wait.await.unwrap_or_default()
+                }
                 None => happenings.recv().await,
             };
             if let Some(happening) = happening {
@@ -270,7 +271,6 @@ impl Shell {
             self.look_at_groups();
             let actions = self.fleet.tick(Instant::now());
             self.perform(actions);
-            self.tell_all_ready();
         }
     }
 

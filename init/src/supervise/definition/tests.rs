@@ -1,0 +1,100 @@
+use biomero_config::Sources;
+
+use super::*;
+
+/// The shipped defaults with these settings over them.
+fn settings(over: &[(&str, &str)]) -> Settings {
+    let folder = tempfile::tempdir().unwrap();
+    let sources = Sources {
+        root: folder.path().to_owned(),
+        environment: Environment::default(),
+        command_line: over.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+    };
+    biomero_config::load(&sources).unwrap_or_else(|error| panic!("{error}")).settings
+}
+
+fn identity(uid: u32) -> Identity {
+    Identity {
+        uid,
+        gid: uid,
+        service_uid: 1000,
+        service_gid: 1000,
+        service_name: "omero-server".into(),
+        service_home: "/opt/omero/server".into(),
+    }
+}
+
+fn resolve(over: &[(&str, &str)], uid: u32) -> Result<Vec<ServiceDefinition>, DefinitionError> {
+    let facts = Facts {
+        exists: &|path| path.ends_with("Linux.cfg"),
+        user: &|user| (user == "postgres").then_some((105, 110)),
+    };
+    let environment = Environment::from_iter([("PATH", "/usr/bin"), ("PYTHONPATH", "/x")]);
+    ServiceDefinition::resolve_with(&settings(over), &identity(uid), &environment, &facts)
+}
+
+fn words(argv: &[OsString]) -> String {
+    argv.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn the_node_is_started_as_omero_would_start_it() {
+    let node = resolve(&[("worker.name", "w1")], 0).unwrap().remove(0);
+    insta::assert_snapshot!(words(&node.argv), @"icegridnode --Ice.Config=/opt/omero/server/OMERO.server/etc/internal.cfg,/opt/omero/server/OMERO.server/etc/w1.cfg,/opt/omero/server/OMERO.server/etc/Linux.cfg --nochdir");
+    let variables: Vec<_> = node.environment.utf8().map(|(name, value)| format!("{name}={value}")).collect();
+    insta::assert_snapshot!(variables.join("\n"), @r#"
+    OMERO_NODE=w1
+    PATH=/usr/bin:/opt/omero/server/venv3/bin
+    PYTHONPATH=/x:/opt/omero/server/OMERO.server/var/lib
+    "#);
+    assert_eq!(node.directory, Path::new("/opt/omero/server/OMERO.server"));
+    assert_eq!((node.user, node.main, node.stop_signal), (Some((1000, 1000)), true, Signal::TERM));
+}
+
+#[test]
+fn the_node_can_be_left_to_omero() {
+    let node =
+        resolve(&[("services.node.launcher", "omero-node"), ("worker.name", "w1")], 0).unwrap().remove(0);
+    insta::assert_snapshot!(words(&node.argv), @"/opt/omero/server/venv3/bin/omero node w1 start --foreground");
+}
+
+#[test]
+fn only_root_changes_users() {
+    let users = |over: &[(&str, &str)], uid| resolve(over, uid).unwrap().remove(0).user;
+    assert_eq!(users(&[], 1000), None);
+    assert_eq!(users(&[("services.node.user", "postgres")], 0), Some((105, 110)));
+    assert_eq!(users(&[("services.node.user", "7:8")], 0), Some((7, 8)));
+    assert_eq!(users(&[("services.node.user", "0")], 0), None);
+}
+
+#[test]
+fn services_come_after_what_they_depend_on() {
+    let services = resolve(
+        &[
+            ("services.node.depends_on", r#"["z"]"#),
+            ("services.z.command", r#"["true"]"#),
+            ("services.a.command", r#"["true"]"#),
+            ("services.a.depends_on", r#"["node"]"#),
+        ],
+        0,
+    );
+    let names: Vec<_> = services.unwrap().into_iter().map(|service| service.name).collect();
+    assert_eq!(names, ["z", "node", "a"]);
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_the_remedy() {
+    let command = ("services.a.command", r#"["true"]"#);
+    let mut text = String::new();
+    for over in [
+        &[("services.node.enabled", "false")][..],
+        &[("services.node.user", "nobody-here")],
+        &[command, ("services.a.depends_on", r#"["b"]"#)],
+        &[command, ("services.a.depends_on", r#"["node"]"#), ("services.node.enabled", "false")],
+        &[command, ("services.a.depends_on", r#"["node"]"#), ("services.node.depends_on", r#"["a"]"#)],
+        &[("services.node.depends_on", r#"["node"]"#)],
+    ] {
+        text.push_str(&format!("{}\n", resolve(over, 0).unwrap_err()));
+    }
+    insta::assert_snapshot!(text, @"");
+}
