@@ -29,6 +29,7 @@ pub(crate) const PERMISSION: u8 = 77;
 pub(crate) const CONFIGURATION: u8 = 78;
 
 /// Every code of `init`'s own, with what it means and what to do: the README's table.
+#[cfg(test)]
 pub(crate) const TABLE: &[(u8, &str, &str)] = &[
     (SUCCESS, "success", "nothing; `--dry-run`: nothing would change"),
     (FAILURE, "could not tell, or not as it should be", "read the message (`--dry-run`, `verify`, `status`)"),

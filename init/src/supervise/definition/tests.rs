@@ -84,17 +84,47 @@ fn services_come_after_what_they_depend_on() {
 
 #[test]
 fn what_cannot_be_is_refused_with_the_remedy() {
-    let command = ("services.a.command", r#"["true"]"#);
+    // Past the checks of the configuration, which would refuse some of these first.
+    let service = |command: &[&str], depends_on: &[&str]| Service {
+        command: command.iter().map(|word| (*word).to_owned()).collect(),
+        depends_on: depends_on.iter().map(|name| (*name).to_owned()).collect(),
+        ..Service::default()
+    };
+    let node = || service(&["true"], &[]);
+    let disabled = || Service { enabled: false, ..node() };
+    let stopped_by = Service {
+        stop: biomero_config::Stop { signal: "TREM".into(), ..biomero_config::Stop::default() },
+        ..node()
+    };
     let mut text = String::new();
-    for over in [
-        &[("services.node.enabled", "false")][..],
-        &[("services.node.user", "nobody-here")],
-        &[command, ("services.a.depends_on", r#"["b"]"#)],
-        &[command, ("services.a.depends_on", r#"["node"]"#), ("services.node.enabled", "false")],
-        &[command, ("services.a.depends_on", r#"["node"]"#), ("services.node.depends_on", r#"["a"]"#)],
-        &[("services.node.depends_on", r#"["node"]"#)],
+    for services in [
+        vec![("node", disabled())],
+        vec![("a", service(&[], &[]))],
+        vec![("a", Service { launcher: Some(Launcher::OmeroNode), ..service(&[], &[]) })],
+        vec![("a", stopped_by)],
+        vec![("a", Service { user: Some("nobody-here".into()), ..node() })],
+        vec![("a", service(&["true"], &["b"])), ("c", node())],
+        vec![("a", service(&["true"], &["node"])), ("node", disabled())],
+        vec![("a", service(&["true"], &["node"])), ("node", service(&["true"], &["a"])), ("z", node())],
+        vec![("a", service(&["true"], &["a"]))],
     ] {
-        text.push_str(&format!("{}\n", resolve(over, 0).unwrap_err()));
+        let mut settings = settings(&[]);
+        settings.services = services.into_iter().map(|(name, service)| (name.to_owned(), service)).collect();
+        let facts = Facts { exists: &|_| false, user: &|_| None };
+        let refused =
+            ServiceDefinition::resolve_with(&settings, &identity(0), &Environment::default(), &facts)
+                .unwrap_err();
+        text.push_str(&format!("{refused}\n"));
     }
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @r#"
+    no service is enabled: enable one in [services], or name a command (`init -- COMMAND`)
+    services.a.command is empty: write the program and its arguments, as ["sleep", "60"]
+    services.a.launcher: only the service `node` has a launcher; write services.a.command
+    services.a.stop.signal: "TREM" is not a signal: write a name as TERM or SIGTERM, or a number from 1 to 64 (`kill -l` lists them)
+    services.a.user: there is no user "nobody-here" here: write a name of /etc/passwd, a number, or UID:GID
+    services.a.depends_on names "b", which is no service: the services are a, c
+    services.a.depends_on names "node", which is disabled: the services are a
+    services wait for each other: a -> node -> a: remove one of these from `depends_on`
+    services wait for each other: a -> a: remove one of these from `depends_on`
+    "#);
 }
