@@ -20,13 +20,12 @@ pub(crate) const DEMO: &[Needed] = &[
     ("unshare", "util-linux"),
     ("setpriv", "util-linux"),
     ("mount", "mount"),
+    ("ssh-keygen", "openssh-client"),
 ];
 
 /// What the tests drive on top of [`DEMO`].
 pub(crate) const TEST: &[Needed] = &[
     ("python3", "python3"),
-    ("ssh-keygen", "openssh-client"),
-    ("ip", "iproute2"),
     ("mkfs.ext4", "e2fsprogs"),
     ("busybox", "busybox-static"),
     ("dockerd", "docker.io"),
@@ -36,8 +35,7 @@ pub(crate) const TEST: &[Needed] = &[
 ];
 
 /// What the benchmarks compare with, on top of [`DEMO`].
-pub(crate) const BENCH: &[Needed] =
-    &[("tini", "tini"), ("dumb-init", "dumb-init"), ("ssh-keygen", "openssh-client")];
+pub(crate) const BENCH: &[Needed] = &[("tini", "tini"), ("dumb-init", "dumb-init")];
 
 /// What zeroc-ice compiles with. The headers have no program of their own to look for.
 pub(crate) const OMERO_PY: &[Needed] = &[("g++", "g++"), ("bzip2", "libbz2-dev"), ("openssl", "libssl-dev")];
