@@ -69,14 +69,18 @@ impl Findings<'_> {
     fn service(&mut self, name: &str, service: &Service) {
         match (&service.launcher, service.command.first()) {
             (Some(_), _) if name != "node" => {
-                self.add(&["services", name, "launcher"], "only the service \"node\" has a launcher; write a command instead");
+                self.add(
+                    &["services", name, "launcher"],
+                    "only the service \"node\" has a launcher; write a command instead",
+                );
             }
             (Some(_), Some(_)) => self.add(
                 &["services", name, "command"],
-                "has no effect beside services.node.launcher; remove the command, or disable this service and give the command to a service of another name",
+                "has no effect beside services.node.launcher; remove one of the two",
             ),
             (None, None) => {
-                let message = "has no command; write command = [\"PROGRAM\", \"ARGUMENT\"], or enabled = false";
+                let message =
+                    "has no command; write command = [\"PROGRAM\", \"ARGUMENT\"], or enabled = false";
                 self.add(&["services", name], message);
             }
             (None, Some(program)) if program.is_empty() => {

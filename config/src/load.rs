@@ -112,9 +112,10 @@ pub fn load(sources: &Sources) -> Result<Loaded, LoadError> {
         values.extend(layer.values);
         sections.extend(layer.sections);
     }
-    let places = Places { values: &values, sections: &sections };
     match figment.extract::<Settings>() {
-        Ok(settings) => {
+        Ok(mut settings) => {
+            give_way(&mut settings, &mut values);
+            let places = Places { values: &values, sections: &sections };
             consistency::check(&settings, &places, &mut problems, &mut warnings);
             if problems.is_empty() {
                 warnings.extend(passed_through::warnings(&sources.environment));
@@ -134,6 +135,19 @@ pub fn load(sources: &Sources) -> Result<Loaded, LoadError> {
         Err(_) => {}
     }
     Err(LoadError { problems: problems.into_iter().map(|problem| problem.message).collect() })
+}
+
+/// Takes back shipped defaults that a site has decided against: TOML has no way to unset a key.
+fn give_way(settings: &mut Settings, values: &mut BTreeMap<Key, (crate::kind::Value, Origin)>) {
+    settings.startup.replaced.retain(|_, reason| !reason.is_empty());
+    let launcher: Key = ["services", "node", "launcher"].map(str::to_owned).to_vec();
+    if let Some(node) = settings.services.get_mut("node")
+        && !node.command.is_empty()
+        && values.get(&launcher).is_some_and(|(_, origin)| *origin == Origin::Default)
+    {
+        node.launcher = None;
+        values.remove(&launcher);
+    }
 }
 
 /// Where keys were set, for checks across keys.

@@ -138,7 +138,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("services.NAME.command", Kind::List(&Kind::Text), Absent("none; required unless there is a launcher"), &[],
         "Program and arguments."),
     setting("services.NAME.launcher", Kind::Choice(&["icegridnode", "omero-node"]), Absent("none"), &[],
-        "For the service `node` only: start `icegridnode` itself, or through `omero node`."),
+        "For the service `node` only, which ships with `icegridnode` unless it has a command: start `icegridnode` itself, or through `omero node`."),
     setting("services.NAME.environment.VARIABLE", Kind::Text, Absent("the environment of `init`"), &[],
         "Variables added to the service's environment."),
     setting("services.NAME.user", Kind::Word, Absent("`user.name`"), &[],

@@ -218,7 +218,7 @@ fn each_unreachable_combination_is_one_problem() {
         "[services.a]\ncommand = []",
         "[services.a]\ncommand = ['']",
         "[services.a]\nlauncher = 'omero-node'",
-        "[services.node]\ncommand = ['x']",
+        "[services.node]\ncommand = ['x']\nlauncher = 'omero-node'",
         "[services.a]\ncommand = ['x']\ndepends_on = ['nodes']",
         "[services.a]\ncommand = ['x']\ndepends_on = ['b']\n[services.b]\ncommand = ['x']\nenabled = false",
         "[services.a]\ncommand = ['x']\ndepends_on = ['a']",
@@ -257,6 +257,17 @@ fn a_service_with_a_misspelt_key_has_that_problem_only() {
         problems_of("[services.a]\ncomand = ['x']"),
         "/etc/biomero/init.toml:2: services.a.comand: unknown key; did you mean \"command\"?"
     );
+}
+
+#[test]
+fn shipped_defaults_give_way_to_what_a_site_says_instead() {
+    let main = "[services.node]\ncommand = ['x']\n[startup.replaced]\n'99-run.sh' = ''";
+    let root = root(&[("etc/biomero/init.toml", main)]);
+    let loaded = load_with(root.path(), &[], &[]).expect("valid");
+    assert_eq!(loaded.settings.services["node"].launcher, None);
+    assert!(!loaded.settings.startup.replaced.contains_key("99-run.sh"));
+    assert!(loaded.settings.startup.replaced.contains_key("50-config.py"));
+    assert!(!loaded.describe().iter().any(|row| row.key == "services.node.launcher"));
 }
 
 #[test]
