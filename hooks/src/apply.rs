@@ -93,6 +93,8 @@ pub(crate) struct Applier<'a> {
     pub(crate) identity: &'a Identity,
     pub(crate) environment: &'a mut Environment,
     pub(crate) machine: &'a mut dyn Machine,
+    /// Whether programs run, or are passed over.
+    pub(crate) run_programs: bool,
     /// When the hook's time is over.
     pub(crate) until: Instant,
 }
@@ -105,6 +107,7 @@ impl Applier<'_> {
         }
         match effect {
             Effect::File(file) => self.write(file),
+            Effect::Command(_) if !self.run_programs => Ok(Change::Nothing),
             Effect::Command(command) => self.run(command).map(|()| Change::Run),
             Effect::WaitTcp { address, deadline } => {
                 let deadline = self.remaining(*deadline);

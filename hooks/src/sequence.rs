@@ -114,6 +114,8 @@ pub struct Start<'a> {
     pub identity: &'a Identity,
     /// The environment `init` was given.
     pub environment: &'a Environment,
+    /// Whether [`apply`] runs programs, or passes them over where it works on a tree that is not this machine's.
+    pub run_programs: bool,
 }
 
 /// Runs all hooks in order and applies their effects.
@@ -207,6 +209,7 @@ fn apply_once(
             identity: start.identity,
             environment: &mut applied.environment,
             machine: &mut *machine,
+            run_programs: start.run_programs,
             until,
         };
         let change = applier.apply(effect)?;

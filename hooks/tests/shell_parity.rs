@@ -133,7 +133,8 @@ fn start(root: &Path, variables: &[(&str, &str)]) -> Vec<String> {
     let (settings, environment) = settings(root, variables);
     let identity = Identity::of_this_process();
     let hooks = schedule(builtin::all(), &settings, &Disk::below(root), &identity, &[]).unwrap();
-    let start = Start { settings: &settings, identity: &identity, environment: &environment };
+    let start =
+        Start { settings: &settings, identity: &identity, environment: &environment, run_programs: false };
 
     let before = files(root);
     let planned = plan(&start, &hooks, Overlay::over(Disk::below(root)), &mut Network);

@@ -1,7 +1,7 @@
 //! The command line of `init`. Flags are defined once, here; help and completions come from this table.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -13,6 +13,8 @@ use clap::{Args, Parser, Subcommand};
 #[command(
     name = "init",
     version,
+    subcommand_value_name = "QUESTION",
+    subcommand_help_heading = "Questions and requests",
     after_help = "\
 Examples:
   init --dry-run                      what would happen here, with a diff for every file
@@ -138,6 +140,13 @@ impl CommandLine {
             return Err(<Self as clap::CommandFactory>::command()
                 .error(clap::error::ErrorKind::ArgumentConflict, message));
         }
+        let looks = self.start.dry_run || self.subcommand.is_some();
+        if self.common.root != Path::new("/") && !looks {
+            let message =
+                "--root is for looking at a tree and for `init apply`; a worker starts in its own container";
+            return Err(<Self as clap::CommandFactory>::command()
+                .error(clap::error::ErrorKind::ArgumentConflict, message));
+        }
         Ok(self)
     }
 }
@@ -164,7 +173,11 @@ mod tests {
         let check = |line: &[&str]| CommandLine::try_parse_from(line).and_then(CommandLine::check);
         assert!(check(&["init", "--root", "/x", "hooks"]).is_ok());
         assert!(check(&["init", "hooks", "--root", "/x"]).is_ok());
-        for line in [&["init", "--dry-run", "hooks"][..], &["init", "--no-hooks", "config"]] {
+        for line in [
+            &["init", "--dry-run", "hooks"][..],
+            &["init", "--no-hooks", "config"],
+            &["init", "--root", "/x"],
+        ] {
             assert!(check(line).is_err(), "{line:?}");
         }
     }

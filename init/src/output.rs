@@ -19,8 +19,17 @@ pub(crate) fn print_json(value: &serde_json::Value) {
 
 /// Writes what went wrong, one `init: error:` per line of the message.
 pub(crate) fn error(message: impl std::fmt::Display) {
+    complain("error", &message.to_string());
+}
+
+/// Writes what to look at, although it is no error.
+pub(crate) fn warning(message: impl std::fmt::Display) {
+    complain("warning", &message.to_string());
+}
+
+fn complain(severity: &str, message: &str) {
     let mut output = io::stderr().lock();
-    for line in message.to_string().lines() {
-        let _ = writeln!(output, "init: error: {line}");
+    for line in message.lines() {
+        let _ = writeln!(output, "init: {severity}: {line}");
     }
 }

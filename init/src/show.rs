@@ -1,12 +1,12 @@
 //! The commands that answer a question and change nothing.
 
-use biomero_config::Environment;
+use biomero_config::{Environment, slurm_config};
 use biomero_hooks::{Disk, Manifest, Overlay, Scheduled};
 use serde_json::json;
 
 use crate::command_line::{Common, Start};
 use crate::control::client;
-use crate::output::{error, print, print_json};
+use crate::output::{error, print, print_json, warning as warn};
 use crate::signals::Signals;
 use crate::start::{self, Ended};
 use crate::{exit_code, machine};
@@ -23,7 +23,12 @@ pub(crate) fn dry_run(common: &Common, options: &Start, environment: &Environmen
             exit_code::FAILURE
         })?;
         let mut machine = machine::PidOne::new(signals);
-        let on = biomero_hooks::Start { settings: &loaded.settings, identity: &identity, environment };
+        let on = biomero_hooks::Start {
+            settings: &loaded.settings,
+            identity: &identity,
+            environment,
+            run_programs: false,
+        };
         let plan = biomero_hooks::plan(&on, &hooks, Overlay::over(disk), &mut machine);
         let failures = plan.failures();
         if options.json {
@@ -71,11 +76,13 @@ pub(crate) fn config(common: &Common, environment: &Environment, json: bool) -> 
         print_json(&json!({ "settings": rows, "warnings": loaded.warnings }));
         return exit_code::SUCCESS;
     }
-    let rows: Vec<[String; 3]> =
-        rows.iter().map(|row| [row.key.clone(), row.value.to_string(), row.origin.to_string()]).collect();
+    let rows: Vec<[String; 3]> = rows
+        .iter()
+        .map(|row| [row.key.clone(), row.value.to_string(), row.origin.to_string()])
+        .collect();
     print(&table(["SETTING", "VALUE", "FROM"], &rows));
     for warning in &loaded.warnings {
-        error(format!("warning: {warning}"));
+        warn(warning);
     }
     exit_code::SUCCESS
 }
@@ -151,9 +158,73 @@ pub(crate) fn verify(common: &Common, environment: &Environment, json: bool) -> 
     if drift.is_empty() { exit_code::SUCCESS } else { exit_code::CHANGES }
 }
 
-pub(crate) fn slurm_config(_: &Common, _: &Environment, _: bool, _: bool) -> u8 {
-    0
+/// `init slurm-config`.
+pub(crate) fn slurm_config(common: &Common, environment: &Environment, origin: bool, json: bool) -> u8 {
+    let (loaded, identity) = match start::load(common, environment).and_then(|loaded| {
+        start::identify(&loaded.settings, environment, &common.root).map(|who| (loaded, who))
+    }) {
+        Ok(both) => both,
+        Err(code) => return code,
+    };
+    let disk = Disk::below(&common.root);
+    let look = |path: &std::path::Path| disk.fact(path, &identity);
+    let (sources, passed_over) =
+        match biomero_hooks::builtin::read_slurm_config(&loaded.settings, &identity, look) {
+            Ok(read) => read,
+            Err(reason) => {
+                error(reason);
+                return exit_code::INPUT;
+            }
+        };
+    let merged = match slurm_config::merge(&sources) {
+        Ok(merged) => merged,
+        Err(problems) => {
+            problems.into_iter().for_each(error);
+            return exit_code::CONFIGURATION;
+        }
+    };
+    let (problems, ignored) = match merged.typed(environment) {
+        Ok(typed) => (Vec::new(), typed.warnings),
+        Err(problems) => (problems, Vec::new()),
+    };
+    let warnings = merged.warnings().iter().chain(&ignored).map(ToString::to_string);
+    for warning in passed_over.into_iter().chain(warnings) {
+        warn(warning);
+    }
+    let verdict = if problems.is_empty() { exit_code::SUCCESS } else { exit_code::CONFIGURATION };
+    problems.into_iter().for_each(error);
+    let rows = merged.rows(environment);
+    if json {
+        print_json(&json!(rows));
+        return verdict;
+    }
+    if origin {
+        let rows: Vec<[String; 3]> = rows
+            .into_iter()
+            .map(|row| {
+                let value = row.value.unwrap_or_default();
+                [format!("[{}] {}", row.section, row.key), value, row.origin.to_string()]
+            })
+            .collect();
+        print(&table(["KEY", "VALUE", "FROM"], &rows));
+    } else {
+        let mut section = None;
+        let mut text = String::new();
+        for row in &rows {
+            if section.as_ref() != Some(&row.section) {
+                text.push_str(&format!("{}[{}]\n", if section.is_some() { "\n" } else { "" }, row.section));
+                section = Some(row.section.clone());
+            }
+            match &row.value {
+                Some(value) => text.push_str(&format!("{} = {}\n", row.key, value.replace('\n', "\n\t"))),
+                None => text.push_str(&format!("{}\n", row.key)),
+            }
+        }
+        print(&text);
+    }
+    verdict
 }
+
 /// `init status`.
 pub(crate) fn status(common: &Common, environment: &Environment, json: bool) -> u8 {
     let Ok(socket) = socket(common, environment) else { return exit_code::FAILURE };

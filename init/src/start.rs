@@ -168,7 +168,13 @@ fn run_hooks(
     let disk = Disk::below(&common.root);
     let hooks = schedule(settings, &disk, &identity, arguments)?;
     let began = Instant::now();
-    let start = biomero_hooks::Start { settings, identity: &identity, environment };
+    let start = biomero_hooks::Start {
+        settings,
+        identity: &identity,
+        environment,
+        // Below a root there is a container's tree and not its machine: its programs are not for here.
+        run_programs: common.root == Path::new("/"),
+    };
     let overlay = Overlay::over(disk);
     let mut machine = machine::PidOne::new(signals);
     let applied = biomero_hooks::apply(&start, &hooks, &overlay, &mut machine, &mut LogObserver)

@@ -16,6 +16,7 @@ use nix::sys::signal::{Signal, kill};
 // The table of exit codes in README.md.
 const MISSING_INPUT: i32 = 66;
 const UNAVAILABLE: i32 = 69;
+const HOOK: i32 = 70;
 const CANNOT_WRITE: i32 = 73;
 const REFUSED: i32 = 77;
 
@@ -129,6 +130,26 @@ fn a_folder_of_someone_else_is_named_with_who_we_are() -> Result<()> {
         finished.errors
     );
     names(&finished, &[&format!("{OMERO}/etc"), "1000"]);
+    Ok(())
+}
+
+#[test]
+fn a_program_of_a_hook_that_fails_or_hangs_ends_the_start_by_its_name() -> Result<()> {
+    for (hook, text, code, words) in [
+        ("15-fails.toml", "command = [\"false\"]\n", HOOK, ["hook fails", "exit code 1"]),
+        (
+            "15-hangs.toml",
+            "command = [\"sleep\", \"600\"]\ndeadline = \"300ms\"\n",
+            UNAVAILABLE,
+            ["hook hangs", "sleep"],
+        ),
+        ("15-gone.toml", "command = [\"/opt/site/gone\"]\n", HOOK, ["hook gone", "/opt/site/gone"]),
+    ] {
+        let (_turn, _scratch, namespace) = worker(Deployment::internal(4061))?;
+        worker_root::write(namespace.root(), &format!("etc/biomero/hooks.d/{hook}"), text, 0o644)?;
+        let finished = namespace.run(START, SOON)?.exits(code)?;
+        names(&finished, &words);
+    }
     Ok(())
 }
 

@@ -3,4 +3,5 @@
 mod dry_run;
 mod faults;
 mod image;
+mod laptop;
 mod main_job;

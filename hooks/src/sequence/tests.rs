@@ -133,7 +133,12 @@ impl Worker {
     fn apply(&mut self) -> Result<Applied, HookFailure> {
         let identity = Identity::of_this_process();
         let environment = Environment::of_this_process();
-        let start = Start { settings: &self.settings, identity: &identity, environment: &environment };
+        let start = Start {
+            settings: &self.settings,
+            identity: &identity,
+            environment: &environment,
+            run_programs: true,
+        };
         let overlay = Overlay::over(Disk::below(self.root.path()));
         apply(&start, &self.hooks, &overlay, &mut self.machine, &mut self.heard)
     }
@@ -141,7 +146,12 @@ impl Worker {
     fn plan(&mut self) -> Plan {
         let identity = Identity::of_this_process();
         let environment = Environment::of_this_process();
-        let start = Start { settings: &self.settings, identity: &identity, environment: &environment };
+        let start = Start {
+            settings: &self.settings,
+            identity: &identity,
+            environment: &environment,
+            run_programs: true,
+        };
         plan(&start, &self.hooks, Overlay::over(Disk::below(self.root.path())), &mut self.machine)
     }
 }
@@ -342,7 +352,12 @@ fn a_locked_file_that_another_program_changed_is_planned_again() {
     fs::write(worker.at("/config.xml"), "theirs\n").unwrap();
     let identity = Identity::of_this_process();
     let environment: Environment = [("TEST_ROOT", worker.root.path())].into_iter().collect();
-    let start = Start { settings: &worker.settings, identity: &identity, environment: &environment };
+    let start = Start {
+        settings: &worker.settings,
+        identity: &identity,
+        environment: &environment,
+        run_programs: true,
+    };
     let overlay = Overlay::over(Disk::below(worker.root.path()));
     apply(&start, &worker.hooks, &overlay, &mut worker.machine, &mut worker.heard).unwrap();
     assert_eq!(fs::read_to_string(worker.at("/config.xml")).unwrap(), "theirs\nagain\nours\n");
