@@ -76,10 +76,8 @@ pub(crate) fn config(common: &Common, environment: &Environment, json: bool) -> 
         print_json(&json!({ "settings": rows, "warnings": loaded.warnings }));
         return exit_code::SUCCESS;
     }
-    let rows: Vec<[String; 3]> = rows
-        .iter()
-        .map(|row| [row.key.clone(), row.value.to_string(), row.origin.to_string()])
-        .collect();
+    let rows: Vec<[String; 3]> =
+        rows.iter().map(|row| [row.key.clone(), row.value.to_string(), row.origin.to_string()]).collect();
     print(&table(["SETTING", "VALUE", "FROM"], &rows));
     for warning in &loaded.warnings {
         warn(warning);

@@ -133,7 +133,10 @@ fn the_environment_of_an_external_deployment_is_understood() {
     );
     assert_eq!(
         loaded.named_hooks().collect::<Vec<_>>(),
-        [("ssh-keys", Origin::Variable("BIOMERO_INIT_HOOKS__SSH_KEYS__RETRIES".to_owned()))]
+        [
+            ("slurm-config", Origin::Default),
+            ("ssh-keys", Origin::Variable("BIOMERO_INIT_HOOKS__SSH_KEYS__RETRIES".to_owned()))
+        ]
     );
 }
 
