@@ -9,7 +9,7 @@ use std::process::Command;
 use crate::command::run;
 use crate::failure::Failure;
 
-/// A program, and the Debian package that has it.
+/// A program, or a header by its path, and the Debian package that has it.
 pub(crate) type Needed = (&'static str, &'static str);
 
 /// What the demo drives.
@@ -37,8 +37,9 @@ pub(crate) const TEST: &[Needed] = &[
 /// What the benchmarks compare with, on top of [`DEMO`].
 pub(crate) const BENCH: &[Needed] = &[("tini", "tini"), ("dumb-init", "dumb-init")];
 
-/// What zeroc-ice compiles with. The headers have no program of their own to look for.
-pub(crate) const OMERO_PY: &[Needed] = &[("g++", "g++"), ("bzip2", "libbz2-dev"), ("openssl", "libssl-dev")];
+/// What zeroc-ice compiles with.
+pub(crate) const OMERO_PY: &[Needed] =
+    &[("g++", "g++"), ("/usr/include/bzlib.h", "libbz2-dev"), ("/usr/include/openssl/ssl.h", "libssl-dev")];
 
 /// Installs the packages of those programs that are missing, or says what to type.
 pub(crate) fn install(needed: &[&[Needed]]) -> Result<(), Failure> {
@@ -72,6 +73,9 @@ pub(crate) fn install(needed: &[&[Needed]]) -> Result<(), Failure> {
 
 /// Where a program is: on `PATH`, or in the system's folders that an ordinary user's `PATH` leaves out.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    if program.starts_with('/') {
+        return Some(PathBuf::from(program)).filter(|path| path.exists());
+    }
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from))
