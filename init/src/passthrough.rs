@@ -291,7 +291,14 @@ impl Voice {
             && verbosity >= level
         {
             let tag = ["FATAL", "WARN ", "INFO ", "DEBUG", "TRACE"][usize::from(level.min(4))];
-            Self::line(&format!("[{tag} tini ({})] {text}", std::process::id()));
+            let line = format!("[{tag} tini ({})] {text}\n", std::process::id());
+            // What happens goes to standard output, what is wrong to standard error; nobody is left to tell of a
+            // failure to write.
+            drop(if level < 2 {
+                std::io::stderr().write_all(line.as_bytes())
+            } else {
+                std::io::stdout().write_all(line.as_bytes())
+            });
         }
     }
 

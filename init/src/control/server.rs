@@ -127,21 +127,19 @@ impl Drop for ControlSocket {
 
 async fn converse<T: From<Asked>>(mut stream: UnixStream, events: mpsc::Sender<T>) -> io::Result<()> {
     let peer = stream.peer_cred()?.uid();
-    let answer = if peer != 0 && peer != nix::unistd::geteuid().as_raw() {
-        Answer::Refused(format!(
+    // Read in any case: closing a socket with unread bytes would take our answer from the peer.
+    let answer = match read_request(&mut stream).await? {
+        _ if peer != 0 && peer != nix::unistd::geteuid().as_raw() => Answer::Refused(format!(
             "user {peer} may not control this init: ask as root or as the user it runs as"
-        ))
-    } else {
-        match read_request(&mut stream).await? {
-            Ok(request) => {
-                let (answer, answered) = oneshot::channel();
-                let ending = || Answer::Refused("init is ending".to_owned());
-                match events.send(Asked { request, answer }.into()).await {
-                    Ok(()) => answered.await.unwrap_or_else(|_| ending()),
-                    Err(_) => ending(),
-                }
+        )),
+        Err(problem) => Answer::Refused(problem),
+        Ok(request) => {
+            let (answer, answered) = oneshot::channel();
+            let ending = || Answer::Refused("init is ending".to_owned());
+            match events.send(Asked { request, answer }.into()).await {
+                Ok(()) => answered.await.unwrap_or_else(|_| ending()),
+                Err(_) => ending(),
             }
-            Err(problem) => Answer::Refused(problem),
         }
     };
     let mut line = serde_json::to_vec(&answer)?;

@@ -155,7 +155,7 @@ pub(crate) struct Prepared {
     pub(crate) mask: u64,
     /// Dispositions to set: signals to ignore. All others that we changed get the default.
     pub(crate) ignored: u64,
-    /// Reset every disposition, not only those that this program changed.
+    /// Set the dispositions of signals 1 to 31, not only of those that this program changed.
     pub(crate) reset_all: bool,
     pub(crate) parent_death_signal: Option<u8>,
     /// Descriptors to become 0, 1 and 2.
@@ -327,7 +327,7 @@ fn prepare_child(prepared: &Prepared) -> Result<(), (Step, i32)> {
         }
     }
     let changed_by_us = [libc::SIGPIPE, libc::SIGCHLD];
-    for signal in (1..=64).filter(|signal| prepared.reset_all || changed_by_us.contains(signal)) {
+    for signal in (1..32).filter(|signal| prepared.reset_all || changed_by_us.contains(signal)) {
         let ignore = prepared.ignored & (1 << (signal - 1)) != 0;
         set_kernel_disposition(signal, if ignore { libc::SIG_IGN } else { libc::SIG_DFL });
     }

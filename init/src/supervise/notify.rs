@@ -1,8 +1,9 @@
 //! `sd_notify`: the socket on which a service says that it is ready, and what its datagrams mean.
 //!
 //! The socket is an abstract one, so that it works with a read-only root and for any user. Anyone in the network
-//! namespace could write to it: a message counts only when the kernel says that its sender belongs to the service's
-//! process group, or, where the sender is gone already (as the `systemd-notify` command is), that it has its user.
+//! namespace could write to it: a message counts only when the kernel says that its sender is root or the service's own
+//! user, who could do anything to the service anyway. The sender's process id is no better a witness: who sends and ends
+//! at once, as `systemd-notify` does in a script, is gone when we would look at its process group.
 
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsRawFd as _, OwnedFd};
