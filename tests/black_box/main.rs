@@ -5,3 +5,4 @@ mod faults;
 mod image;
 mod laptop;
 mod main_job;
+mod reference;

@@ -5,6 +5,7 @@
 
 pub mod base_image;
 pub mod binary;
+pub mod command_line;
 pub mod engine;
 pub mod icegrid;
 pub mod namespace;

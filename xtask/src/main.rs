@@ -30,7 +30,7 @@ usage: cargo xtask COMMAND
   bench      measure the release binary against its peers and budgets
              --shell-chain: also install omero-py and measure today's start-up scripts
   dist       build the release binary below target/release and check its size
-  reference  write docs/settings.md from the settings' types
+  reference  write docs/settings.md and docs/command-line.md from the code
 ";
 
 fn main() -> ExitCode {

@@ -1,0 +1,58 @@
+//! The command-line reference, from what the binary itself says.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::{Result, binary, process};
+
+/// Where the page is kept.
+pub fn path() -> PathBuf {
+    binary::workspace().join("docs/command-line.md")
+}
+
+/// The page: the help of `init` and of each of its commands.
+///
+/// # Errors
+/// The binary does not answer.
+pub fn reference(init: &Path) -> Result<String> {
+    let overview = help(init, &["--help"])?;
+    let mut page = format!(
+        "# The command line\n\nWritten by `cargo xtask reference` from what the binary says of itself; a test keeps it in step.\n\n\
+         ## init\n\n```text\n{overview}\n```\n"
+    );
+    for command in commands(&overview) {
+        let _ = write!(page, "\n## init {command}\n\n```text\n{}\n```\n", help(init, &[command, "--help"])?);
+    }
+    Ok(page)
+}
+
+fn help(init: &Path, arguments: &[&str]) -> Result<String> {
+    let text = process::succeed(Command::new(init).args(arguments), Duration::from_secs(20))?;
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    Ok(lines.join("\n").trim_end().to_owned())
+}
+
+/// The names in the list of commands, which is the one that ends in `help`; it has a heading of its own.
+fn commands(overview: &str) -> Vec<&str> {
+    let name =
+        |line: &'_ str| line.strip_prefix("  ").and_then(|line| line.split_whitespace().next().map(str::len));
+    let list = overview.split("\n\n").find(|block| block.lines().any(|line| line.starts_with("  help ")));
+    list.unwrap_or_default()
+        .lines()
+        .filter_map(|line| name(line).map(|length| &line[2..2 + length]))
+        .filter(|name| *name != "help")
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::commands;
+
+    #[test]
+    fn commands_are_read_from_the_overview() {
+        let overview = "Usage: init\n\nRequests:\n  apply   Run\n  status  Show\n  help    Print\n\nOptions:\n  -h  Help";
+        assert_eq!(commands(overview), ["apply", "status"]);
+    }
+}
