@@ -40,22 +40,8 @@ pub struct Settings {
     /// Where `init` keeps its manifest and its socket.
     pub state: State,
     /// OMERO properties: those of the configuration files, then every `CONFIG_*` variable by the naming rule.
-    /// The value is marked secret when the property's name says so.
-    pub properties: BTreeMap<String, Property>,
-}
-
-/// One OMERO property (`omero config set NAME VALUE`).
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(from = "String")]
-pub struct Property {
-    /// The value; printed only when the property's name is not that of a secret.
-    pub value: Secret<String>,
-}
-
-impl From<String> for Property {
-    fn from(value: String) -> Self {
-        Self { value: Secret::new(value) }
-    }
+    /// Any may be a password; shown only where the property's name is not that of a secret.
+    pub properties: BTreeMap<String, Secret<String>>,
 }
 
 /// This worker in the grid.
@@ -313,7 +299,7 @@ pub struct Service {
     /// A built-in way to make the command, for the service `node` only.
     pub launcher: Option<Launcher>,
     /// Variables added to the services' environment.
-    pub environment: BTreeMap<String, String>,
+    pub environment: BTreeMap<String, Secret<String>>,
     /// User to run as; the service user when absent.
     pub user: Option<String>,
     /// Working directory; `omero.directory` when absent.

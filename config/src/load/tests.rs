@@ -110,12 +110,12 @@ fn the_environment_of_an_external_deployment_is_understood() {
     assert_eq!(settings.slurm_config.authoritative.as_deref(), Some(Path::new("/OMERO/one.ini")));
     assert_eq!(settings.hook_policy("ssh-keys").retries, 2);
     assert_eq!(settings.hook_policy("ssh-keys").deadline, Duration::from_secs(180));
-    assert_eq!(settings.services["node"].environment["Mixed_Case"], "x");
+    assert_eq!(settings.services["node"].environment["Mixed_Case"].reveal(), "x");
     assert_eq!(settings.wait.tcp, ["db:5432", "[::1]:22"]);
     let properties: Vec<_> = settings
         .properties
         .iter()
-        .map(|(name, property)| (name.as_str(), property.value.reveal().as_str()))
+        .map(|(name, property)| (name.as_str(), property.reveal().as_str()))
         .collect();
     assert_eq!(
         properties,
@@ -173,7 +173,7 @@ fn properties_are_taken_quoted_and_unquoted() {
     let properties: Vec<_> = settings
         .properties
         .iter()
-        .map(|(name, property)| (name.as_str(), property.value.reveal().as_str()))
+        .map(|(name, property)| (name.as_str(), property.reveal().as_str()))
         .collect();
     assert_eq!(
         properties,

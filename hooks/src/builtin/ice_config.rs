@@ -94,8 +94,7 @@ impl Hook for IceConfigHook {
 /// The master as the settings name it, before `config.xml` is known.
 fn configured_master<'a>(context: &'a Context<'_>) -> Option<&'a str> {
     let settings = context.settings;
-    let property =
-        |name: &str| settings.properties.get(name).map(|property| property.value.reveal().as_str());
+    let property = |name: &str| settings.properties.get(name).map(|property| property.reveal().as_str());
     [settings.master.host.as_deref(), property(MASTER_HOST), property("Ice.Default.Host")]
         .into_iter()
         .flatten()

@@ -108,7 +108,7 @@ fn wanted<'a>(context: &'a Context<'_>) -> Result<Vec<(&'a str, &'a str)>, HookE
                     .to_owned(),
             });
         }
-        let value = property.value.reveal();
+        let value = property.reveal();
         if !document::holds_only_xml_characters(value) {
             return Err(HookError::Invalid {
                 place: format!("property {name}"),

@@ -139,7 +139,8 @@ pub fn schedule(
             hook,
         })
         .collect();
-    hooks.extend(startup_executables(settings, disk, identity, arguments, &mut problems));
+    let executables = startup_executables(&hooks, settings, disk, identity, arguments, &mut problems);
+    hooks.extend(executables);
 
     let mut site_names: Vec<(String, PathBuf)> = Vec::new();
     for path in files(&settings.hooks.directory, disk, &mut problems) {
@@ -270,6 +271,7 @@ fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Opt
 
 /// The executables of the image's `/startup`, in their place by number; unnumbered ones last, as in name order.
 fn startup_executables(
+    built_in: &[Scheduled],
     settings: &Settings,
     disk: &Disk,
     identity: &Identity,
@@ -282,7 +284,10 @@ fn startup_executables(
             let name = path.file_name()?.to_str()?.to_owned();
             let FileFact::File { content, mode, .. } = disk.fact(&path, identity) else { return None };
             let skipped = match settings.startup.replaced.get(&name) {
-                Some(by) => Some(format!("replaced by {by}")),
+                Some(hook) if built_in.iter().any(|other| other.name == *hook) => {
+                    Some(format!("replaced by {hook}"))
+                }
+                Some(reason) => Some(reason.clone()),
                 None if mode & 0o111 == 0 => Some("not executable (chmod +x to run it)".to_owned()),
                 None => None,
             };

@@ -188,7 +188,7 @@ impl ServiceDefinition {
             (command, _) => command.iter().map(OsString::from).collect(),
         };
         for (name, value) in &service.environment {
-            environment.set(name, value);
+            environment.set(name, value.reveal());
         }
         let user = match &service.user {
             None => (identity.service_uid, identity.service_gid),

@@ -1,4 +1,4 @@
-use biomero_config::{Property, Secret};
+use biomero_config::Secret;
 
 use super::super::fixture::{Fixture, file};
 use super::*;
@@ -19,7 +19,7 @@ fn facts(templates: &[(&str, &str)]) -> Facts {
 }
 
 fn property(fixture: &mut Fixture, name: &str, value: &str) {
-    fixture.settings.properties.insert(name.to_owned(), Property { value: Secret::new(value.to_owned()) });
+    fixture.settings.properties.insert(name.to_owned(), Secret::new(value.to_owned()));
 }
 
 fn config_xml(properties: &[(&str, &str)]) -> FileFact {

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use biomero_config::{Property, Secret};
+use biomero_config::Secret;
 use proptest::prelude::*;
 
 use super::super::fixture::{Fixture, file};
@@ -17,7 +17,7 @@ fn fixture(profile: Option<&str>, properties: &[(&str, &str)]) -> Fixture {
     }
     for (name, value) in properties {
         let value = Secret::new((*value).to_owned());
-        fixture.settings.properties.insert((*name).to_owned(), Property { value });
+        fixture.settings.properties.insert((*name).to_owned(), value);
     }
     fixture
 }
