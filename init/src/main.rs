@@ -35,6 +35,11 @@ fn main() -> ExitCode {
             let code = if error.use_stderr() { exit_code::USAGE } else { exit_code::SUCCESS };
             // Help and version go to standard output, complaints to standard error: clap knows which.
             let _ = error.print();
+            if error.kind() == clap::error::ErrorKind::UnknownArgument {
+                output::hint(
+                    "a program to run in place of the services stands behind two dashes: init -- PROGRAM",
+                );
+            }
             return ExitCode::from(code);
         }
     };

@@ -22,6 +22,11 @@ pub(crate) fn error(message: impl std::fmt::Display) {
     complain("error", &message.to_string());
 }
 
+/// Writes what may have been meant.
+pub(crate) fn hint(message: impl std::fmt::Display) {
+    complain("hint", &message.to_string());
+}
+
 /// Writes what to look at, although it is no error.
 pub(crate) fn warning(message: impl std::fmt::Display) {
     complain("warning", &message.to_string());
