@@ -135,7 +135,7 @@ pub(crate) enum SignalsError {
 pub(crate) struct Inherited {
     /// Blocked signals.
     pub(crate) mask: u64,
-    /// Ignored signals.
+    /// Those of SIGPIPE and SIGCHLD that were ignored; the dispositions of all others pass through us untouched.
     pub(crate) ignored: u64,
 }
 

@@ -23,7 +23,11 @@ const OF_THE_C_LIBRARY: u64 = (1 << 31) | (1 << 32);
 /// Every signal that a process may block; bit `n - 1` stands for signal `n`.
 pub(crate) const ALL_SIGNALS: u64 = !OF_THE_C_LIBRARY;
 
-/// Dispositions before Rust's runtime ran: it ignores SIGPIPE, which no child should inherit from us.
+/// The signals whose dispositions this program changes: Rust's runtime ignores SIGPIPE, and SIGCHLD must not be ignored.
+/// All others are inherited through us untouched.
+const CHANGED_BY_US: [c_int; 2] = [libc::SIGPIPE, libc::SIGCHLD];
+
+/// Which of them were ignored before Rust's runtime ran.
 static IGNORED_AT_ENTRY: AtomicU64 = AtomicU64::new(0);
 
 #[used]
@@ -34,13 +38,13 @@ extern "C" fn record_ignored_at_entry() {
     IGNORED_AT_ENTRY.store(ignored_now(), Ordering::Relaxed);
 }
 
-/// The signals that were ignored when this program was started.
+/// Those of the signals that we change which were ignored when this program was started.
 pub(crate) fn ignored_at_entry() -> u64 {
     IGNORED_AT_ENTRY.load(Ordering::Relaxed)
 }
 
 fn ignored_now() -> u64 {
-    (1..=64).filter(|&signal| is_ignored(signal)).fold(0, |set, signal| set | (1 << (signal - 1)))
+    CHANGED_BY_US.into_iter().filter(|&signal| is_ignored(signal)).fold(0, |set, signal| set | (1 << (signal - 1)))
 }
 
 fn is_ignored(signal: c_int) -> bool {
@@ -326,8 +330,7 @@ fn prepare_child(prepared: &Prepared) -> Result<(), (Step, i32)> {
             check(Step::ParentDeathSignal, i64::from(libc::prctl(libc::PR_SET_PDEATHSIG, signal)))?;
         }
     }
-    let changed_by_us = [libc::SIGPIPE, libc::SIGCHLD];
-    for signal in (1..32).filter(|signal| prepared.reset_all || changed_by_us.contains(signal)) {
+    for signal in (1..32).filter(|signal| prepared.reset_all || CHANGED_BY_US.contains(signal)) {
         let ignore = prepared.ignored & (1 << (signal - 1)) != 0;
         set_kernel_disposition(signal, if ignore { libc::SIG_IGN } else { libc::SIG_DFL });
     }
