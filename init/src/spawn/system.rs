@@ -44,7 +44,10 @@ pub(crate) fn ignored_at_entry() -> u64 {
 }
 
 fn ignored_now() -> u64 {
-    CHANGED_BY_US.into_iter().filter(|&signal| is_ignored(signal)).fold(0, |set, signal| set | (1 << (signal - 1)))
+    CHANGED_BY_US
+        .into_iter()
+        .filter(|&signal| is_ignored(signal))
+        .fold(0, |set, signal| set | (1 << (signal - 1)))
 }
 
 fn is_ignored(signal: c_int) -> bool {

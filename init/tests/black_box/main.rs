@@ -3,6 +3,7 @@
 //! Needs Debian's `tini` and `dumb-init`, and root for the tests in a pid namespace of their own.
 
 mod control;
+mod machine;
 mod passthrough;
 mod personality;
 mod stage;

@@ -265,3 +265,28 @@ fn an_ignored_sigchld_does_not_make_dumb_init_wait_for_ever() {
     );
     assert_eq!(run.code(), 3);
 }
+
+/// `script` gives a program a terminal of its own, as `docker run -it` does.
+#[test]
+fn the_command_is_in_the_foreground_of_the_terminal() {
+    let observe = "IFS=' ' read -r pid comm state ppid pgrp session tty tpgid rest < /proc/$$/stat; \
+        [ $tty != 0 ] && echo has a terminal; [ $tpgid = $pgrp ] && echo is in its foreground; \
+        [ $session = $pid ] && echo leads its session";
+    let folder = tempfile::tempdir().unwrap();
+    let observing = folder.path().join("observe");
+    std::fs::write(&observing, format!("{observe}\nexit 3\n")).unwrap();
+    for (name, options) in [("tini", "-s --"), ("dumb-init", "--"), ("dumb-init", "-c")] {
+        let (_folder, link) = linked_as(name);
+        let real = Path::new("/usr/bin").join(name);
+        let seen = [real.as_path(), link.as_path()].map(|program| {
+            let line = format!("{} {options} sh {}", program.display(), observing.display());
+            let mut run = Running::start(Command::new("script").args(["-qec", &line, "/dev/null"]));
+            (run.code(), run.out())
+        });
+        assert_eq!(seen[1], seen[0], "{name} {options}");
+        assert!(seen[0].1.contains("is in its foreground"), "{name} {options}: {}", seen[0].1);
+    }
+    let line = format!("{} --no-hooks -- sh {}", crate::stage::init(), observing.display());
+    let mut run = Running::start(Command::new("script").args(["-qec", &line, "/dev/null"]));
+    assert_eq!((run.code(), run.out().as_str()), (3, "has a terminal\r\nis in its foreground\r\n"));
+}

@@ -185,3 +185,75 @@ fn endless_deadlines_are_as_good_as_any() {
     events.extend(ends(1.0, Exit::Code(1)));
     assert!(told(policy, &events).contains("backing off"));
 }
+
+fn any_event() -> impl proptest::strategy::Strategy<Value = Event> {
+    use proptest::prelude::*;
+    prop_oneof![
+        Just(Event::DependenciesReady),
+        Just(Event::DependencyLost),
+        Just(Event::BecameReady),
+        any::<u8>().prop_map(|code| Event::Ended(Exit::Code(code.into()))),
+        Just(Event::Ended(Exit::Signal(9))),
+        Just(Event::GroupGone),
+        Just(Event::Tick),
+        Just(Event::Stop),
+        Just(Event::Restart),
+        Just(Event::Start),
+        Just(Event::Kill),
+    ]
+}
+
+proptest::proptest! {
+    /// Whatever comes in whatever order: no second generation beside a first, and a stop leads to an end.
+    #[test]
+    fn two_generations_never_run_at_once_and_a_stop_always_ends(
+        events in proptest::collection::vec((any_event(), 0_u64..20_000), 0..60),
+        probed in proptest::bool::ANY,
+    ) {
+        let ready_within = probed.then_some(Duration::from_secs(5));
+        let mut life = Lifecycle::new(Policy { ready_within, ..policy() });
+        let mut now = Instant::now();
+        // What the machine would say: the leader runs, and something of its group is left.
+        let (mut leader, mut group) = (false, false);
+        let feed = |life: &mut Lifecycle, event, now, leader: &mut bool, group: &mut bool| {
+            match event {
+                Event::Ended(_) if !*leader => return,
+                Event::Ended(_) => *leader = false,
+                Event::GroupGone if *leader || !*group => return,
+                Event::GroupGone => *group = false,
+                _ => {}
+            }
+            let mut actions = life.on(event, now);
+            while let Some(action) = actions.pop() {
+                if action == Action::Spawn {
+                    assert!(!*leader && !*group, "started beside a former one");
+                    (*leader, *group) = (true, true);
+                    actions.extend(life.on(Event::Spawned(PID), now));
+                }
+                if action == Action::Kill {
+                    assert!(life.group().is_some());
+                }
+            }
+            if *leader || *group {
+                assert!(life.group().is_some(), "something runs and is not known");
+            }
+        };
+        for (event, millis) in events {
+            now += Duration::from_millis(millis);
+            feed(&mut life, event, now, &mut leader, &mut group);
+            // The kernel is never two seconds late with a KILL here.
+            if matches!(life.state(), State::Stopping { killed: true, .. }) {
+                feed(&mut life, Event::Ended(Exit::Signal(9)), now, &mut leader, &mut group);
+                feed(&mut life, Event::GroupGone, now, &mut leader, &mut group);
+            }
+        }
+        for _ in 0..4 {
+            feed(&mut life, Event::Stop, now, &mut leader, &mut group);
+            now += Duration::from_secs(11);
+            feed(&mut life, Event::Tick, now, &mut leader, &mut group);
+            feed(&mut life, Event::Ended(Exit::Signal(9)), now, &mut leader, &mut group);
+            feed(&mut life, Event::GroupGone, now, &mut leader, &mut group);
+        }
+        assert!(life.is_over(), "{:?}", life.state());
+    }
+}
