@@ -1,6 +1,6 @@
 //! One supervised command, as tini and dumb-init run one: `init -- COMMAND…` and the personalities.
 //!
-//! A pure core ([`core`](self::core)) says what follows from each event; the shell in this file feeds it signals, ends
+//! A pure core (`core`) says what follows from each event; the shell in this file feeds it signals, ends
 //! of processes and deadlines, and does what it says. Synchronous: one `poll` on the signal stream.
 //!
 //! Exit codes: the command's own, 128+n when signal n ended it, 127 when there is no such program, 126 when it cannot

@@ -1,7 +1,7 @@
 //! `init` called through a link named `tini` or `dumb-init` takes that program's command line, environment variables,
 //! exit codes and the shape of its messages, so that an image built on either switches by a link.
 //!
-//! Both are translated to one command and the options of [`passthrough`](crate::passthrough); nothing of them reaches
+//! Both are translated to one command and the options of `passthrough`; nothing of them reaches
 //! further. Written from the programs' documentation and from running them; the tests run them side by side.
 
 mod dumb_init;

@@ -24,7 +24,7 @@ const STEPS: &[Step] = &[
         ])))
     }),
     ("documentation", |_| {
-        let arguments = ["doc", "--workspace", "--no-deps", "--document-private-items", "--locked"];
+        let arguments = ["doc", "--workspace", "--no-deps", "--locked"];
         done(run_command(cargo(&arguments).env("RUSTDOCFLAGS", "--deny warnings")))
     }),
     ("licences and sources", licences),

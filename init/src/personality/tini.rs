@@ -1,7 +1,7 @@
 //! tini's command line and variables.
 //!
 //! Where we differ, on purpose: options behind the command's name are always the command's (see
-//! [`getopt`](super::getopt)); a signal that would end tini itself for want of a handler (ABRT, FPE and the like sent by
+//! `getopt`); a signal that would end tini itself for want of a handler (ABRT, FPE and the like sent by
 //! another process) is forwarded like the rest.
 
 use std::ffi::OsString;
