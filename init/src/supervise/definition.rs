@@ -136,8 +136,17 @@ pub(crate) enum DefinitionError {
 pub(super) struct Facts<'a> {
     /// Whether a file exists.
     pub(super) exists: &'a dyn Fn(&Path) -> bool,
-    /// User and group id of a user's name.
-    pub(super) user: &'a dyn Fn(&str) -> Option<(u32, u32)>,
+    /// The account of a user's name or number.
+    pub(super) account: &'a dyn Fn(&str) -> Option<Account>,
+}
+
+/// Who a service runs as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Account {
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    /// Name and home directory, where the system knows them.
+    pub(super) known_as: Option<(String, PathBuf)>,
 }
 
 impl ServiceDefinition {
@@ -150,7 +159,7 @@ impl ServiceDefinition {
         identity: &Identity,
         environment: &Environment,
     ) -> Result<Vec<Self>, DefinitionError> {
-        let facts = Facts { exists: &|path| path.exists(), user: &look_up };
+        let facts = Facts { exists: &|path| path.exists(), account: &look_up };
         Self::resolve_with(settings, identity, environment, &facts)
     }
 
@@ -187,15 +196,20 @@ impl ServiceDefinition {
             ([], Some(Launcher::OmeroNode)) => omero_node(settings),
             (command, _) => command.iter().map(OsString::from).collect(),
         };
+        let account = match &service.user {
+            None => Account { uid: identity.service_uid, gid: identity.service_gid, known_as: None },
+            Some(user) => (facts.account)(user)
+                .or_else(|| numeric(user))
+                .ok_or_else(|| DefinitionError::User { service: named(), user: user.clone() })?,
+        };
+        if let (0, Some((name, home))) = (identity.uid, &account.known_as) {
+            environment.set("HOME", home);
+            environment.set("USER", name);
+            environment.set("LOGNAME", name);
+        }
         for (name, value) in &service.environment {
             environment.set(name, value.reveal());
         }
-        let user = match &service.user {
-            None => (identity.service_uid, identity.service_gid),
-            Some(user) => numeric(user)
-                .or_else(|| (facts.user)(user))
-                .ok_or_else(|| DefinitionError::User { service: named(), user: user.clone() })?,
-        };
         let stop_signal = service.stop.signal.parse().map_err(|error: crate::signals::UnknownSignal| {
             DefinitionError::Signal { service: named(), reason: error.to_string() }
         })?;
@@ -204,7 +218,7 @@ impl ServiceDefinition {
             argv,
             environment,
             directory: service.directory.clone().unwrap_or_else(|| settings.omero.directory.clone()),
-            user: (identity.uid == 0 && user.0 != 0).then_some(user),
+            user: (identity.uid == 0 && account.uid != 0).then_some((account.uid, account.gid)),
             depends_on: service.depends_on.clone(),
             readiness: service.ready.as_ref().map(|ready| probing(name, ready)).transpose()?,
             main: service.main,
@@ -273,15 +287,17 @@ fn probing(service: &str, ready: &Readiness) -> Result<Probing, DefinitionError>
     }
 }
 
-/// `1000` or `1000:1001`.
-fn numeric(user: &str) -> Option<(u32, u32)> {
+/// `1000` or `1000:1001`, whether the system has a name for it or not.
+fn numeric(user: &str) -> Option<Account> {
     let (uid, gid) = user.split_once(':').unwrap_or((user, user));
-    Some((uid.parse().ok()?, gid.parse().ok()?))
+    Some(Account { uid: uid.parse().ok()?, gid: gid.parse().ok()?, known_as: None })
 }
 
-fn look_up(user: &str) -> Option<(u32, u32)> {
-    let user = nix::unistd::User::from_name(user).ok().flatten()?;
-    Some((user.uid.as_raw(), user.gid.as_raw()))
+fn look_up(user: &str) -> Option<Account> {
+    let by_name = nix::unistd::User::from_name(user).ok().flatten();
+    let user =
+        by_name.or_else(|| nix::unistd::User::from_uid(user.parse::<u32>().ok()?.into()).ok().flatten())?;
+    Some(Account { uid: user.uid.as_raw(), gid: user.gid.as_raw(), known_as: Some((user.name, user.dir)) })
 }
 
 /// Each after what it depends on; by name where that leaves a choice.

@@ -11,7 +11,8 @@ use std::time::Duration;
 use nix::fcntl::OFlag;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe::Receiver;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 /// The longest piece of a line that is written at once.
 const MOST_LINE: usize = 8 * 1024;
@@ -34,20 +35,20 @@ pub(super) struct Printer {
 
 /// Ends once everything was written.
 #[derive(Debug)]
-pub(super) struct Printed(std::sync::mpsc::Receiver<()>);
+pub(super) struct Printed(oneshot::Receiver<()>);
 
 impl Printed {
     /// Waits until what the services wrote is out, at most this long.
-    pub(super) fn wait(&self, longest: Duration) {
+    pub(super) async fn wait(self, longest: Duration) {
         // Nobody reads our output: what is left cannot be told to anyone.
-        let _ = self.0.recv_timeout(longest);
+        let _ = timeout(longest, self.0).await;
     }
 }
 
 impl Printer {
     pub(super) fn start() -> io::Result<(Self, Printed)> {
         let (pieces, mut waiting) = mpsc::channel::<(Stream, Vec<u8>)>(MOST_WAITING);
-        let (done, printed) = std::sync::mpsc::channel();
+        let (done, printed) = oneshot::channel();
         std::thread::Builder::new().name("printer".to_owned()).stack_size(128 * 1024).spawn(move || {
             while let Some((stream, piece)) = waiting.blocking_recv() {
                 // A closed standard output must not end the services.

@@ -118,9 +118,7 @@ pub(super) async fn supervise(options: SuperviseOptions, signals: Signals) -> u8
     shell.end_leftovers(&mut happenings).await;
     drop(shell);
     if let Some(printed) = printed {
-        // The pipes' tasks must have a turn to read what is left in them.
-        sleep(LOOK_AGAIN).await;
-        printed.wait(LAST_WORDS);
+        printed.wait(LAST_WORDS).await;
     }
     code
 }

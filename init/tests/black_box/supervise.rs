@@ -246,6 +246,31 @@ fn prefixed_output_that_nobody_reads_does_not_stop_the_collecting_of_processes()
 }
 
 #[test]
+fn the_last_words_of_a_service_reach_a_reader_that_is_slow() {
+    let worker = Worker::new(
+        "[log]\nservices = \"prefixed\"\n\
+         [services.a]\ncommand = [\"sh\", \"-c\", \"head -c 300000 /dev/zero | tr '\\\\0' x; echo; echo last words\"]\n\
+         main = true\nrestart.policy = \"never\"\n",
+    );
+    let mut child = worker
+        .command(&["--no-hooks"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    let mut out = String::new();
+    std::io::Read::read_to_string(&mut child.stdout.take().unwrap(), &mut out).unwrap();
+    assert!(
+        out.ends_with("a | last words\n"),
+        "{} bytes, the last: {:?}",
+        out.len(),
+        out.get(out.len() - 40..)
+    );
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn as_pid_one_nothing_is_left_behind() {
     let worker = Worker::new(
         "[services.a]\ncommand = [\"sh\", \"-c\", \"setsid sh -c 'trap \\\"echo daemon got TERM; exit\\\" TERM; echo up; while :; do sleep 0.02; done' & sleep 0.5; exit 4\"]\n\
@@ -284,9 +309,9 @@ fn a_service_runs_as_its_user_with_its_environment_in_its_directory() {
         return;
     }
     let mut worker = Worker::start(
-        "[services.a]\ncommand = [\"sh\", \"-c\", \"id -un; id -Gn; echo $COLOUR; pwd; exit 0\"]\nuser = \"nobody\"\n\
+        "[services.a]\ncommand = [\"sh\", \"-c\", \"id -un; id -Gn; echo $USER; echo $COLOUR; pwd; exit 0\"]\nuser = \"nobody\"\n\
          directory = \"/usr\"\nenvironment.COLOUR = \"blue\"\nmain = true\n",
     );
     assert_eq!(worker.init().code(), 0, "{}", worker.init().said());
-    assert_eq!(worker.init().out(), "nobody\nnogroup\nblue\n/usr\n");
+    assert_eq!(worker.init().out(), "nobody\nnogroup\nnobody\nblue\n/usr\n");
 }

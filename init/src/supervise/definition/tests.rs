@@ -27,7 +27,10 @@ fn identity(uid: u32) -> Identity {
 fn resolve(over: &[(&str, &str)], uid: u32) -> Result<Vec<ServiceDefinition>, DefinitionError> {
     let facts = Facts {
         exists: &|path| path.ends_with("Linux.cfg"),
-        user: &|user| (user == "postgres").then_some((105, 110)),
+        account: &|user| {
+            let known_as = Some(("postgres".to_owned(), "/var/lib/postgresql".into()));
+            (user == "postgres").then_some(Account { uid: 105, gid: 110, known_as })
+        },
     };
     let environment = Environment::from_iter([("PATH", "/usr/bin"), ("PYTHONPATH", "/x")]);
     ServiceDefinition::resolve_with(&settings(over), &identity(uid), &environment, &facts)
@@ -65,6 +68,19 @@ fn only_root_changes_users() {
     assert_eq!(users(&[("services.node.user", "postgres")], 0), Some((105, 110)));
     assert_eq!(users(&[("services.node.user", "7:8")], 0), Some((7, 8)));
     assert_eq!(users(&[("services.node.user", "0")], 0), None);
+}
+
+#[test]
+fn a_service_with_a_user_of_its_own_gets_that_user_s_home() {
+    let variables = |over: &[(&str, &str)], uid| {
+        let environment = resolve(over, uid).unwrap().remove(0).environment;
+        ["HOME", "USER", "LOGNAME"].map(|name| environment.get(name).unwrap_or("-").to_owned())
+    };
+    let user = ("services.node.user", "postgres");
+    assert_eq!(variables(&[user], 0), ["/var/lib/postgresql", "postgres", "postgres"]);
+    assert_eq!(variables(&[user], 1000), ["-", "-", "-"], "an ordinary user stays who it is");
+    let home = ("services.node.environment.HOME", "/elsewhere");
+    assert_eq!(variables(&[user, home], 0)[0], "/elsewhere", "what is written wins");
 }
 
 #[test]
@@ -110,7 +126,7 @@ fn what_cannot_be_is_refused_with_the_remedy() {
     ] {
         let mut settings = settings(&[]);
         settings.services = services.into_iter().map(|(name, service)| (name.to_owned(), service)).collect();
-        let facts = Facts { exists: &|_| false, user: &|_| None };
+        let facts = Facts { exists: &|_| false, account: &|_| None };
         let refused =
             ServiceDefinition::resolve_with(&settings, &identity(0), &Environment::default(), &facts)
                 .unwrap_err();
