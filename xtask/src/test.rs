@@ -94,7 +94,7 @@ fn licences(options: &Options) -> Result<Outcome, Failure> {
                 "cargo-deny is not installed; `cargo xtask test --install-tools` compiles it",
             ));
         }
-        run_command(&mut cargo(&["install", "--locked", "cargo-deny"]))?;
+        run_command(&mut cargo(&["install", "--locked", "--debug", "cargo-deny"]))?;
     }
     done(run_command(&mut cargo(&["deny", "--locked", "check", "bans", "licenses", "sources"])))
 }
