@@ -1,6 +1,10 @@
 //! Doing what the pure core says: processes, probes, deadlines, requests. Everything that happens arrives through one
 //! bounded channel and is handled in one place.
 
+mod answering;
+mod probing;
+mod telling;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -8,16 +12,15 @@ use std::time::{Duration, Instant};
 use biomero_config::ServiceOutput;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::definition::Probe;
 use super::fleet::{Fleet, Index, Outlook};
-use super::lifecycle::{Action, Event, Policy, State};
+use super::lifecycle::{Action, Event, Policy};
 use super::notify::{NotifySocket, Said};
 use super::output::{Printed, Printer, Stream};
-use super::{SYSTEM_FAILURE, ServiceDefinition, SuperviseOptions, leftovers, readiness};
+use super::{SYSTEM_FAILURE, ServiceDefinition, SuperviseOptions, leftovers};
 use crate::control::server::{Asked, ControlError, ControlSocket};
-use crate::control::{Answer, Phase, Request, ServiceStatus, Status, Verb};
 use crate::reaper::{self, Pid};
 use crate::signals::{Inherited, Signal, Signals};
 use crate::spawn::{Command, system};
@@ -410,95 +413,6 @@ impl Shell {
             .map_err(|error| (error.to_string(), error.exit_code()))
     }
 
-    fn start_probing(&mut self, index: Index) {
-        let (Some(probing), Some(pid)) =
-            (self.definitions[index].readiness.clone(), self.fleet.members()[index].life.group())
-        else {
-            return;
-        };
-        let events = self.events.clone();
-        // A closed channel: we are ending.
-        self.parts[index].probing = match probing.probe {
-            Probe::Notify => None,
-            Probe::Exec(_) => Some(tokio::spawn(async move {
-                let _ = events.send(Happening::ProbeCommand(index, pid)).await;
-            })),
-            Probe::Tcp(address) => Some(tokio::spawn(async move {
-                readiness::accepts(&address, probing.interval).await;
-                let _ = events.send(Happening::Probed(index, pid)).await;
-            })),
-            Probe::Path(path) => Some(tokio::spawn(async move {
-                readiness::exists(&path, probing.interval).await;
-                let _ = events.send(Happening::Probed(index, pid)).await;
-            })),
-        };
-    }
-
-    fn stop_probing(&mut self, index: Index) {
-        if let Some(probing) = self.parts[index].probing.take() {
-            probing.abort();
-        }
-        for (pid, _) in self.probes.iter().filter(|(_, probe)| probe.service == index) {
-            let _ = system::kill(-pid, Signal::KILL.get());
-        }
-    }
-
-    /// Whether this process is the service's present one and is not known to be ready.
-    fn is_starting(&self, index: Index, pid: Pid) -> bool {
-        matches!(self.fleet.members()[index].life.state(), State::Starting { pid: present, .. } if present == pid)
-    }
-
-    fn run_probe(&mut self, index: Index, pid: Pid) {
-        let Some(Probe::Exec(argv)) =
-            self.definitions[index].readiness.as_ref().map(|probing| probing.probe.clone())
-        else {
-            return;
-        };
-        if !self.is_starting(index, pid) {
-            return;
-        }
-        let definition = &self.definitions[index];
-        let mut command = Command::new(argv, definition.environment.clone());
-        command.directory = Some(definition.directory.clone());
-        command.user = definition.user;
-        match command.spawn(self.inherited) {
-            Ok(probe) => {
-                let events = self.events.clone();
-                let late = tokio::spawn(async move {
-                    sleep(PROBE_COMMAND).await;
-                    // A closed channel: we are ending.
-                    let _ = events.send(Happening::ProbeCommandLate(probe)).await;
-                });
-                self.probes.insert(probe, ProbeProcess { service: index, generation: pid, late });
-            }
-            Err(error) => {
-                tracing::warn!(service = self.name(index), "its readiness cannot be probed: {error}");
-                self.probe_later(index, pid);
-            }
-        }
-    }
-
-    fn probe_later(&mut self, index: Index, pid: Pid) {
-        let Some(probing) =
-            self.definitions[index].readiness.as_ref().filter(|_| self.is_starting(index, pid))
-        else {
-            return;
-        };
-        let pause = probing.interval.max(readiness::SHORTEST_INTERVAL);
-        let events = self.events.clone();
-        self.parts[index].probing = Some(tokio::spawn(async move {
-            sleep(pause).await;
-            let _ = events.send(Happening::ProbeCommand(index, pid)).await;
-        }));
-    }
-
-    fn probed(&mut self, index: Index, pid: Pid) {
-        if self.is_starting(index, pid) {
-            let actions = self.fleet.on(index, Event::BecameReady, Instant::now());
-            self.perform(actions);
-        }
-    }
-
     fn heed(&mut self, index: Index, said: Said) {
         let Some(leader) = self.fleet.members()[index].life.group() else { return };
         if said.uid != 0 && said.uid != self.parts[index].uid {
@@ -519,132 +433,6 @@ impl Shell {
         }
         if said.message.ready {
             self.probed(index, leader);
-        }
-    }
-
-    fn tell(&self, index: Index, action: Action) {
-        let service = self.name(index);
-        match action {
-            Action::TellStarted(pid) => tracing::info!(service, "started as process {pid}"),
-            Action::TellReady(after) => tracing::info!(service, "ready after {}", spoken(after)),
-            Action::TellNotReady(after) => {
-                tracing::error!(
-                    service,
-                    "not ready after {}: stopping it (services.{service}.ready.deadline)",
-                    spoken(after)
-                );
-            }
-            Action::TellEnded(exit) => {
-                let stopping = !matches!(self.fleet.outlook(), Outlook::Running);
-                let expected = stopping || exit == biomero_hooks::Exit::Code(0);
-                let how = reaper::describe(exit);
-                if expected { tracing::info!(service, "{how}") } else { tracing::warn!(service, "{how}") }
-            }
-            Action::TellKilled(after) => {
-                tracing::warn!(
-                    service,
-                    "still running {} after {}: killing its process group (services.{service}.stop.deadline)",
-                    spoken(after),
-                    self.definitions[index].stop_signal
-                );
-            }
-            Action::TellRestart(pause) => {
-                tracing::info!(service, "starts again in {}", spoken(pause))
-            }
-            Action::TellGaveUp { ends, within } => {
-                let consequence =
-                    if self.definitions[index].main { "the worker ends" } else { "the others go on" };
-                tracing::error!(
-                    service,
-                    "ended {ends} times within {}: given up, {consequence}; read its output, then `init start {service}`",
-                    spoken(within)
-                );
-            }
-            Action::TellStopped => tracing::info!(service, "stopped"),
-            Action::TellDependencyLost => {
-                let lost = self.fleet.members()[index].depends_on.iter();
-                let lost: Vec<_> = lost
-                    .filter(|index| self.fleet.members()[**index].life.is_lost())
-                    .map(|index| self.name(*index))
-                    .collect();
-                tracing::error!(service, "not started: it depends on {}, which failed", lost.join(", "));
-            }
-            _ => {}
-        }
-    }
-
-    fn tell_all_ready(&mut self) {
-        let ready = self.fleet.members().iter().all(|member| member.life.satisfies());
-        if ready && !self.told_ready && self.fleet.outlook() == Outlook::Running {
-            tracing::info!("all services are ready after {}", spoken(self.start_up + self.began.elapsed()));
-        }
-        self.told_ready = ready;
-    }
-
-    fn answer(&mut self, request: &Request) -> Answer {
-        let Some(name) = &request.service else {
-            return match request.verb {
-                Verb::Status => Answer::Status(Box::new(self.status())),
-                _ => Answer::Refused("name a service, as in `init restart node`".to_owned()),
-            };
-        };
-        let Some(index) = self.fleet.by_name(name) else {
-            let known: Vec<_> = self.definitions.iter().map(|definition| definition.name.as_str()).collect();
-            return Answer::Refused(format!(
-                "there is no service \"{name}\": the services are {}",
-                known.join(", ")
-            ));
-        };
-        if self.fleet.outlook() != Outlook::Running {
-            return Answer::Refused("init is stopping all services".to_owned());
-        }
-        let (event, done) = match request.verb {
-            Verb::Status => return Answer::Status(Box::new(self.status())),
-            Verb::Restart => (Event::Restart, "restarting"),
-            Verb::Stop => (Event::Stop, "stopping"),
-            Verb::Start => (Event::Start, "starting"),
-        };
-        tracing::info!(service = name, "{done} on request");
-        let actions = self.fleet.on(index, event, Instant::now());
-        self.perform(actions);
-        Answer::Done(format!("{done} {name}"))
-    }
-
-    fn status(&self) -> Status {
-        let now = Instant::now();
-        let services = self.fleet.members().iter().zip(&self.parts).map(|(member, parts)| {
-            let (state, since) = match member.life.state() {
-                State::Waiting => ("waiting", None),
-                State::Spawning => ("starting", None),
-                State::Starting { since, .. } => ("starting", Some(since)),
-                State::Ready { since, .. } => ("ready", Some(since)),
-                State::Stopping { since, .. } => ("stopping", Some(since)),
-                State::BackingOff { .. } => ("backing-off", None),
-                State::Stopped { on_request: true } => ("stopped", None),
-                State::Stopped { on_request: false } => ("completed", None),
-                State::Failed => ("failed", None),
-                State::GaveUp => ("gave-up", None),
-            };
-            ServiceStatus {
-                name: member.name.clone(),
-                state: state.to_owned(),
-                ready: member.life.satisfies(),
-                main: member.main,
-                pid: member.life.group(),
-                running_s: since.map(|since| to_millis(now.saturating_duration_since(since))),
-                restarts: member.life.restarts(),
-                last_exit: member.life.last_exit().map(reaper::describe),
-                says: parts.says.clone(),
-            }
-        });
-        Status {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            pid: std::process::id(),
-            phase: if self.fleet.outlook() == Outlook::Running { Phase::Running } else { Phase::Stopping },
-            start_up_ms: (self.start_up.as_secs_f64() * 1e5).round() / 1e2,
-            uptime_s: to_millis(self.began.elapsed()),
-            hook_warnings: self.hook_warnings.clone(),
-            services: services.collect(),
         }
     }
 
@@ -681,15 +469,4 @@ impl Shell {
             }
         }
     }
-}
-
-/// Seconds, to the millisecond.
-fn to_millis(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1e3).round() / 1e3
-}
-
-/// As a reader wants it: to the millisecond.
-fn spoken(duration: Duration) -> String {
-    let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    biomero_config::duration::display(Duration::from_millis(millis))
 }
