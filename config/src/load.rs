@@ -232,7 +232,11 @@ fn read_files(sources: &Sources, layers: &mut Vec<Layer>) -> Vec<PathBuf> {
         paths.clear();
     }
     for path in paths {
-        if !read_into(&path, layers, &mut files) {
+        let located = match path.strip_prefix(&sources.root) {
+            Ok(inside) => below(&sources.root, &Path::new("/").join(inside)),
+            Err(_) => path.clone(),
+        };
+        if !read_into(&located, layers, &mut files) {
             layers.push(failed(
                 place(&path),
                 "is a link to a file that does not exist; repair or remove the link",
@@ -270,7 +274,8 @@ fn place(path: &Path) -> Origin {
 
 /// The path below the root.
 fn below(root: &Path, path: &Path) -> PathBuf {
-    root.join(path.strip_prefix("/").unwrap_or(path))
+    // A loop of symlinks is told when the file is opened.
+    crate::locate(root, path, true).unwrap_or_else(|_| root.join(path.strip_prefix("/").unwrap_or(path)))
 }
 
 /// A layer as figment merges it.

@@ -8,7 +8,7 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 use nix::unistd::{AccessFlags, Gid, Uid};
@@ -23,8 +23,6 @@ pub(crate) const TREE_LIMIT: u64 = 64 << 20;
 pub(crate) const TREE_ENTRIES: usize = 4096;
 /// Depth of a tree.
 pub(crate) const TREE_DEPTH: usize = 8;
-/// As Linux's own limit on symlinks in one resolution (path_resolution(7)).
-const SYMLINKS: usize = 40;
 
 /// Files below a root.
 #[derive(Debug, Clone)]
@@ -57,44 +55,7 @@ impl Disk {
     /// # Errors
     /// `ELOOP` after 40 symlinks.
     pub fn locate(&self, path: &Path, follow_last: bool) -> io::Result<PathBuf> {
-        if self.root == Path::new("/") {
-            return Ok(path.to_owned());
-        }
-        let mut located = self.root.clone();
-        let mut depth = 0_usize;
-        let mut links = 0;
-        // Reversed, so that the next component is popped and a symlink's target is pushed.
-        let mut pending: Vec<PathBuf> = components(path);
-        while let Some(component) = pending.pop() {
-            if component.as_os_str() == ".." {
-                if depth > 0 {
-                    located.pop();
-                    depth -= 1;
-                }
-                continue;
-            }
-            let candidate = located.join(&component);
-            let target =
-                (follow_last || !pending.is_empty()).then(|| fs::read_link(&candidate).ok()).flatten();
-            match target {
-                Some(target) => {
-                    links += 1;
-                    if links > SYMLINKS {
-                        return Err(io::Error::from_raw_os_error(nix::libc::ELOOP));
-                    }
-                    if target.is_absolute() {
-                        located.clone_from(&self.root);
-                        depth = 0;
-                    }
-                    pending.extend(components(&target));
-                }
-                None => {
-                    located = candidate;
-                    depth += 1;
-                }
-            }
-        }
-        Ok(located)
+        biomero_config::locate(&self.root, path, follow_last)
     }
 
     /// What is at a path, symlinks followed.
@@ -314,17 +275,6 @@ fn beside(target: &Path) -> PathBuf {
     name.push(target.file_name().unwrap_or_default());
     name.push(".init-new");
     target.with_file_name(name)
-}
-
-fn components(path: &Path) -> Vec<PathBuf> {
-    path.components()
-        .rev()
-        .filter_map(|component| match component {
-            Component::Normal(name) => Some(PathBuf::from(name)),
-            Component::ParentDir => Some(PathBuf::from("..")),
-            Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
-        })
-        .collect()
 }
 
 /// A path below a file (`ENOTDIR`) is as absent as one below nothing.

@@ -166,7 +166,8 @@ impl PlannedEffect {
     }
 
     fn sentence(&self) -> String {
-        sentence(&self.effect, &self.change)
+        let would = if self.change == Change::Run { "would " } else { "" };
+        format!("{would}{}", sentence(&self.effect, &self.change))
     }
 
     fn json(&self) -> Value {
@@ -266,7 +267,7 @@ pub fn sentence(effect: &Effect, change: &Change) -> String {
             format!("wait until {} exists, {}", path.display(), limit(*deadline))
         }
         Effect::Command(command) => {
-            format!("would run {}: {}", mask_urls(&command.argv.join(" ")), command.says)
+            format!("run {}: {}", mask_urls(&command.argv.join(" ")), command.says)
         }
         Effect::Notice(notice) => notice.clone(),
     }

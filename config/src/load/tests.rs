@@ -426,3 +426,17 @@ proptest::proptest! {
         let _ = problems(&[], &[(&name, &value)], &[(&key, &value)]);
     }
 }
+
+#[test]
+fn a_symlink_below_a_root_is_followed_below_it() {
+    let root = root(&[("data/site.toml", "[worker]\nname = \"linked\"")]);
+    std::fs::create_dir_all(root.path().join("etc/biomero/init.d")).unwrap();
+    std::os::unix::fs::symlink("/data/site.toml", root.path().join("etc/biomero/init.d/10-site.toml"))
+        .unwrap();
+    let sources = Sources {
+        root: root.path().to_owned(),
+        environment: Environment::default(),
+        command_line: Vec::new(),
+    };
+    assert_eq!(load(&sources).unwrap().settings.worker.name, "linked");
+}
