@@ -83,7 +83,8 @@ struct Shell {
     start_up: Duration,
     hook_warnings: Vec<String>,
     stop_signals: u32,
-    told_ready: bool,
+    /// Whether all were ready when last looked at; `None` until they were for the first time.
+    all_ready: Option<bool>,
 }
 
 /// Supervises until everything has ended.
@@ -205,7 +206,7 @@ impl Shell {
             start_up: options.start_up,
             hook_warnings: options.hook_warnings,
             stop_signals: 0,
-            told_ready: false,
+            all_ready: None,
         };
         (shell, printed)
     }

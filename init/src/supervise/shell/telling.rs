@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use biomero_hooks::Exit;
+
 use super::{Index, Shell};
 use crate::reaper;
 use crate::supervise::fleet::Outlook;
@@ -22,7 +24,8 @@ impl Shell {
             }
             Action::TellEnded(exit) => {
                 let stopping = !matches!(self.fleet.outlook(), Outlook::Running);
-                let expected = stopping || exit == biomero_hooks::Exit::Code(0);
+                let by_request = Exit::Signal(self.definitions[index].stop_signal.get().into());
+                let expected = stopping || [Exit::Code(0), by_request].contains(&exit);
                 let how = reaper::describe(exit);
                 if expected { tracing::info!(service, "{how}") } else { tracing::warn!(service, "{how}") }
             }
@@ -61,10 +64,18 @@ impl Shell {
 
     pub(super) fn tell_all_ready(&mut self) {
         let ready = self.fleet.members().iter().all(|member| member.life.satisfies());
-        if ready && !self.told_ready && self.fleet.outlook() == Outlook::Running {
-            tracing::info!("all services are ready after {}", spoken(self.start_up + self.began.elapsed()));
+        match self.all_ready {
+            _ if !ready || self.fleet.outlook() != Outlook::Running => {}
+            None => tracing::info!(
+                "all services are ready after {}",
+                spoken(self.start_up + self.began.elapsed())
+            ),
+            Some(false) => tracing::info!("all services are ready again"),
+            Some(true) => {}
         }
-        self.told_ready = ready;
+        if ready || self.all_ready.is_some() {
+            self.all_ready = Some(ready);
+        }
     }
 }
 
