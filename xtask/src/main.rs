@@ -1,4 +1,4 @@
-//! What people run: `cargo xtask demo | test | bench | dist | reference`. Each installs what it is missing, so that
+//! What people run: `cargo xtask demo | test | bench | fuzz | dist | reference`. Each installs what it is missing, so that
 //! nothing has to be known beforehand.
 #![allow(
     clippy::print_stdout,
@@ -11,6 +11,7 @@ mod command;
 mod demo;
 mod dist;
 mod failure;
+mod fuzz;
 mod packages;
 mod reference;
 mod shell_chain;
@@ -29,6 +30,8 @@ usage: cargo xtask COMMAND
              --install-tools: also compile the cargo tools that are missing, as CI does
   bench      measure the release binary against its peers and budgets
              --shell-chain: also install omero-py and measure today's start-up scripts
+  fuzz       hostile input for every parser, 20 seconds each
+             --seconds N: for so long
   dist       build the release binary below target/release and check its size
   reference  write docs/settings.md and docs/command-line.md from the code
 ";
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         ["demo", options @ ..] => demo::run(options),
         ["test", options @ ..] => test::run(options),
         ["bench", options @ ..] => bench::run(options),
+        ["fuzz", options @ ..] => fuzz::run(options),
         ["dist"] => dist::run().map(drop),
         ["reference"] => reference::run(),
         [] | ["help" | "--help" | "-h"] => {

@@ -37,6 +37,9 @@ pub(crate) const TEST: &[Needed] = &[
 /// What the benchmarks compare with, on top of [`DEMO`].
 pub(crate) const BENCH: &[Needed] = &[("tini", "tini"), ("dumb-init", "dumb-init")];
 
+/// What the fuzzer's own library compiles with.
+pub(crate) const FUZZ: &[Needed] = &[("g++", "g++")];
+
 /// What zeroc-ice compiles with.
 pub(crate) const OMERO_PY: &[Needed] =
     &[("g++", "g++"), ("/usr/include/bzlib.h", "libbz2-dev"), ("/usr/include/openssl/ssl.h", "libssl-dev")];

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::command::{cargo, run as run_command, succeeds};
 use crate::failure::Failure;
-use crate::{demo, dist, packages};
+use crate::{demo, dist, fuzz, packages};
 
 type Step = (&'static str, fn(&Options) -> Result<Outcome, Failure>);
 
@@ -30,6 +30,7 @@ const STEPS: &[Step] = &[
     ("licences and sources", licences),
     ("release build and its size", |_| done(dist::run())),
     ("demo", |_| done(demo::run(&["--once"]))),
+    ("hostile input", fuzz),
     ("tests", |_| tests()),
 ];
 
@@ -97,6 +98,13 @@ fn licences(options: &Options) -> Result<Outcome, Failure> {
         run_command(&mut cargo(&["install", "--locked", "--debug", "cargo-deny"]))?;
     }
     done(run_command(&mut cargo(&["deny", "--locked", "check", "bans", "licenses", "sources"])))
+}
+
+fn fuzz(options: &Options) -> Result<Outcome, Failure> {
+    if !options.install_tools && !fuzz::is_installed() {
+        return Ok(Outcome::Skipped("cargo-fuzz is not installed; `cargo xtask fuzz` installs and runs it"));
+    }
+    done(fuzz::run(&[]))
 }
 
 fn summarise(results: &[(&str, Result<Outcome, Failure>, Duration)]) -> Result<(), Failure> {

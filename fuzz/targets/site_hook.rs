@@ -1,0 +1,37 @@
+//! A file of `hooks.d` of any content: a hook or problems, and every path that it names absolute and without `..`.
+#![no_main]
+
+use std::path::Component;
+
+use biomero_config::Environment;
+use biomero_fuzz::{SETTINGS, root_with};
+use biomero_hooks::{Context, Disk, Effect, Facts, Identity, schedule};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let disk = Disk::below(root_with("etc/biomero/hooks.d/50-site.toml", data));
+    let identity = Identity::of_this_process();
+    let Ok(hooks) = schedule(biomero_hooks::builtin::all(), &SETTINGS, &disk, &identity, &[]) else { return };
+    let environment = Environment::default();
+    for hook in hooks.iter().filter(|hook| hook.digest.is_some()) {
+        let context = Context {
+            settings: &SETTINGS,
+            environment: &environment,
+            identity: &identity,
+            facts: Facts::default(),
+        };
+        for effect in hook.hook().plan(&context).unwrap_or_default() {
+            let path = match &effect {
+                Effect::File(file) => &file.path,
+                Effect::Directory { path, .. } | Effect::Remove { path } | Effect::WaitPath { path, .. } => {
+                    path
+                }
+                _ => continue,
+            };
+            assert!(
+                path.is_absolute() && !path.components().any(|part| part == Component::ParentDir),
+                "{path:?}"
+            );
+        }
+    }
+});

@@ -1,0 +1,53 @@
+//! `cargo xtask fuzz`: hostile input for every parser of foreign text, for a bounded time.
+//!
+//! The fuzzer needs compiler flags that are not stable; `RUSTC_BOOTSTRAP` unlocks them for this one build, so that no
+//! second toolchain is asked for. What is found lies in `fuzz/artifacts`, with the command that replays it.
+
+use std::fs;
+
+use crate::command::{cargo, run as run_command, succeeds, workspace};
+use crate::failure::Failure;
+use crate::packages;
+
+/// The fuzz targets, and the folder of files that each starts from.
+const TARGETS: &[(&str, &str)] = &[
+    ("slurm_config", "fuzz/seeds/slurm_config"),
+    ("omero_properties", "hooks/src/builtin/omero_properties/golden"),
+    ("ssh_keys", "fuzz/seeds/ssh_keys"),
+    ("settings", "fuzz/seeds/settings"),
+    ("site_hook", "fuzz/seeds/site_hook"),
+];
+
+/// Seconds for each target where none are given.
+pub(crate) const SECONDS: u32 = 20;
+
+/// Fuzzes each target for so many seconds.
+pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
+    let seconds = match options {
+        [] => SECONDS,
+        ["--seconds", number] => number
+            .parse()
+            .map_err(|_| Failure::Usage(format!("`--seconds {number}`: give a whole number")))?,
+        _ => return Err(Failure::Usage("`fuzz` knows one option, --seconds N".to_owned())),
+    };
+    packages::install(&[packages::FUZZ])?;
+    if !is_installed() {
+        run_command(&mut cargo(&["install", "--locked", "--debug", "cargo-fuzz"]))?;
+    }
+    for (target, seeds) in TARGETS {
+        let corpus = workspace().join("fuzz/corpus").join(target);
+        fs::create_dir_all(&corpus)
+            .map_err(|source| Failure::Start { program: target.to_string(), source })?;
+        let corpus = corpus.display().to_string();
+        let limit = format!("-max_total_time={seconds}");
+        let mut command = cargo(&["fuzz", "run", "--fuzz-dir", "fuzz", target, &corpus, seeds, "--"]);
+        command.args([&limit, "-max_len=4096", "-timeout=20", "-rss_limit_mb=2048", "-print_final_stats=1"]);
+        run_command(command.env("RUSTC_BOOTSTRAP", "1"))?;
+    }
+    Ok(())
+}
+
+/// Whether cargo-fuzz is there.
+pub(crate) fn is_installed() -> bool {
+    succeeds(&mut cargo(&["fuzz", "--version"]))
+}
