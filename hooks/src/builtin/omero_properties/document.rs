@@ -166,7 +166,7 @@ pub(super) fn read(path: &Path, content: &[u8]) -> Result<Vec<Element>, HookErro
 }
 
 fn element(start: &BytesStart<'_>) -> Result<Element, String> {
-    let mut element = Element::new(start.name().into_inner(), &[]);
+    let mut element = Element::new(name(start.name().into_inner())?, &[]);
     for attribute in start.attributes() {
         let attribute =
             attribute.map_err(|error| format!("has an attribute that is not well-formed ({error})"))?;
@@ -176,9 +176,23 @@ fn element(start: &BytesStart<'_>) -> Result<Element, String> {
             .map_err(|_| {
                 "has a value with an & that starts none of &amp; &lt; &gt; &quot; &apos; &#…;".to_owned()
             })?;
-        element.attributes.push((attribute.key.into_inner().to_owned(), value.into_owned()));
+        if !holds_only_xml_characters(&value) {
+            return Err("has a value with a control character, which no XML file can hold".to_owned());
+        }
+        element.attributes.push((name(attribute.key.into_inner())?.to_owned(), value.into_owned()));
     }
     Ok(element)
+}
+
+/// The reader takes any name up to a blank; what is not one (XML 1.0, section 2.3) would not be read back.
+fn name(name: &str) -> Result<&str, String> {
+    let starts = |character: char| character.is_alphabetic() || matches!(character, '_' | ':');
+    let goes_on =
+        |character: char| starts(character) || character.is_numeric() || matches!(character, '-' | '.');
+    if name.starts_with(starts) && name.chars().all(goes_on) {
+        return Ok(name);
+    }
+    Err("has an element or attribute whose name is not a name".to_owned())
 }
 
 fn position(offset: u64) -> usize {

@@ -185,6 +185,9 @@ fn what_cannot_be_read_or_set_is_refused_with_the_remedy() {
         b"<html/>",
         b"<icegrid>\n \xff",
         b"<?xml version='1.0' encoding='ISO-8859-1'?><icegrid/>",
+        b"<icegrid><properties id=\"a\"><property0name=\"x\" value=\"y\"/></properties></icegrid>",
+        b"<icegrid><properties id=\"a\"><property na\x01me=\"x\" value=\"y\"/></properties></icegrid>",
+        b"<icegrid><properties id=\"a\"><property name=\"x\" value=\"y\x0b\"/></properties></icegrid>",
         deep.as_bytes(),
         &large,
     ]
