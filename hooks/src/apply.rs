@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use biomero_config::Environment;
 use nix::fcntl::{Flock, FlockArg};
 
-use crate::change::{Change, examine};
+use crate::change::{Change, examine, examine_file};
 use crate::context::Identity;
 use crate::digest::sha256;
 use crate::effect::{CommandEffect, Effect, FileEffect, Lock};
@@ -190,8 +190,8 @@ impl Applier<'_> {
     }
 
     fn write(&mut self, file: &FileEffect) -> Result<Change, ApplyError> {
-        let effect = Effect::File(file.clone());
-        let change = self.examine(&effect, &file.path)?;
+        let change = examine_file(file, self.overlay, self.identity)
+            .map_err(|error| self.failed("read", &file.path, error))?;
         if change == Change::Nothing {
             self.overlay.disk().remove_beside(&file.path);
             return Ok(change);

@@ -103,7 +103,8 @@ pub(crate) fn examine(
     })
 }
 
-fn examine_file(file: &FileEffect, overlay: &Overlay, identity: &Identity) -> io::Result<Change> {
+/// As [`examine`], for a file: its content is not copied to be looked at.
+pub(crate) fn examine_file(file: &FileEffect, overlay: &Overlay, identity: &Identity) -> io::Result<Change> {
     Ok(match present(&file.path, overlay)? {
         Present::Nothing => Change::Create,
         Present::File { content, mode, owner } if content == file.content.bytes() => {

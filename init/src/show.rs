@@ -67,7 +67,8 @@ pub(crate) fn config(common: &Common, environment: &Environment, json: bool) -> 
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
-    let rows = loaded.describe();
+    let mut rows = loaded.describe().to_vec();
+    rows.extend(biomero_config::variables_passed_through(environment));
     if json {
         let rows: Vec<_> = rows
             .iter()
@@ -76,9 +77,7 @@ pub(crate) fn config(common: &Common, environment: &Environment, json: bool) -> 
         print_json(&json!({ "settings": rows, "warnings": loaded.warnings }));
         return exit_code::SUCCESS;
     }
-    let rows: Vec<[String; 3]> =
-        rows.iter().map(|row| [row.key.clone(), row.value.to_string(), row.origin.to_string()]).collect();
-    print(&table(["SETTING", "VALUE", "FROM"], &rows));
+    print(&biomero_config::table(&rows));
     for warning in &loaded.warnings {
         warn(warning);
     }

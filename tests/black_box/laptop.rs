@@ -93,6 +93,8 @@ fn a_dry_run_tells_with_its_exit_code_and_changes_nothing() -> Result<()> {
         );
     }
     assert!(!process::both(&fresh).contains(worker_root::DATABASE_PASSWORD));
+    let config = process::both(&laptop.init(&["config"])?);
+    assert!(config.contains("SQLALCHEMY_URL"), "what is handed on to services is listed\n{config}");
     assert_eq!(tree::differences(&before, &tree::read(&laptop.root())?), Vec::<String>::new());
 
     assert_eq!(code(&laptop.init(&["apply"])?), 0);

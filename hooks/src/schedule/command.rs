@@ -1,4 +1,4 @@
-//! Hooks whose effects are given: a program to run, or a list from a TOML file.
+//! A hook whose effects are given: a program to run, or a list from a TOML file.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,53 +7,25 @@ use crate::context::{Context, Need};
 use crate::effect::{CommandEffect, Effect};
 use crate::hook::{Hook, HookError};
 
-/// A hook that runs one program. What the program does is unknown, and a dry run says so.
-#[derive(Debug)]
-pub(super) struct CommandHook {
-    name: String,
-    summary: String,
-    argv: Vec<String>,
-    directory: Option<PathBuf>,
-}
-
-impl CommandHook {
-    pub(super) fn new(name: &str, summary: &str, argv: Vec<String>, directory: Option<PathBuf>) -> Self {
-        Self { name: name.to_owned(), summary: summary.to_owned(), argv, directory }
-    }
-}
-
-impl Hook for CommandHook {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn summary(&self) -> &str {
-        &self.summary
-    }
-
-    fn needs(&self, _context: &Context<'_>) -> Vec<Need> {
-        Vec::new()
-    }
-
-    fn plan(&self, _context: &Context<'_>) -> Result<Vec<Effect>, HookError> {
-        Ok(vec![Effect::Command(CommandEffect {
-            argv: self.argv.clone(),
-            environment: Vec::new(),
-            directory: self.directory.clone(),
-            as_service_user: false,
-            // The hook's own deadline is the one that counts.
-            deadline: Duration::MAX,
-            says: "effects unknown".to_owned(),
-        })])
-    }
-}
-
-/// A hook whose effects a site listed.
+/// A hook whose effects are known before it is asked.
 #[derive(Debug)]
 pub(super) struct ListedHook {
     pub(super) name: String,
     pub(super) summary: String,
     pub(super) effects: Vec<Effect>,
+}
+
+/// One program to run. What it does is unknown, and a dry run says so.
+pub(super) fn program(argv: Vec<String>, directory: Option<PathBuf>, as_service_user: bool) -> Effect {
+    Effect::Command(CommandEffect {
+        argv,
+        environment: Vec::new(),
+        directory,
+        as_service_user,
+        // The hook's own deadline is the one that counts.
+        deadline: Duration::MAX,
+        says: "effects unknown".to_owned(),
+    })
 }
 
 impl Hook for ListedHook {

@@ -303,7 +303,11 @@ fn startup_executables(
                 skipped,
                 after: Vec::new(),
                 before: Vec::new(),
-                hook: Box::new(command::CommandHook::new(&name, &summary, argv, None)),
+                hook: Box::new(command::ListedHook {
+                    name: name.clone(),
+                    summary: summary.clone(),
+                    effects: vec![command::program(argv, None, false)],
+                }),
                 summary,
                 name,
             })

@@ -14,8 +14,8 @@ use biomero_config::{OnFailure, Secret};
 use serde::Deserialize;
 
 use super::Kind;
-use super::command::{CommandHook, ListedHook};
-use crate::effect::{CommandEffect, Content, Effect, FileEffect, Owner, Text};
+use super::command::{ListedHook, program};
+use crate::effect::{Content, Effect, FileEffect, Owner, Text};
 use crate::hook::Hook;
 
 /// A site's hook as its file describes it.
@@ -45,18 +45,16 @@ pub(super) enum Body {
 
 impl Body {
     pub(super) fn into_hook(self, name: &str, summary: &str, arguments: &[String]) -> (Kind, Box<dyn Hook>) {
-        match self {
+        let (kind, effects) = match self {
             Self::Command { mut argv, directory, pass_arguments } => {
                 if pass_arguments {
                     argv.extend(arguments.iter().cloned());
                 }
-                (Kind::Exec, Box::new(CommandHook::new(name, summary, argv, directory)))
+                (Kind::Exec, vec![program(argv, directory, false)])
             }
-            Self::Effects(effects) => {
-                let hook = ListedHook { name: name.to_owned(), summary: summary.to_owned(), effects };
-                (Kind::Effects, Box::new(hook))
-            }
-        }
+            Self::Effects(effects) => (Kind::Effects, effects),
+        };
+        (kind, Box::new(ListedHook { name: name.to_owned(), summary: summary.to_owned(), effects }))
     }
 }
 
@@ -369,14 +367,7 @@ fn effect(entry: serde_json::Value) -> Result<Effect, String> {
             if argv.is_empty() {
                 return Err("command: argv is empty".to_owned());
             }
-            Effect::Command(CommandEffect {
-                argv,
-                environment: Vec::new(),
-                directory: None,
-                as_service_user,
-                deadline: Duration::MAX,
-                says: "effects unknown".to_owned(),
-            })
+            program(argv, None, as_service_user)
         }
     })
 }
