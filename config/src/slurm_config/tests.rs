@@ -106,6 +106,14 @@ fn tricky_files_mean_what_they_mean_to_python() {
     }
 }
 
+/// Capitals that came with Unicode 16 and 17: Rust knows their small letters, Python before 3.14 does not, and a test
+/// must not turn on which of the two is newer.
+fn is_newer_than_unicode_14(letter: char) -> bool {
+    matches!(letter,
+        '\u{1c89}' | '\u{a7cb}' | '\u{a7cc}' | '\u{a7ce}' | '\u{a7d2}' | '\u{a7d4}' | '\u{a7da}' | '\u{a7dc}'
+        | '\u{10d50}'..='\u{10d65}' | '\u{16ea0}'..='\u{16eb8}')
+}
+
 /// Lines that are likely to mean something, put together by chance.
 fn any_file() -> impl Strategy<Value = String> {
     let line = prop_oneof![
@@ -119,7 +127,7 @@ fn any_file() -> impl Strategy<Value = String> {
     ];
     (proptest::collection::vec(line, 0..14), prop_oneof!["\n", "\r\n", "\r"], any::<bool>()).prop_map(
         |(lines, newline, headed)| {
-            let file = lines.join(&newline);
+            let file = lines.join(&newline).replace(is_newer_than_unicode_14, "x");
             if headed { format!("[SSH]{newline}{file}") } else { file }
         },
     )
