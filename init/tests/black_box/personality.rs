@@ -266,7 +266,14 @@ fn an_ignored_sigchld_does_not_make_dumb_init_wait_for_ever() {
     assert_eq!(run.code(), 3);
 }
 
-/// `script` gives a program a terminal of its own, as `docker run -it` does.
+/// `script` gives a program a terminal of its own, as `docker run -it` does. The program takes the place of the
+/// shell that `script` starts it with: dash would stay the leader of the session, and `dumb-init` then leaves the
+/// terminal to it.
+fn on_a_terminal(line: &str) -> Running {
+    let line = format!("exec {line}");
+    Running::start(Command::new("script").args(["-qec", &line, "/dev/null"]).env("SHELL", "/bin/sh"))
+}
+
 #[test]
 fn the_command_is_in_the_foreground_of_the_terminal() {
     let observe = "IFS=' ' read -r pid comm state ppid pgrp session tty tpgid rest < /proc/$$/stat; \
@@ -279,14 +286,14 @@ fn the_command_is_in_the_foreground_of_the_terminal() {
         let (_folder, link) = linked_as(name);
         let real = Path::new("/usr/bin").join(name);
         let seen = [real.as_path(), link.as_path()].map(|program| {
-            let line = format!("{} {options} sh {}", program.display(), observing.display());
-            let mut run = Running::start(Command::new("script").args(["-qec", &line, "/dev/null"]));
+            let mut run =
+                on_a_terminal(&format!("{} {options} sh {}", program.display(), observing.display()));
             (run.code(), run.out())
         });
         assert_eq!(seen[1], seen[0], "{name} {options}");
         assert!(seen[0].1.contains("is in its foreground"), "{name} {options}: {}", seen[0].1);
     }
-    let line = format!("{} --no-hooks -- sh {}", crate::stage::init(), observing.display());
-    let mut run = Running::start(Command::new("script").args(["-qec", &line, "/dev/null"]));
+    let mut run =
+        on_a_terminal(&format!("{} --no-hooks -- sh {}", crate::stage::init(), observing.display()));
     assert_eq!((run.code(), run.out().as_str()), (3, "has a terminal\r\nis in its foreground\r\n"));
 }
