@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::kind::Value;
 use crate::layer::{Key, dotted, is_secret};
 use crate::reference::{SETTINGS, Unset};
-use crate::{Environment, Loaded, MASK, Origin, Settings, mask_urls, passed_through};
+use crate::{Environment, Loaded, MASK, Origin, Settings, Values, mask_urls, passed_through};
 
 /// One value, where it came from, and how it is shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -72,8 +72,9 @@ pub fn table(rows: &[Row]) -> String {
     })
 }
 
-pub(crate) fn rows(values: &BTreeMap<Key, (Value, Origin)>, settings: &Settings) -> Vec<Row> {
-    let mut rows: BTreeMap<Key, Row> = BTreeMap::new();
+/// The rows to show, and the same values in clear.
+pub(crate) fn rows(values: &BTreeMap<Key, (Value, Origin)>, settings: &Settings) -> (Vec<Row>, Values) {
+    let mut rows: BTreeMap<Key, (Row, String)> = BTreeMap::new();
     for (key, (value, origin)) in values {
         rows.insert(key.clone(), row(key, value.shown(), origin));
     }
@@ -89,10 +90,13 @@ pub(crate) fn rows(values: &BTreeMap<Key, (Value, Origin)>, settings: &Settings)
             rows.entry(key).or_insert_with_key(|key| row(key, default(), &Origin::Default));
         }
     }
-    rows.into_values().collect()
+    let clear = Values::new(rows.values().map(|(row, clear)| (row, clear.clone())));
+    (rows.into_values().map(|(row, _)| row).collect(), clear)
 }
 
-fn row(key: &Key, value: String, origin: &Origin) -> Row {
+/// The row and the value in clear.
+fn row(key: &Key, clear: String, origin: &Origin) -> (Row, String) {
+    let value = clear.clone();
     let value = if is_secret(key) && !value.is_empty() { MASK.to_owned() } else { mask_urls(&value) };
-    Row { key: dotted(key), value, origin: origin.clone() }
+    (Row { key: dotted(key), value, origin: origin.clone() }, clear)
 }

@@ -21,6 +21,7 @@ mod root;
 mod secret;
 mod settings;
 pub mod slurm_config;
+mod values;
 
 pub use describe::{Row, table, variables_passed_through};
 pub use environment::Environment;
@@ -32,3 +33,4 @@ pub use reference::reference_markdown;
 pub use root::locate;
 pub use secret::{MASK, Secret, mask_urls, names_a_secret};
 pub use settings::*;
+pub use values::Values;

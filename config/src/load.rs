@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::describe::Row;
 use crate::layer::{self, Key, Layer, Problem};
-use crate::{Environment, Settings, consistency, describe, passed_through};
+use crate::{Environment, Settings, Values, consistency, describe, passed_through};
 
 /// The shipped defaults, the lowest layer.
 pub const DEFAULTS: &str = include_str!("../defaults.toml");
@@ -45,6 +45,8 @@ pub struct Loaded {
     pub warnings: Vec<String>,
     /// The files that were read, as they were opened.
     pub files: Vec<PathBuf>,
+    /// The settings by their keys, for hooks that a site brings.
+    pub values: Values,
     pub(crate) rows: Vec<Row>,
 }
 
@@ -121,8 +123,8 @@ pub fn load(sources: &Sources) -> Result<Loaded, LoadError> {
                 warnings.extend(passed_through::warnings(&sources.environment));
                 let origins =
                     values.iter().map(|(key, (_, origin))| (layer::dotted(key), origin.clone())).collect();
-                let rows = describe::rows(&values, &settings);
-                return Ok(Loaded { settings, origins, warnings, files, rows });
+                let (rows, values) = describe::rows(&values, &settings);
+                return Ok(Loaded { settings, origins, warnings, files, values, rows });
             }
         }
         // Every value was checked against the table, so this is a difference between the table and the types.

@@ -213,6 +213,10 @@ pub struct Startup {
 pub struct Hooks {
     /// Folder of site hooks, `NN-name.{toml,sh,wasm}`.
     pub directory: PathBuf,
+    /// The program that compiles site hooks.
+    pub compiler: PathBuf,
+    /// Folder of compiled site hooks, which only root or `init`'s own user can write.
+    pub cache: PathBuf,
     /// What holds for a hook that says nothing else.
     pub default: HookPolicy,
     /// `[hooks.NAME]`: what holds for one hook. That a hook of this name exists is checked by who knows all hooks.

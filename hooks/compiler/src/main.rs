@@ -1,0 +1,2 @@
+//! `init-hooks`: compiles site hooks.
+fn main() {}
