@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use biomero_config::{Environment, Settings};
+use serde::{Deserialize, Serialize};
 
 /// What a hook asks to be told before it plans. Facts are gathered by the interpreter, never by the hook.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,6 +16,16 @@ pub enum Need {
     File(PathBuf),
     /// Everything below a directory, symlinks followed, to a depth of 8, at most 4096 entries and 64 MiB.
     Tree(PathBuf),
+    /// What is directly in a directory under names that begin and end so, with content, in name order. Limits as for
+    /// [`Need::Tree`].
+    Matching {
+        /// The directory.
+        directory: PathBuf,
+        /// How the names begin.
+        prefix: String,
+        /// How the names end.
+        suffix: String,
+    },
     /// Which of the files directly in a directory end in this suffix (`*.omero`).
     Names {
         /// The directory.
@@ -38,7 +49,8 @@ pub struct Context<'a> {
 }
 
 /// Who `init` is and who services will be.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Identity {
     /// Effective user id of `init`.
     pub uid: u32,
@@ -85,6 +97,7 @@ pub struct Facts {
     addresses: BTreeMap<String, Address>,
     files: BTreeMap<PathBuf, FileFact>,
     trees: BTreeMap<PathBuf, Vec<TreeEntry>>,
+    matching: BTreeMap<(PathBuf, String, String), Vec<TreeEntry>>,
     names: BTreeMap<PathBuf, Vec<String>>,
 }
 
@@ -151,6 +164,12 @@ impl Facts {
         self.trees.get(path).map(Vec::as_slice)
     }
 
+    /// What was found with [`Need::Matching`], in name order.
+    pub fn matching(&self, directory: &Path, prefix: &str, suffix: &str) -> &[TreeEntry] {
+        let asked = (directory.to_owned(), prefix.to_owned(), suffix.to_owned());
+        self.matching.get(&asked).map_or(&[], Vec::as_slice)
+    }
+
     /// The names asked for with [`Need::Names`], sorted.
     pub fn names(&self, directory: &Path) -> &[String] {
         self.names.get(directory).map_or(&[], Vec::as_slice)
@@ -174,6 +193,19 @@ impl Facts {
     #[must_use]
     pub fn with_tree(mut self, path: impl Into<PathBuf>, entries: Vec<TreeEntry>) -> Self {
         self.trees.insert(path.into(), entries);
+        self
+    }
+
+    /// Adds what matches.
+    #[must_use]
+    pub fn with_matching(
+        mut self,
+        directory: impl Into<PathBuf>,
+        prefix: &str,
+        suffix: &str,
+        entries: Vec<TreeEntry>,
+    ) -> Self {
+        self.matching.insert((directory.into(), prefix.to_owned(), suffix.to_owned()), entries);
         self
     }
 

@@ -80,6 +80,14 @@ pub(crate) fn gather(
                     return Err(GatherError::Directory { path: path.display().to_string(), reason });
                 }
             },
+            Need::Matching { directory, prefix, suffix } => {
+                match overlay.matching(directory, prefix, suffix, identity) {
+                    Ok(entries) => facts.with_matching(directory, prefix, suffix, entries),
+                    Err(reason) => {
+                        return Err(GatherError::Directory { path: directory.display().to_string(), reason });
+                    }
+                }
+            }
             Need::Names { directory, suffix } => match overlay.names(directory, suffix) {
                 Ok(names) => facts.with_names(directory, names),
                 Err(error) => {

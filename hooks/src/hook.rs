@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use crate::component::ComponentError;
 use crate::context::{Context, Need};
 use crate::effect::Effect;
+use crate::grants::Refusal;
 
 /// A function from what is known to what should be. It never touches the machine.
 pub trait Hook {
@@ -44,6 +46,12 @@ pub enum HookError {
         /// What to do.
         remedy: String,
     },
+    /// A site's component asked for what its site does not grant.
+    #[error("the component asked for what its [grants] do not hold:\n  {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  "))]
+    Refused(Vec<Refusal>),
+    /// A site's component did not run to its end.
+    #[error(transparent)]
+    Component(#[from] ComponentError),
     /// A file or value was read and makes no sense.
     #[error("{place}: {problem}; {remedy}")]
     Invalid {

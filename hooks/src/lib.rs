@@ -11,6 +11,7 @@
 mod apply;
 pub mod builtin;
 mod change;
+pub mod component;
 mod confine;
 mod context;
 mod digest;
@@ -35,7 +36,7 @@ pub use disk::Disk;
 pub use effect::{CommandEffect, Content, Effect, FileEffect, Lock, Owner, Text};
 pub use failure::FailureClass;
 pub use gather::GatherError;
-pub use grants::Grants;
+pub use grants::{Grants, Refusal};
 pub use hook::{Hook, HookError};
 pub use machine::{Exit, Machine, MachineError, Process};
 pub use manifest::{Drift, Manifest, ManifestError};

@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::context::{FileFact, Identity, TreeEntry};
-use crate::disk::Disk;
+use crate::disk::{Disk, TREE_ENTRIES, TREE_LIMIT};
 
 /// A disk and what is planned on top of it.
 #[derive(Debug)]
@@ -116,6 +116,38 @@ impl Overlay {
             }
         }
         Ok(Some(entries.into_iter().map(|(path, fact)| TreeEntry { path, fact }).collect()))
+    }
+
+    /// What will be directly in a directory under names that begin and end so, in name order.
+    ///
+    /// # Errors
+    /// A sentence, when the directory cannot be listed or a limit is passed.
+    pub fn matching(
+        &self,
+        directory: &Path,
+        prefix: &str,
+        suffix: &str,
+        identity: &Identity,
+    ) -> Result<Vec<TreeEntry>, String> {
+        let mut names = self.names(directory, suffix).map_err(|error| error.to_string())?;
+        names.retain(|name| name.starts_with(prefix) && name.len() >= prefix.len() + suffix.len());
+        if names.len() > TREE_ENTRIES {
+            return Err(format!("more than {TREE_ENTRIES} entries"));
+        }
+        let mut bytes = 0;
+        names
+            .into_iter()
+            .map(|name| {
+                let fact = self.fact(&directory.join(&name), identity);
+                if let FileFact::File { content, .. } = &fact {
+                    bytes += content.len() as u64;
+                }
+                if bytes > TREE_LIMIT {
+                    return Err(format!("more than {} MiB", TREE_LIMIT >> 20));
+                }
+                Ok(TreeEntry { path: name.into(), fact })
+            })
+            .collect()
     }
 
     /// The UTF-8 names in a directory that end in a suffix, sorted.

@@ -7,6 +7,7 @@ use biomero_config::{Environment, OnFailure, Settings};
 
 use crate::apply::{Applier, ApplyError};
 use crate::change::{Change, examine};
+use crate::component::{CompileError, ComponentError};
 use crate::context::{Context, Facts, Identity};
 use crate::effect::Effect;
 use crate::failure::FailureClass;
@@ -89,6 +90,10 @@ impl StepError {
     pub fn class(&self) -> FailureClass {
         match self {
             Self::Plan(HookError::Missing { .. } | HookError::Invalid { .. }) => FailureClass::Configuration,
+            Self::Plan(HookError::Component(ComponentError::Compile(CompileError::Machine(
+                MachineError::Interrupted(signal),
+            )))) => FailureClass::Interrupted(signal.clone()),
+            Self::Plan(HookError::Refused(_) | HookError::Component(_)) => FailureClass::Hook,
             Self::Plan(HookError::Input { .. }) | Self::Gather(GatherError::Directory { .. }) => {
                 FailureClass::Input
             }

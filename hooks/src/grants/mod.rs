@@ -9,7 +9,8 @@ mod pattern;
 
 use std::path::PathBuf;
 
-pub(crate) use check::{Protected, Refusal};
+pub(crate) use check::Protected;
+pub use check::Refusal;
 pub(crate) use parse::{GrantsTable, parse};
 pub(crate) use pattern::Pattern;
 
@@ -43,4 +44,21 @@ pub(crate) enum PathGrant {
     Exact(PathBuf),
     /// Everything below this directory, and the directory itself.
     Below(PathBuf),
+}
+
+impl Grants {
+    /// Whether a path is one that the hook may be told.
+    pub(crate) fn may_read(&self, path: &std::path::Path) -> bool {
+        self.read.iter().any(|grant| grant.covers(path))
+    }
+}
+
+impl PathGrant {
+    /// Whether a path in normal form is granted.
+    pub(crate) fn covers(&self, path: &std::path::Path) -> bool {
+        match self {
+            Self::Exact(granted) => granted == path,
+            Self::Below(granted) => path.starts_with(granted),
+        }
+    }
 }

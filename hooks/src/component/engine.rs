@@ -1,0 +1,80 @@
+//! The one engine, as it runs components and as the compiler program compiles for it.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use wasmtime::{Config, Engine};
+
+/// The version of wasmtime. A component compiled by another is never loaded, for it is looked for under another name.
+pub const WASMTIME: &str = "48.0.8";
+
+/// WebAssembly's own stack, for all frames of a call.
+const STACK: usize = 512 << 10;
+
+/// What holds for compiled code and for the engine that runs it alike. A change here is a change of [`settings`].
+///
+/// No signal handlers: PID 1 keeps its own, so that traps are checked for in the code and memory is not guarded by
+/// mapping gigabytes of address space, which `ulimit -v` and small containers refuse.
+///
+/// # Panics
+/// Never: the stack is larger than nothing.
+pub fn config() -> Config {
+    let mut config = Config::new();
+    config
+        .consume_fuel(true)
+        .epoch_interruption(true)
+        .signals_based_traps(false)
+        .memory_reservation(0)
+        .memory_reservation_for_growth(1 << 20)
+        .memory_guard_size(0)
+        .max_wasm_stack(STACK);
+    config
+}
+
+/// The settings of [`config`] that compiled code depends on, in words.
+pub const fn settings() -> &'static str {
+    "fuel, epochs, no signals, no reservation, no guard"
+}
+
+/// The target that components are compiled for: this machine's, without what only some processors have, so that a
+/// cache made where the image is built holds where it runs.
+pub fn target() -> String {
+    let environment = if cfg!(target_env = "musl") { "musl" } else { "gnu" };
+    format!("{}-unknown-linux-{environment}", std::env::consts::ARCH)
+}
+
+/// The engine that runs components.
+pub(super) fn engine() -> wasmtime::Result<Engine> {
+    Engine::new(&config())
+}
+
+/// Calls `guest` and stops what it runs in `engine` when the time is over.
+///
+/// # Errors
+/// The system's, when no thread can be had to watch the time.
+pub(super) fn within<T>(engine: &Engine, time: Duration, guest: impl FnOnce() -> T) -> std::io::Result<T> {
+    let (done, over) = mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        std::thread::Builder::new().name("hook-time".to_owned()).stack_size(64 << 10).spawn_scoped(
+            scope,
+            move || {
+                if over.recv_timeout(time) == Err(mpsc::RecvTimeoutError::Timeout) {
+                    engine.increment_epoch();
+                }
+            },
+        )?;
+        let answer = guest();
+        drop(done);
+        Ok(answer)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_version_is_that_of_the_lock_file() {
+        let lock = include_str!("../../../Cargo.lock");
+        let entry = format!("name = \"wasmtime\"\nversion = \"{}\"\n", super::WASMTIME);
+        assert!(lock.contains(&entry), "write the version of wasmtime in Cargo.lock into engine.rs");
+    }
+}

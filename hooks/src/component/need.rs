@@ -1,0 +1,211 @@
+//! What a component wants to know, as far as its site grants it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use biomero_config::Values;
+
+use super::guest::{FileContent, FileState, GuestContext, HostAddress, InputFile, Needs};
+use crate::context::{Address, Context, FileFact, Need};
+use crate::grants::{Grants, Pattern};
+
+/// What a component asked for, all of it granted.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    settings: Vec<Pattern>,
+    environment: Vec<Pattern>,
+    files: Vec<WantedFile>,
+    addresses: Vec<WantedAddress>,
+}
+
+#[derive(Debug)]
+struct WantedFile {
+    asked: String,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    One(PathBuf),
+    /// The files of a directory whose names begin and end so.
+    Matching {
+        directory: PathBuf,
+        prefix: String,
+        suffix: String,
+    },
+}
+
+#[derive(Debug)]
+struct WantedAddress {
+    asked: String,
+    host: String,
+}
+
+impl Wanted {
+    /// Checks what is asked for against what is granted.
+    ///
+    /// # Errors
+    /// A sentence for each thing that is not granted, with the line to write.
+    pub(super) fn new(needs: &Needs, grants: &Grants, values: &Values) -> Result<Self, Vec<String>> {
+        let mut problems = Vec::new();
+        let settings = covered(&needs.settings, &grants.settings, "settings", &mut problems);
+        let environment = covered(&needs.environment, &grants.environment, "environment", &mut problems);
+        let mut files = Vec::new();
+        for asked in &needs.files {
+            match values.expand(asked).and_then(|path| place(&path)) {
+                Ok(place) if grants.may_read(&place.lookup()) => {
+                    files.push(WantedFile { asked: asked.clone(), place });
+                }
+                Ok(_) => problems.push(ungranted("the file", asked, "read")),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        let mut addresses = Vec::new();
+        for asked in &needs.addresses {
+            match values.expand(asked) {
+                Ok(host) if grants.resolve.iter().any(|grant| grant.matches(&host)) => {
+                    addresses.push(WantedAddress { asked: asked.clone(), host });
+                }
+                Ok(_) => problems.push(ungranted("the address of", asked, "resolve")),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if problems.is_empty() { Ok(Self { settings, environment, files, addresses }) } else { Err(problems) }
+    }
+
+    /// The same as facts to gather.
+    pub(super) fn needs(&self) -> Vec<Need> {
+        let files = self.files.iter().map(|file| match &file.place {
+            Place::One(path) => Need::File(path.clone()),
+            Place::Matching { directory, prefix, suffix } => Need::Matching {
+                directory: directory.clone(),
+                prefix: prefix.clone(),
+                suffix: suffix.clone(),
+            },
+        });
+        files.chain(self.addresses.iter().map(|address| Need::Address(address.host.clone()))).collect()
+    }
+
+    /// What the component is told.
+    pub(super) fn told(&self, context: &Context<'_>, values: &Values) -> GuestContext {
+        let wants = |patterns: &[Pattern], name: &str| patterns.iter().any(|pattern| pattern.matches(name));
+        let settings: BTreeMap<String, String> = values
+            .keys()
+            .filter(|key| wants(&self.settings, key))
+            .filter_map(|key| Some((key.to_owned(), values.get(key)?.reveal().clone())))
+            .collect();
+        let environment = context
+            .environment
+            .iter()
+            .filter_map(|(name, value)| Some((name.to_str()?, value.to_str()?)))
+            .filter(|(name, _)| wants(&self.environment, name))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        GuestContext {
+            settings,
+            environment,
+            identity: context.identity.clone(),
+            files: self.files.iter().flat_map(|file| told_file(file, context)).collect(),
+            addresses: self
+                .addresses
+                .iter()
+                .map(|WantedAddress { asked, host }| HostAddress {
+                    asked: asked.clone(),
+                    host: host.clone(),
+                    address: match context.facts.address(host) {
+                        Address::Known(address) => Some(address.to_string()),
+                        Address::Unknown => None,
+                    },
+                })
+                .collect(),
+        }
+    }
+}
+
+fn told_file(file: &WantedFile, context: &Context<'_>) -> Vec<InputFile> {
+    let input = |path: &Path, fact: &FileFact| InputFile {
+        asked: file.asked.clone(),
+        path: path.display().to_string(),
+        state: state(fact),
+    };
+    match &file.place {
+        Place::One(path) => vec![input(path, context.facts.file(path))],
+        Place::Matching { directory, prefix, suffix } => context
+            .facts
+            .matching(directory, prefix, suffix)
+            .iter()
+            .map(|entry| input(&directory.join(&entry.path), &entry.fact))
+            .collect(),
+    }
+}
+
+fn state(fact: &FileFact) -> FileState {
+    match fact {
+        FileFact::Absent => FileState::Absent,
+        FileFact::File { content, mode, uid } => {
+            FileState::File { content: FileContent::of(content.clone()), mode: *mode, owner: *uid }
+        }
+        FileFact::Directory { .. } => FileState::Directory,
+        FileFact::Other(kind) => FileState::Other((*kind).to_owned()),
+        FileFact::Unreadable(reason) => FileState::Unreadable(reason.clone()),
+    }
+}
+
+/// The patterns asked for. A grant covers a pattern when it matches its text: its own `*` has to swallow the other's.
+fn covered(
+    asked: &[String],
+    grants: &[Pattern],
+    key: &'static str,
+    problems: &mut Vec<String>,
+) -> Vec<Pattern> {
+    asked
+        .iter()
+        .filter_map(|asked| {
+            if grants.iter().any(|grant| grant.matches(asked)) {
+                return Some(Pattern::new(asked));
+            }
+            let what = if key == "settings" { "the setting" } else { "the variable" };
+            problems.push(ungranted(what, asked, key));
+            None
+        })
+        .collect()
+}
+
+fn ungranted(what: &str, asked: &str, key: &str) -> String {
+    let asked = super::readable(asked, 200);
+    format!("{what} {asked}: grant it with {key} = [{asked:?}], or take another component")
+}
+
+fn place(path: &str) -> Result<Place, String> {
+    let shown = super::readable(path, 200);
+    let path = PathBuf::from(path);
+    let plain = path.is_absolute() && path.components().all(|part| part.as_os_str() != "..");
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str()))
+    else {
+        return Err(format!("the file {shown:?}: a hook asks for an absolute path"));
+    };
+    if !plain || directory.as_os_str().to_string_lossy().contains('*') {
+        return Err(format!(
+            "the file {shown:?}: a hook asks for an absolute path without .., a * in its last part only"
+        ));
+    }
+    match name.split_once('*') {
+        None => Ok(Place::One(path)),
+        Some((prefix, suffix)) if !suffix.contains('*') => Ok(Place::Matching {
+            directory: directory.to_owned(),
+            prefix: prefix.to_owned(),
+            suffix: suffix.to_owned(),
+        }),
+        Some(_) => Err(format!("the file {shown:?}: a hook asks with one * at most")),
+    }
+}
+
+impl Place {
+    /// What a grant has to cover: for a `*`, the text with it, which a grant of the whole directory does.
+    fn lookup(&self) -> PathBuf {
+        match self {
+            Self::One(path) => path.clone(),
+            Self::Matching { directory, prefix, suffix } => directory.join(format!("{prefix}*{suffix}")),
+        }
+    }
+}
