@@ -31,5 +31,5 @@ pub(super) const LINE: usize = 2048;
 pub(super) const PARTS: usize = 128;
 /// Entries of all tables together.
 pub(super) const TABLE_ENTRIES: usize = 1 << 20;
-/// A component's file.
-pub(crate) const FILE: u64 = 128 << 20;
+/// Bytes of a component's file.
+pub const FILE: u64 = 128 << 20;

@@ -43,7 +43,7 @@ pub use engine::{config as engine_config, target};
 pub use guest::{
     Description, FileContent, FileState, GuestContext, HostAddress, InputFile, Level, Line, Needs,
 };
-pub(crate) use limits::FILE as FILE_LIMIT;
+pub use limits::FILE as FILE_LIMIT;
 pub use limits::Limits;
 
 /// Where components come from and what runs them: one for all hooks of a start, and no engine until one runs.
