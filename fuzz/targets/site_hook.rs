@@ -3,15 +3,18 @@
 
 use std::path::Component;
 
-use biomero_config::Environment;
+use biomero_config::{Environment, Values};
 use biomero_fuzz::{SETTINGS, root_with};
-use biomero_hooks::{Context, Disk, Effect, Facts, Identity, schedule};
+use biomero_hooks::{Context, Disk, Effect, Facts, Identity, Site, schedule};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     let disk = Disk::below(root_with("etc/biomero/hooks.d/50-site.toml", data));
     let identity = Identity::of_this_process();
-    let Ok(hooks) = schedule(biomero_hooks::builtin::all(), &SETTINGS, &disk, &identity, &[]) else { return };
+    let values = Values::default();
+    let site =
+        Site { settings: &SETTINGS, values: &values, disk: &disk, identity: &identity, arguments: &[] };
+    let Ok(hooks) = schedule(biomero_hooks::builtin::all(), &site) else { return };
     let environment = Environment::default();
     for hook in hooks.iter().filter(|hook| hook.digest.is_some()) {
         let context = Context {

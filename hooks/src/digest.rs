@@ -7,6 +7,20 @@ pub fn sha256(bytes: &[u8]) -> String {
     hexadecimal(&Sha256::digest(bytes))
 }
 
+/// The SHA-256 of all that a reader gives, in hexadecimal, without holding it.
+pub(crate) fn sha256_of(mut reader: impl std::io::Read) -> std::io::Result<String> {
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0_u8; 64 << 10];
+    loop {
+        match reader.read(&mut buffer) {
+            Ok(0) => return Ok(hexadecimal(&hasher.finalize())),
+            Ok(read) => hasher.update(&buffer[..read]),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 /// The SHA-256 of a salt and bytes: says whether a secret changed, and nothing else without the salt.
 pub fn salted_sha256(salt: &str, bytes: &[u8]) -> String {
     hexadecimal(&Sha256::new().chain_update(salt).chain_update([0]).chain_update(bytes).finalize())

@@ -11,9 +11,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::component::ComponentHook;
 use crate::digest::{hexadecimal, salted_sha256, sha256};
 use crate::disk::Disk;
 use crate::effect::Effect;
+use crate::schedule::Scheduled;
 
 /// Version of the file's shape.
 const VERSION: u32 = 1;
@@ -24,6 +26,43 @@ pub struct Manifest {
     version: u32,
     salt: String,
     files: BTreeMap<PathBuf, Rendered>,
+    /// The hooks that ran, in order.
+    #[serde(default)]
+    hooks: Vec<Ran>,
+}
+
+/// A hook that ran.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ran {
+    /// Its name.
+    pub name: String,
+    /// SHA-256 of what ran; none for a built-in.
+    pub sha256: Option<String>,
+    /// What a component says of itself, as `site-proxy 1.2.0`.
+    pub component: Option<String>,
+    /// Whether it ran to its end.
+    pub succeeded: bool,
+    /// Whether it was not the component in `hooks.d` that ran, but the one that last ran well.
+    pub fell_back: bool,
+}
+
+impl Ran {
+    /// What is known of a hook when it has ended.
+    pub(crate) fn of(hook: &Scheduled, succeeded: bool) -> Self {
+        let component = hook.component();
+        Self {
+            name: hook.name.clone(),
+            sha256: component
+                .map(|component| component.source().digest.clone())
+                .or_else(|| hook.digest.clone()),
+            component: component
+                .and_then(ComponentHook::description)
+                .map(|description| format!("{} {}", description.name, description.version)),
+            succeeded,
+            fell_back: hook.is_fallen_back(),
+        }
+    }
 }
 
 /// One rendered file or directory.
@@ -38,6 +77,12 @@ struct Rendered {
     /// Salted with the manifest's salt, for a secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     salted_sha256: Option<String>,
+}
+
+impl Rendered {
+    const fn is_file(&self) -> bool {
+        self.sha256.is_some() || self.salted_sha256.is_some()
+    }
 }
 
 /// A difference between the manifest and the disk.
@@ -89,7 +134,7 @@ impl Default for Manifest {
             let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
             salt = now.as_nanos().to_le_bytes();
         }
-        Self { version: VERSION, salt: hexadecimal(&salt), files: BTreeMap::new() }
+        Self { version: VERSION, salt: hexadecimal(&salt), files: BTreeMap::new(), hooks: Vec::new() }
     }
 }
 
@@ -118,6 +163,25 @@ impl Manifest {
             }
             _ => {}
         }
+    }
+
+    /// Notes a hook that ended.
+    pub(crate) fn ran(&mut self, ran: Ran) {
+        self.hooks.push(ran);
+    }
+
+    /// The hooks that ran, in order.
+    pub fn hooks(&self) -> &[Ran] {
+        &self.hooks
+    }
+
+    /// The files that other hooks than this one rendered, with the hook's name.
+    pub(crate) fn rendered_by_others(&self, hook: &str) -> BTreeMap<PathBuf, String> {
+        self.files
+            .iter()
+            .filter(|(_, rendered)| rendered.hook != hook && rendered.is_file())
+            .map(|(path, rendered)| (path.clone(), rendered.hook.clone()))
+            .collect()
     }
 
     /// Writes the manifest, whole or not at all, with mode 0600.
@@ -182,7 +246,7 @@ impl Manifest {
     }
 
     fn difference(&self, path: &Path, rendered: &Rendered, disk: &Disk) -> Option<String> {
-        let is_file = rendered.sha256.is_some() || rendered.salted_sha256.is_some();
+        let is_file = rendered.is_file();
         let metadata = match disk.metadata(path) {
             Ok(Some(metadata)) => metadata,
             Ok(None) => return Some("is gone".to_owned()),

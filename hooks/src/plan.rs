@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use similar::TextDiff;
 
 use crate::change::Change;
+use crate::component::Line;
 use crate::digest::sha256;
 use crate::effect::{Content, Effect, FileEffect, Owner};
 use crate::schedule::{Kind, Origin, Scheduled};
@@ -34,6 +35,10 @@ pub struct HookPlan {
     skipped: Option<String>,
     pub(crate) effects: Vec<PlannedEffect>,
     pub(crate) failure: Option<String>,
+    /// Why the component that last ran well stands in for the one in `hooks.d`.
+    pub(crate) fell_back: Option<String>,
+    /// What a component said.
+    pub(crate) lines: Vec<Line>,
 }
 
 /// An effect and what it would change.
@@ -56,7 +61,13 @@ impl HookPlan {
             skipped: hook.skipped.clone(),
             effects: Vec::new(),
             failure: None,
+            fell_back: None,
+            lines: Vec::new(),
         }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 }
 
@@ -99,6 +110,12 @@ impl Plan {
                 }
                 None => text.push('\n'),
             }
+            if let Some(reason) = &hook.fell_back {
+                let _ = writeln!(text, " # falls back to the component that last ran well: {reason}");
+            }
+            for line in &hook.lines {
+                let _ = writeln!(text, " # says: {}", line.text);
+            }
             for planned in &hook.effects {
                 planned.write(&mut text);
             }
@@ -126,6 +143,8 @@ impl Plan {
                     "replaces": hook.replaces.as_ref().map(ToString::to_string),
                     "skipped": hook.skipped,
                     "failure": hook.failure,
+                    "fell_back": hook.fell_back,
+                    "lines": hook.lines,
                     "effects": hook.effects.iter().map(PlannedEffect::json).collect::<Vec<_>>(),
                 })
             })

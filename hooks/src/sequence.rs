@@ -1,23 +1,27 @@
 //! The start-up as a sequence: for each hook gather its facts, plan, and then either apply the effects or note what
 //! they would change. Both ways are driven from here, so that they cannot drift apart.
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use biomero_config::{Environment, OnFailure, Settings};
 
 use crate::apply::{Applier, ApplyError};
 use crate::change::{Change, examine};
-use crate::component::{CompileError, ComponentError};
+use crate::component::{CompileError, ComponentError, ComponentHook, Line};
 use crate::context::{Context, Facts, Identity};
+use crate::disk::Disk;
 use crate::effect::Effect;
 use crate::failure::FailureClass;
 use crate::gather::{GatherError, Resolution, gather};
+use crate::grants::Protected;
 use crate::hook::HookError;
 use crate::machine::{Machine, MachineError};
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, Ran};
 use crate::overlay::{Overlay, Planned};
 use crate::plan::{HookPlan, Plan, PlannedEffect};
-use crate::schedule::Scheduled;
+use crate::schedule::{SECOND_CACHE, Scheduled};
 
 /// How long a dry run waits for a name: away from the container's network it will not come.
 const DRY_RUN_RESOLUTION: Duration = Duration::from_millis(800);
@@ -38,6 +42,10 @@ pub trait Observer {
     fn retries(&mut self, hook: &Scheduled, error: &StepError, pause: Duration);
     /// A hook failed for good and its policy is to go on.
     fn warns(&mut self, failure: &HookFailure);
+    /// A component says something.
+    fn says(&mut self, hook: &Scheduled, line: &Line);
+    /// A component failed, and the one that last ran well under its name takes its place.
+    fn falls_back(&mut self, hook: &Scheduled, error: &StepError);
     /// A hook is done.
     fn ends(&mut self, hook: &Scheduled, changed: usize, took: Duration);
 }
@@ -145,8 +153,24 @@ pub fn apply(
             continue;
         }
         let began = Instant::now();
-        match apply_with_retries(start, hook, overlay, &mut applied, machine, observer) {
-            Ok(changed) => observer.ends(hook, changed, began.elapsed()),
+        let mut outcome = apply_with_retries(start, hook, overlay, &mut applied, machine, observer);
+        if let Err(error) = &outcome
+            && !matches!(error.class(), FailureClass::Interrupted(_))
+            && hook.fall_back()
+        {
+            observer.falls_back(hook, error);
+            applied.warnings.push(format!(
+                "hook {}: {error}; the component that last ran well took its place",
+                hook.name
+            ));
+            outcome = apply_with_retries(start, hook, overlay, &mut applied, machine, observer);
+        }
+        applied.manifest.ran(Ran::of(hook, outcome.is_ok()));
+        match outcome {
+            Ok(changed) => {
+                hook.remember();
+                observer.ends(hook, changed, began.elapsed());
+            }
             Err(source) => {
                 let interrupted = matches!(source.class(), FailureClass::Interrupted(_));
                 let failure = HookFailure { hook: hook.name.clone(), source };
@@ -203,7 +227,20 @@ fn apply_once(
 ) -> Result<usize, StepError> {
     let until = Instant::now() + hook.policy.deadline;
     let resolution = Resolution::Required(start.settings.wait.resolve.min(hook.policy.deadline));
-    let effects = plan_hook(start, &applied.environment, hook, overlay, resolution, machine)?;
+    let planning = Planning {
+        start,
+        environment: &applied.environment,
+        hook,
+        overlay,
+        resolution,
+        rendered: applied.manifest.rendered_by_others(&hook.name),
+        keep: true,
+    };
+    let effects = plan_hook(&planning, machine);
+    for line in hook.component().map(ComponentHook::take_lines).unwrap_or_default() {
+        observer.says(hook, &line);
+    }
+    let effects = effects?;
     let mut changed = 0;
     for effect in &effects {
         if Instant::now() >= until {
@@ -234,8 +271,27 @@ pub fn plan(start: &Start<'_>, hooks: &[Scheduled], mut overlay: Overlay, machin
     for hook in hooks {
         let mut entry = HookPlan::of(hook);
         if hook.skipped.is_none() {
-            let resolution = Resolution::Optional(DRY_RUN_RESOLUTION);
-            match plan_hook(start, &environment, hook, &overlay, resolution, machine) {
+            let mut plan_once = |overlay: &Overlay| {
+                let planning = Planning {
+                    start,
+                    environment: &environment,
+                    hook,
+                    overlay,
+                    resolution: Resolution::Optional(DRY_RUN_RESOLUTION),
+                    rendered: rendered_by_others(&planned, &hook.name),
+                    keep: false,
+                };
+                plan_hook(&planning, machine)
+            };
+            let mut effects = plan_once(&overlay);
+            if let Err(error) = &effects
+                && hook.fall_back()
+            {
+                entry.fell_back = Some(error.to_string());
+                effects = plan_once(&overlay);
+            }
+            entry.lines = hook.component().map(ComponentHook::take_lines).unwrap_or_default();
+            match effects {
                 Ok(effects) => {
                     for effect in effects {
                         match examine(&effect, &overlay, start.identity, &environment) {
@@ -258,19 +314,69 @@ pub fn plan(start: &Start<'_>, hooks: &[Scheduled], mut overlay: Overlay, machin
     Plan { hooks: planned }
 }
 
-fn plan_hook(
-    start: &Start<'_>,
-    environment: &Environment,
-    hook: &Scheduled,
-    overlay: &Overlay,
+/// What one hook is planned with.
+struct Planning<'a> {
+    start: &'a Start<'a>,
+    environment: &'a Environment,
+    hook: &'a Scheduled,
+    overlay: &'a Overlay,
     resolution: Resolution,
-    machine: &mut dyn Machine,
-) -> Result<Vec<Effect>, StepError> {
+    /// Files that other hooks of this start rendered, with the hook's name.
+    rendered: BTreeMap<PathBuf, String>,
+    /// Whether a component's compiled form is kept: a dry run leaves nothing behind.
+    keep: bool,
+}
+
+fn plan_hook(planning: &Planning<'_>, machine: &mut dyn Machine) -> Result<Vec<Effect>, StepError> {
+    let Planning { start, environment, hook, overlay, resolution, .. } = *planning;
+    if let Some(component) = hook.component() {
+        component.prepare(planning.keep, machine).map_err(HookError::from)?;
+    }
     let mut context =
         Context { settings: start.settings, environment, identity: start.identity, facts: Facts::default() };
     let needs = hook.hook().needs(&context);
     context.facts = gather(&needs, overlay, start.identity, start.settings, resolution, machine)?;
-    Ok(hook.hook().plan(&context)?)
+    let effects = hook.hook().plan(&context)?;
+    if let Some(component) = hook.component() {
+        let protected =
+            Protected { own: own_paths(start.settings, overlay.disk()), rendered: planning.rendered.clone() };
+        let refusals = component.grants().check(&effects, &protected);
+        if !refusals.is_empty() {
+            return Err(HookError::Refused(refusals).into());
+        }
+    }
+    Ok(effects)
+}
+
+/// What belongs to `init` itself, and no grant covers: its settings, its hooks, its state and its programs.
+fn own_paths(settings: &Settings, disk: &Disk) -> Vec<PathBuf> {
+    let state = &settings.state.directory;
+    let mut own = vec![
+        biomero_config::MAIN_FILE.into(),
+        biomero_config::FILES_DIRECTORY.into(),
+        settings.hooks.directory.clone(),
+        settings.hooks.cache.clone(),
+        settings.hooks.compiler.clone(),
+        settings.startup.directory.clone(),
+        settings.state.socket.clone(),
+        state.join("manifest.json"),
+        state.join(SECOND_CACHE),
+    ];
+    own.extend(std::env::current_exe().ok().filter(|_| disk.root() == Path::new("/")));
+    own
+}
+
+/// The files of a plan's other hooks.
+fn rendered_by_others(planned: &[HookPlan], hook: &str) -> BTreeMap<PathBuf, String> {
+    planned
+        .iter()
+        .filter(|plan| plan.name() != hook)
+        .flat_map(|plan| plan.effects.iter().map(|planned| (plan.name(), &planned.effect)))
+        .filter_map(|(name, effect)| match effect {
+            Effect::File(file) => Some((file.path.clone(), name.to_owned())),
+            _ => None,
+        })
+        .collect()
 }
 
 /// What an effect leaves for later hooks to read.

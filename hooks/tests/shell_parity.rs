@@ -9,10 +9,11 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use biomero_config::{Environment, Settings, Sources};
+use biomero_config::{Environment, Settings, Sources, Values};
+use biomero_hooks::component::Line;
 use biomero_hooks::{
     Change, Disk, Effect, Exit, HookFailure, Identity, Machine, MachineError, Observer, Overlay, Process,
-    Scheduled, Start, StepError, apply, builtin, plan, schedule,
+    Scheduled, Site, Start, StepError, apply, builtin, plan, schedule,
 };
 
 const NODE: &str = "biomeroworker";
@@ -64,6 +65,8 @@ impl Observer for Changes {
     fn warns(&mut self, failure: &HookFailure) {
         panic!("{failure}")
     }
+    fn says(&mut self, _: &Scheduled, _: &Line) {}
+    fn falls_back(&mut self, _: &Scheduled, _: &StepError) {}
     fn ends(&mut self, _: &Scheduled, _: usize, _: Duration) {}
 }
 
@@ -132,7 +135,10 @@ fn settings(root: &Path, variables: &[(&str, &str)]) -> (Settings, Environment) 
 fn start(root: &Path, variables: &[(&str, &str)]) -> Vec<String> {
     let (settings, environment) = settings(root, variables);
     let identity = Identity::of_this_process();
-    let hooks = schedule(builtin::all(), &settings, &Disk::below(root), &identity, &[]).unwrap();
+    let (disk, values) = (Disk::below(root), Values::default());
+    let site =
+        Site { settings: &settings, values: &values, disk: &disk, identity: &identity, arguments: &[] };
+    let hooks = schedule(builtin::all(), &site).unwrap();
     let start =
         Start { settings: &settings, identity: &identity, environment: &environment, run_programs: false };
 

@@ -17,7 +17,7 @@ pub(crate) fn dry_run(common: &Common, options: &Start, environment: &Environmen
         let loaded = start::load(common, environment)?;
         let identity = start::identify(&loaded.settings, environment, &common.root)?;
         let disk = Disk::below(&common.root);
-        let hooks = start::schedule(&loaded.settings, &disk, &identity, &[])?;
+        let hooks = start::schedule(&loaded, &disk, &identity, &[])?;
         let signals = Signals::install().map_err(|reason| {
             error(reason);
             exit_code::FAILURE
@@ -89,7 +89,7 @@ pub(crate) fn hooks(common: &Common, environment: &Environment, json: bool) -> u
     let scheduled = || -> Result<Vec<Scheduled>, Ended> {
         let loaded = start::load(common, environment)?;
         let identity = start::identify(&loaded.settings, environment, &common.root)?;
-        start::schedule(&loaded.settings, &Disk::below(&common.root), &identity, &[])
+        start::schedule(&loaded, &Disk::below(&common.root), &identity, &[])
     };
     let hooks = match scheduled() {
         Ok(hooks) => hooks,

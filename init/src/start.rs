@@ -4,8 +4,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use biomero_config::{Environment, Loaded, Settings, Sources};
+use biomero_hooks::component::{Level, Line};
 use biomero_hooks::{
-    Applied, Change, Disk, Effect, FailureClass, HookFailure, Identity, Observer, Overlay, Scheduled,
+    Applied, Change, Disk, Effect, FailureClass, HookFailure, Identity, Observer, Overlay, Scheduled, Site,
     StepError,
 };
 
@@ -131,12 +132,13 @@ pub(crate) fn identify(
 
 /// All hooks of this worker, in order.
 pub(crate) fn schedule(
-    settings: &Settings,
+    loaded: &Loaded,
     disk: &Disk,
     identity: &Identity,
     arguments: &[String],
 ) -> Result<Vec<Scheduled>, Ended> {
-    biomero_hooks::schedule(biomero_hooks::builtin::all(), settings, disk, identity, arguments)
+    let site = Site { settings: &loaded.settings, values: &loaded.values, disk, identity, arguments };
+    biomero_hooks::schedule(biomero_hooks::builtin::all(), &site)
         .map_err(|error| fail(exit_code::CONFIGURATION, error))
 }
 
@@ -166,7 +168,7 @@ fn run_hooks(
     let settings = &loaded.settings;
     let identity = identify(settings, environment, &common.root)?;
     let disk = Disk::below(&common.root);
-    let hooks = schedule(settings, &disk, &identity, arguments)?;
+    let hooks = schedule(loaded, &disk, &identity, arguments)?;
     let began = Instant::now();
     let start = biomero_hooks::Start {
         settings,
@@ -246,6 +248,18 @@ impl Observer for LogObserver {
 
     fn warns(&mut self, failure: &HookFailure) {
         tracing::warn!("{failure}; going on, for hooks.{}.on_failure is \"warn\"", failure.hook);
+    }
+
+    fn says(&mut self, hook: &Scheduled, line: &Line) {
+        match line.level {
+            Level::Debug => tracing::debug!(hook = hook.name, "says: {}", line.text),
+            Level::Info => tracing::info!(hook = hook.name, "says: {}", line.text),
+            Level::Warn => tracing::warn!(hook = hook.name, "says: {}", line.text),
+        }
+    }
+
+    fn falls_back(&mut self, hook: &Scheduled, error: &StepError) {
+        tracing::warn!(hook = hook.name, "{error}; the component that last ran well takes its place");
     }
 
     fn ends(&mut self, hook: &Scheduled, changed: usize, took: Duration) {

@@ -96,12 +96,7 @@ impl Cache {
     /// # Errors
     /// As the system says; then it is compiled again the next time.
     pub fn store(&self, digest: &str, compiled: &[u8]) -> Result<PathBuf, CacheError> {
-        if !self.folder.exists() {
-            fs::create_dir_all(&self.folder).map_err(failed("create", &self.folder))?;
-            fs::set_permissions(&self.folder, fs::Permissions::from_mode(0o755))
-                .map_err(failed("change the mode of", &self.folder))?;
-        }
-        self.check_folder()?;
+        self.make_folder()?;
         let path = self.path(digest);
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         write(&path, compiled)?;
@@ -109,9 +104,38 @@ impl Cache {
         Ok(path)
     }
 
+    /// The digest of the component that last ran well under a hook's name.
+    pub(super) fn last_good(&self, name: &str) -> Option<String> {
+        let path = self.last_good_path(name);
+        let line = open(&path).ok()?.filter(|_| self.check_folder().is_ok())?;
+        let line = String::from_utf8(read(line, &path).ok()?).ok()?;
+        let digest = line.split_whitespace().next()?;
+        let is_digest = digest.len() == 64 && digest.bytes().all(|digit| digit.is_ascii_hexdigit());
+        is_digest.then(|| digest.to_owned())
+    }
+
+    /// Remembers it.
+    pub(super) fn remember(&self, name: &str, digest: &str) -> Result<(), CacheError> {
+        self.make_folder()?;
+        write(&self.last_good_path(name), format!("{digest}  {name}\n").as_bytes())
+    }
+
+    fn last_good_path(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("last-good-{}", &sha256(name.as_bytes())[..16]))
+    }
+
     /// The folder.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    fn make_folder(&self) -> Result<(), CacheError> {
+        if !self.folder.exists() {
+            fs::create_dir_all(&self.folder).map_err(failed("create", &self.folder))?;
+            fs::set_permissions(&self.folder, fs::Permissions::from_mode(0o755))
+                .map_err(failed("change the mode of", &self.folder))?;
+        }
+        self.check_folder()
     }
 
     /// Nobody but root and `init`'s own user can write in the folder or put another in its place.
@@ -215,13 +239,13 @@ mod tests {
         let path = cache.store(DIGEST, b"code").unwrap();
         assert_eq!(cache.load(DIGEST), Ok(Some(b"code".to_vec())));
         let beside = beside(&path);
-        let check = std::process::Command::new("sha256sum").arg("-c").arg(beside).current_dir(cache.folder());
-        let mut check = check_quietly(check);
-        assert!(check.status().unwrap().success());
-    }
-
-    fn check_quietly(command: &mut std::process::Command) -> &mut std::process::Command {
-        command.stdout(std::process::Stdio::null())
+        let check = std::process::Command::new("sha256sum")
+            .arg("-c")
+            .arg(beside)
+            .current_dir(cache.folder())
+            .output()
+            .unwrap();
+        assert!(check.status.success(), "{check:?}");
     }
 
     #[test]

@@ -128,6 +128,19 @@ impl Host {
         Self { compiler: Compiler { program: compiler }, cache, second_cache, engine: OnceCell::new() }
     }
 
+    /// The digest of the component that last ran well under this name.
+    pub fn last_good(&self, name: &str) -> Option<String> {
+        [&self.cache, &self.second_cache].into_iter().find_map(|cache| cache.last_good(name))
+    }
+
+    /// Remembers the component that ran well under this name. Where no cache takes it, there is nothing to fall back
+    /// to later.
+    pub fn remember(&self, name: &str, digest: &str) {
+        if self.last_good(name).as_deref() != Some(digest) {
+            let _ = self.cache.remember(name, digest).or_else(|_| self.second_cache.remember(name, digest));
+        }
+    }
+
     fn engine(&self) -> Result<&Engine, ComponentError> {
         if self.engine.get().is_none() {
             let engine = engine::engine().map_err(|error| unusable(&error))?;

@@ -6,19 +6,25 @@
 //! reason.
 
 mod command;
+mod component;
 mod order;
 mod site;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use biomero_config::{HookPolicy, Settings};
+use std::rc::Rc;
 
+use biomero_config::{HookPolicy, Settings, Values};
+
+use crate::component::ComponentHook;
 use crate::context::{FileFact, Identity};
 use crate::digest::sha256;
 use crate::disk::Disk;
 use crate::hook::Hook;
 
+pub(crate) use component::SECOND_CACHE;
+use component::{Components, Workshop};
 use site::{SiteError, SiteHook};
 
 /// One hook in its place.
@@ -45,13 +51,47 @@ pub struct Scheduled {
     pub after: Vec<String>,
     /// Names of hooks that run after it.
     pub before: Vec<String>,
-    hook: Box<dyn Hook>,
+    body: Body,
+}
+
+/// What is asked for effects.
+enum Body {
+    Hook(Box<dyn Hook>),
+    Component(Box<Components>),
 }
 
 impl Scheduled {
     /// The hook itself.
     pub fn hook(&self) -> &dyn Hook {
-        self.hook.as_ref()
+        match &self.body {
+            Body::Hook(hook) => hook.as_ref(),
+            Body::Component(components) => components.active(),
+        }
+    }
+
+    /// The same, where it is a component.
+    pub fn component(&self) -> Option<&ComponentHook> {
+        match &self.body {
+            Body::Hook(_) => None,
+            Body::Component(components) => Some(components.active()),
+        }
+    }
+
+    /// Turns to the component that last ran well; `false` where there is none, or none is wanted.
+    pub(crate) fn fall_back(&self) -> bool {
+        matches!(&self.body, Body::Component(components) if components.fall_back())
+    }
+
+    /// Whether it is not the component in `hooks.d` that runs, but the last good one.
+    pub fn is_fallen_back(&self) -> bool {
+        matches!(&self.body, Body::Component(components) if components.is_fallen_back())
+    }
+
+    /// Remembers that it ran well.
+    pub(crate) fn remember(&self) {
+        if let Body::Component(components) = &self.body {
+            components.remember();
+        }
     }
 }
 
@@ -70,6 +110,8 @@ pub enum Kind {
     Exec,
     /// Effects listed in a TOML file.
     Effects,
+    /// A WebAssembly component.
+    Component,
 }
 
 impl fmt::Display for Kind {
@@ -78,6 +120,7 @@ impl fmt::Display for Kind {
             Self::BuiltIn => "built-in",
             Self::Exec => "exec",
             Self::Effects => "effects",
+            Self::Component => "wasm",
         })
     }
 }
@@ -108,19 +151,30 @@ pub struct ScheduleError {
     pub problems: Vec<String>,
 }
 
+/// What hooks are found with.
+#[derive(Debug, Clone, Copy)]
+pub struct Site<'a> {
+    /// All settings.
+    pub settings: &'a Settings,
+    /// The same by their keys, for components.
+    pub values: &'a Values,
+    /// Where `/startup` and `hooks.d` are.
+    pub disk: &'a Disk,
+    /// Who `init` is and who services will be.
+    pub identity: &'a Identity,
+    /// Handed to every executable of `/startup`, as the base image's entrypoint does.
+    pub arguments: &'a [String],
+}
+
 /// Reads `/startup` and `hooks.d` and puts all hooks in order.
-///
-/// `arguments` are handed to every executable of `/startup`, as the base image's entrypoint does.
 ///
 /// # Errors
 /// All problems of all files together.
 pub fn schedule(
     built_in: Vec<(u16, Box<dyn Hook>)>,
-    settings: &Settings,
-    disk: &Disk,
-    identity: &Identity,
-    arguments: &[String],
+    site: &Site<'_>,
 ) -> Result<Vec<Scheduled>, ScheduleError> {
+    let Site { settings, disk, identity, arguments, .. } = *site;
     let mut problems = Vec::new();
     let mut hooks: Vec<Scheduled> = built_in
         .into_iter()
@@ -136,14 +190,26 @@ pub fn schedule(
             skipped: None,
             after: Vec::new(),
             before: Vec::new(),
-            hook,
+            body: Body::Hook(hook),
         })
         .collect();
     let executables = startup_executables(&hooks, settings, disk, identity, arguments, &mut problems);
     hooks.extend(executables);
 
+    let workshop = Workshop {
+        disk,
+        values: Rc::new(site.values.clone()),
+        host: Rc::new(component::host(settings, disk)),
+    };
     let mut site_names: Vec<(String, PathBuf)> = Vec::new();
+    let mut components: Vec<PathBuf> = Vec::new();
+    let mut named_components: Vec<PathBuf> = Vec::new();
     for path in files(&settings.hooks.directory, disk, &mut problems) {
+        if path.extension().is_some_and(|extension| extension == "wasm") {
+            // Up to 128 MiB, read only when a TOML file names it.
+            components.push(path);
+            continue;
+        }
         let FileFact::File { content, mode, .. } = disk.fact(&path, identity) else {
             problems.push(format!("{}: not a readable file; hooks.d holds files only", path.display()));
             continue;
@@ -160,13 +226,20 @@ pub fn schedule(
                     continue;
                 }
                 site_names.push((site.name.clone(), path.clone()));
-                if let Err(error) = merge(&mut hooks, site, &path, sha256(&content), settings, arguments) {
-                    problems.push(error.to_string());
+                if let Some(site::Body::Component(table)) = &site.body {
+                    named_components.push(settings.hooks.directory.join(&table.file));
+                }
+                let found = Found { path: &path, digest: sha256(&content), settings, arguments };
+                if let Err(errors) = merge(&mut hooks, site, found, &workshop) {
+                    problems.extend(errors.into_iter().map(|error| error.to_string()));
                 }
             }
             Ok(None) => {}
             Err(errors) => problems.extend(errors.into_iter().map(|error| error.to_string())),
         }
+    }
+    for path in components.iter().filter(|path| !named_components.contains(path)) {
+        problems.push(site::unnamed_component(path).to_string());
     }
     apply_policies(&mut hooks, settings, &mut problems);
     if !problems.is_empty() {
@@ -175,15 +248,22 @@ pub fn schedule(
     order::order(hooks).map_err(|error| ScheduleError { problems: vec![error.to_string()] })
 }
 
+/// Where a site's hook was found.
+struct Found<'a> {
+    path: &'a Path,
+    digest: String,
+    settings: &'a Settings,
+    arguments: &'a [String],
+}
+
 /// Puts a site's hook in the list: in another's place, as a new one, or as a mark on one that is not to run.
 fn merge(
     hooks: &mut Vec<Scheduled>,
     site: SiteHook,
-    path: &Path,
-    digest: String,
-    settings: &Settings,
-    arguments: &[String],
-) -> Result<(), SiteError> {
+    found: Found<'_>,
+    workshop: &Workshop<'_>,
+) -> Result<(), Vec<SiteError>> {
+    let Found { path, digest, settings, arguments } = found;
     let origin = Origin::File(path.to_owned());
     let existing = hooks.iter().position(|hook| hook.name == site.name);
     let policy = |inherited: &HookPolicy| HookPolicy {
@@ -207,21 +287,21 @@ fn merge(
             return Ok(());
         }
         (None, None) if !site.enabled => {
-            return Err(SiteError::NothingToDisable {
+            return Err(vec![SiteError::NothingToDisable {
                 path: path.to_owned(),
                 nearest: nearest(&site.name, hooks.iter().map(|hook| hook.name.as_str())),
                 name: site.name,
-            });
+            }]);
         }
         (None, None) => {
-            return Err(SiteError::NothingToDo {
+            return Err(vec![SiteError::NothingToDo {
                 path: path.to_owned(),
                 nearest: nearest(&site.name, hooks.iter().map(|hook| hook.name.as_str())),
                 name: site.name,
-            });
+            }]);
         }
     };
-    let (kind, hook) = body.into_hook(&site.name, &site.summary, arguments);
+    let (kind, body, of_component) = body.into_hook(path, &site.name, &site.summary, arguments, workshop)?;
     let scheduled = Scheduled {
         number: site.number,
         summary: site.summary,
@@ -231,10 +311,10 @@ fn merge(
         skipped: (!site.enabled).then(|| format!("disabled by {origin}")),
         after: site.after,
         before: site.before,
-        digest: Some(digest),
+        digest: Some(of_component.unwrap_or(digest)),
         origin,
         name: site.name,
-        hook,
+        body,
     };
     match existing {
         Some(existing) => hooks[existing] = scheduled,
@@ -303,11 +383,11 @@ fn startup_executables(
                 skipped,
                 after: Vec::new(),
                 before: Vec::new(),
-                hook: Box::new(command::ListedHook {
+                body: Body::Hook(Box::new(command::ListedHook {
                     name: name.clone(),
                     summary: summary.clone(),
                     effects: vec![command::program(argv, None, false)],
-                }),
+                })),
                 summary,
                 name,
             })

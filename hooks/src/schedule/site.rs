@@ -6,6 +6,8 @@
 //! command = ["/etc/biomero/node-config.sh", "--external"]
 //! deadline = "30s"
 //! ```
+//!
+//! With `component = "FILE.wasm"` in place of `command` it is a component: see [`super::component`].
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,8 +17,9 @@ use serde::Deserialize;
 
 use super::Kind;
 use super::command::{ListedHook, program};
+use super::component::{ComponentTable, LimitsTable, Workshop};
 use crate::effect::{Content, Effect, FileEffect, Owner, Text};
-use crate::hook::Hook;
+use crate::grants::GrantsTable;
 
 /// A site's hook as its file describes it.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,10 +44,20 @@ pub(super) enum Body {
     Command { argv: Vec<String>, directory: Option<PathBuf>, pass_arguments: bool },
     /// Has effects.
     Effects(Vec<Effect>),
+    /// Is a component.
+    Component(ComponentTable),
 }
 
 impl Body {
-    pub(super) fn into_hook(self, name: &str, summary: &str, arguments: &[String]) -> (Kind, Box<dyn Hook>) {
+    /// As a hook; also the digest of the file that holds it, where that is not the one it was read from.
+    pub(super) fn into_hook(
+        self,
+        toml: &Path,
+        name: &str,
+        summary: &str,
+        arguments: &[String],
+        workshop: &Workshop<'_>,
+    ) -> Result<(Kind, super::Body, Option<String>), Vec<SiteError>> {
         let (kind, effects) = match self {
             Self::Command { mut argv, directory, pass_arguments } => {
                 if pass_arguments {
@@ -53,8 +66,13 @@ impl Body {
                 (Kind::Exec, vec![program(argv, directory, false)])
             }
             Self::Effects(effects) => (Kind::Effects, effects),
+            Self::Component(table) => {
+                let (components, digest) = workshop.make(toml, name, summary, &table)?;
+                return Ok((Kind::Component, super::Body::Component(Box::new(components)), Some(digest)));
+            }
         };
-        (kind, Box::new(ListedHook { name: name.to_owned(), summary: summary.to_owned(), effects }))
+        let hook = ListedHook { name: name.to_owned(), summary: summary.to_owned(), effects };
+        Ok((kind, super::Body::Hook(Box::new(hook)), None))
     }
 }
 
@@ -85,6 +103,20 @@ pub(crate) enum SiteError {
         /// What was expected.
         problem: String,
     },
+    /// A component without a TOML file.
+    #[error("{0}: no TOML file names this component, so that nothing is granted and nothing runs; write one beside it: init hooks pin {0}", path.display())]
+    Unnamed {
+        /// The component.
+        path: PathBuf,
+    },
+    /// The component that the file names.
+    #[error("{}: {problem}", toml.display())]
+    Component {
+        /// The TOML file.
+        toml: PathBuf,
+        /// What is wrong, and the remedy.
+        problem: String,
+    },
     /// `enabled = false` for a hook that does not exist.
     #[error("{}: there is no hook {name} to disable{}; `init hooks` lists them", path.display(), did_you_mean(nearest.as_deref()))]
     NothingToDisable {
@@ -96,7 +128,7 @@ pub(crate) enum SiteError {
         nearest: Option<String>,
     },
     /// Neither a command nor effects for a new hook.
-    #[error("{}: there is no hook {name} to change{}; a new hook needs `command` or `[[effects]]`", path.display(), did_you_mean(nearest.as_deref()))]
+    #[error("{}: there is no hook {name} to change{}; a new hook needs `command`, `component` or `[[effects]]`", path.display(), did_you_mean(nearest.as_deref()))]
     NothingToDo {
         /// The file.
         path: PathBuf,
@@ -109,6 +141,11 @@ pub(crate) enum SiteError {
 
 fn did_you_mean(nearest: Option<&str>) -> String {
     nearest.map_or_else(String::new, |nearest| format!(" (did you mean {nearest}?)"))
+}
+
+/// A `.wasm` that no TOML file of the folder names.
+pub(super) fn unnamed_component(path: &Path) -> SiteError {
+    SiteError::Unnamed { path: path.to_owned() }
 }
 
 /// The number at the start of a file's name, and the rest without `-` and extension.
@@ -150,10 +187,8 @@ pub(super) fn read(path: &Path, content: &[u8], mode: u32) -> Result<Option<Site
                 pass_arguments: true,
             }),
         })),
-        Some("wasm") => Err(vec![SiteError::Extension {
-            path: path.to_owned(),
-            remedy: "this init runs no WebAssembly: use a .sh or .toml hook",
-        }]),
+        // The TOML file that names it is what makes it a hook.
+        Some("wasm") => Ok(None),
         _ => Err(vec![SiteError::Extension { path: path.to_owned(), remedy: "move this file elsewhere" }]),
     }
 }
@@ -176,6 +211,23 @@ struct Table {
     command: Option<Vec<String>>,
     directory: Option<PathBuf>,
     effects: Option<Vec<serde_json::Value>>,
+    component: Option<PathBuf>,
+    sha256: Option<String>,
+    #[serde(default)]
+    allow_unpinned: bool,
+    wasi: Option<Wasi>,
+    #[serde(default)]
+    rollback: bool,
+    limits: Option<LimitsTable>,
+    grants: Option<GrantsTable>,
+}
+
+/// What a component gets that imports WASI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Wasi {
+    /// Every call of it stops the component.
+    Deny,
 }
 
 /// One entry of `[[effects]]`, told apart by its first key.
@@ -254,10 +306,19 @@ fn from_toml(path: &Path, number: u16, stem: &str, content: &[u8]) -> Result<Sit
             .map_err(|error| problems.push(problem(key_line(text, "deadline"), format!("deadline: {error}"))))
             .ok()
     });
+    let component = component(&table).unwrap_or_else(|(key, sentence)| {
+        problems.push(problem(key_line(text, key), sentence));
+        None
+    });
     let body = match (table.command, table.effects) {
         (Some(_), Some(_)) => {
             let sentence = "a hook has either `command` or `[[effects]]`, not both";
             problems.push(problem(key_line(text, "command"), sentence.to_owned()));
+            None
+        }
+        (Some(_), _) | (_, Some(_)) if component.is_some() => {
+            let sentence = "a hook has either `component` or `command` or `[[effects]]`";
+            problems.push(problem(key_line(text, "component"), sentence.to_owned()));
             None
         }
         (Some(argv), None) if argv.is_empty() => {
@@ -284,7 +345,7 @@ fn from_toml(path: &Path, number: u16, stem: &str, content: &[u8]) -> Result<Sit
             }
             Some(Body::Effects(effects))
         }
-        (None, None) => None,
+        (None, None) => component.map(Body::Component),
     };
     if !problems.is_empty() {
         return Err(problems);
@@ -302,6 +363,50 @@ fn from_toml(path: &Path, number: u16, stem: &str, content: &[u8]) -> Result<Sit
         body,
         name,
     })
+}
+
+/// What the file says of a component; the keys that only a component has need one.
+fn component(table: &Table) -> Result<Option<ComponentTable>, (&'static str, String)> {
+    let Some(file) = &table.component else {
+        let of_component = [
+            ("sha256", table.sha256.is_some()),
+            ("allow_unpinned", table.allow_unpinned),
+            ("wasi", table.wasi.is_some()),
+            ("rollback", table.rollback),
+            ("[limits", table.limits.is_some()),
+            ("[grants", table.grants.is_some()),
+        ];
+        let given = of_component.into_iter().find(|(_, given)| *given);
+        return given.map_or(Ok(None), |(key, _)| {
+            let shown = key.trim_start_matches('[');
+            Err((key, format!("`{shown}` is for a hook with `component = \"FILE.wasm\"`")))
+        });
+    };
+    let well_formed =
+        |digest: &String| digest.len() == 64 && digest.bytes().all(|digit| digit.is_ascii_hexdigit());
+    if let Some(digest) = table.sha256.as_ref().filter(|digest| !well_formed(digest)) {
+        return Err((
+            "sha256",
+            format!("sha256 = {digest:?}: give 64 hexadecimal digits, as sha256sum prints"),
+        ));
+    }
+    if file.extension().is_none_or(|extension| extension != "wasm") {
+        return Err((
+            "component",
+            format!("component = {:?}: give a file that ends in .wasm", file.display()),
+        ));
+    }
+    let limits =
+        table.limits.as_ref().map_or_else(|| Ok(crate::component::Limits::default()), LimitsTable::limits);
+    Ok(Some(ComponentTable {
+        file: file.clone(),
+        pinned: table.sha256.clone(),
+        allow_unpinned: table.allow_unpinned,
+        wasi_traps: table.wasi == Some(Wasi::Deny),
+        rollback: table.rollback,
+        limits: limits.map_err(|problem| ("[limits", problem))?,
+        grants: table.grants.clone().unwrap_or_default(),
+    }))
 }
 
 /// serde's complaint about a misspelt key lists all keys; the one that was meant comes first.

@@ -2,9 +2,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-use biomero_config::{OnFailure, Settings};
+use biomero_config::{OnFailure, Settings, Values};
 
-use super::{Kind, Origin, ScheduleError, Scheduled, schedule};
+use super::{Kind, Origin, ScheduleError, Scheduled, Site, schedule};
 use crate::context::{Context, Identity, Need};
 use crate::disk::Disk;
 use crate::effect::Effect;
@@ -41,7 +41,14 @@ fn scheduled(files: &[(&str, &str)]) -> Result<Vec<Scheduled>, ScheduleError> {
     let built_in: Vec<(u16, Box<dyn Hook>)> =
         vec![(10, Box::new(BuiltIn("ssh-keys"))), (90, Box::new(BuiltIn("icegrid-node")))];
     let disk = Disk::below(root.path());
-    schedule(built_in, &settings(), &disk, &Identity::of_this_process(), &["argument".to_owned()])
+    let site = Site {
+        settings: &settings(),
+        values: &Values::default(),
+        disk: &disk,
+        identity: &Identity::of_this_process(),
+        arguments: &["argument".to_owned()],
+    };
+    schedule(built_in, &site)
 }
 
 /// The shipped ones without what they say of built-ins that are not here.

@@ -4,10 +4,11 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use biomero_config::{Environment, Secret, Settings};
+use biomero_config::{Environment, Secret, Settings, Values};
 
 use super::{Applied, Observer, Start, StepError, apply, plan};
 use crate::change::Change;
+use crate::component::Line;
 use crate::context::{Context, FileFact, Identity, Need};
 use crate::disk::Disk;
 use crate::effect::{CommandEffect, Content, Effect, FileEffect, Lock, Owner, Text};
@@ -16,7 +17,7 @@ use crate::hook::{Hook, HookError};
 use crate::machine::{Exit, Machine, MachineError, Process};
 use crate::overlay::Overlay;
 use crate::plan::Plan;
-use crate::schedule::{Scheduled, schedule};
+use crate::schedule::{Scheduled, Site, schedule};
 use crate::sequence::HookFailure;
 
 /// A host without a signal loop: real processes, no waiting.
@@ -84,6 +85,12 @@ impl Observer for Heard {
     fn warns(&mut self, failure: &HookFailure) {
         self.0.push(format!("warns: {failure}"));
     }
+    fn says(&mut self, _hook: &Scheduled, line: &Line) {
+        self.0.push(format!("says: {}", line.text));
+    }
+    fn falls_back(&mut self, _hook: &Scheduled, error: &StepError) {
+        self.0.push(format!("falls back: {error}"));
+    }
     fn ends(&mut self, _hook: &Scheduled, _changed: usize, _took: Duration) {}
 }
 
@@ -124,7 +131,10 @@ impl Worker {
         let root = tempfile::tempdir().unwrap();
         let numbered = (1..).zip(hooks).collect();
         let identity = Identity::of_this_process();
-        let hooks = schedule(numbered, &settings, &Disk::below(root.path()), &identity, &[]).unwrap();
+        let (disk, values) = (Disk::below(root.path()), Values::default());
+        let site =
+            Site { settings: &settings, values: &values, disk: &disk, identity: &identity, arguments: &[] };
+        let hooks = schedule(numbered, &site).unwrap();
         Self { root, settings, hooks, machine: Plain::default(), heard: Heard::default() }
     }
 
