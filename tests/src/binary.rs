@@ -1,4 +1,4 @@
-//! Finding the binary under test: built once per test process by the cargo that runs us.
+//! Finding the binaries under test: built once per test process by the cargo that runs us.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,22 +7,47 @@ use std::sync::OnceLock;
 use crate::{Result, Trouble};
 
 /// The `init` binary of the profile named by `BIOMERO_TEST_PROFILE` (`dev` when unset), built when it is out of date.
-/// `BIOMERO_TEST_INIT` names a finished one instead.
+/// `BIOMERO_TEST_INIT` names a finished one instead, as the release one in `cargo xtask test`.
 ///
 /// # Errors
 /// It does not compile.
 pub fn init() -> Result<PathBuf> {
+    match std::env::var_os("BIOMERO_TEST_INIT") {
+        Some(path) => Ok(path.into()),
+        None => Ok(built()?.join("init")),
+    }
+}
+
+/// The compiler of site hooks, `init-hooks`, of the same profile.
+///
+/// # Errors
+/// It does not compile.
+pub fn compiler() -> Result<PathBuf> {
+    Ok(built()?.join("init-hooks"))
+}
+
+/// The folder of what was built.
+fn built() -> Result<PathBuf> {
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     BUILT.get_or_init(|| build().map_err(|trouble| trouble.to_string())).clone().map_err(Trouble::new)
 }
 
+/// The whole workspace's, so that what the tests were built with is used again.
 fn build() -> Result<PathBuf> {
-    if let Some(path) = std::env::var_os("BIOMERO_TEST_INIT") {
-        return Ok(path.into());
-    }
     let profile = std::env::var("BIOMERO_TEST_PROFILE").unwrap_or_else(|_| "dev".to_owned());
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let arguments = ["build", "--quiet", "--locked", "--package", "biomero-init", "--profile", &profile];
+    let arguments = [
+        "build",
+        "--quiet",
+        "--locked",
+        "--workspace",
+        "--bin",
+        "init",
+        "--bin",
+        "init-hooks",
+        "--profile",
+        &profile,
+    ];
     let output = Command::new(cargo)
         .args(arguments)
         .current_dir(workspace())
@@ -32,8 +57,7 @@ fn build() -> Result<PathBuf> {
         let errors = String::from_utf8_lossy(&output.stderr);
         return Err(Trouble::new(format!("`cargo {}` failed:\n{errors}", arguments.join(" "))));
     }
-    let folder = if profile == "dev" { "debug" } else { &profile };
-    Ok(target().join(folder).join("init"))
+    Ok(target().join(if profile == "dev" { "debug" } else { &profile }))
 }
 
 /// The workspace's folder.

@@ -130,14 +130,18 @@ pub fn lay_out(root: &Path, deployment: &Deployment) -> Result<()> {
     install(root)
 }
 
-/// Puts the binary under test at [`INIT`].
+/// Puts the binaries under test at [`INIT`] and beside it.
 fn install(root: &Path) -> Result<()> {
     let target = root.join(INIT.trim_start_matches('/'));
     create(target.parent().unwrap_or(root))?;
-    let source = binary::init()?;
+    link(&binary::init()?, &target)?;
+    link(&binary::compiler()?, &target.with_file_name("init-hooks"))
+}
+
+fn link(source: &Path, target: &Path) -> Result<()> {
     // A link costs nothing; where the scratch folder is on another file system, a copy does as well.
-    if fs::hard_link(&source, &target).is_err() {
-        fs::copy(&source, &target).map_err(Trouble::doing(format!("copy {}", source.display())))?;
+    if fs::hard_link(source, target).is_err() {
+        fs::copy(source, target).map_err(Trouble::doing(format!("copy {}", source.display())))?;
     }
     Ok(())
 }

@@ -29,6 +29,7 @@ const STEPS: &[Step] = &[
     }),
     ("licences and sources", licences),
     ("release build and its size", |_| done(dist::run())),
+    ("no compiler in init", |_| done(dist::without_compiler())),
     ("demo", |_| done(demo::run(&["--once"]))),
     ("hostile input", fuzz),
     ("tests", |_| tests()),
@@ -83,7 +84,13 @@ fn tests() -> Result<Outcome, Failure> {
     } else {
         &["test", "--workspace", "--locked", "--no-fail-fast"]
     };
-    done(run_command(&mut cargo(arguments)))
+    let mut command = cargo(arguments);
+    // What is shipped is what the black-box tests run; the workspace's own debug build of it holds the features of
+    // all its members.
+    if let Some(init) = dist::finished() {
+        command.env("BIOMERO_TEST_INIT", init);
+    }
+    done(run_command(&mut command))
 }
 
 /// Advisories are left out: their database is a git repository that an offline machine cannot reach, and a build
