@@ -29,8 +29,8 @@ VOLUME [\"/OMERO\", \"/opt/omero/server/OMERO.server/var\"]
 ENTRYPOINT [\"/usr/local/bin/entrypoint.sh\"]
 ";
 
-/// Stands in for the Rust image: it holds the finished binary, so that nothing is compiled in the container.
-const BUILDER: &str = "FROM debian:test\nCOPY init /out/init\n";
+/// Stands in for the Rust image: it holds the finished binaries, so that nothing is compiled in the container.
+const BUILDER: &str = "FROM debian:test\nCOPY init init-hooks /out/\n";
 
 /// What a deployment gives every worker that has nothing writable but what it needs.
 const HARDENED: &[&str] = &[
@@ -120,6 +120,7 @@ fn build(engine: &Engine, scratch: &Scratch) -> Result<()> {
     let image = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/image");
     process::succeed(std::process::Command::new("cp").arg("-a").arg(image).arg(&context), wait::PATIENCE)?;
     fs::copy(binary::init()?, context.join("init")).map_err(Trouble::doing("copy init"))?;
+    fs::copy(binary::compiler()?, context.join("init-hooks")).map_err(Trouble::doing("copy init-hooks"))?;
     for (name, dockerfile) in [("omero-server:test", BASE), ("builder:test", BUILDER)] {
         let file = worker_root::write(&context, "Dockerfile", dockerfile, 0o644)?;
         engine.ask(&[
