@@ -27,17 +27,6 @@ impl Loaded {
     pub fn describe(&self) -> &[Row] {
         &self.rows
     }
-
-    /// The hooks that have a `[hooks.NAME]` section, with the place where each is first named: only who knows all
-    /// hooks can say that one does not exist.
-    pub fn named_hooks(&self) -> impl Iterator<Item = (&str, Origin)> {
-        self.settings.hooks.per_hook.keys().map(|name| {
-            let section = format!("{}.", dotted(&["hooks".to_owned(), name.clone()]));
-            let origin =
-                self.origins.range(section.clone()..).next().filter(|(key, _)| key.starts_with(&section));
-            (name.as_str(), origin.map_or(Origin::Default, |(_, origin)| origin.clone()))
-        })
-    }
 }
 
 /// The variables that are handed to services as they are, secrets masked.

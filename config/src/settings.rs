@@ -239,25 +239,16 @@ pub struct HookOverride {
     pub enabled: Option<bool>,
 }
 
+impl HookOverride {
+    /// Puts what it says in place of what held.
+    pub fn apply_to(&self, policy: &mut HookPolicy) {
+        policy.deadline = self.deadline.unwrap_or(policy.deadline);
+        policy.retries = self.retries.unwrap_or(policy.retries);
+        policy.on_failure = self.on_failure.unwrap_or(policy.on_failure);
+    }
+}
+
 impl Settings {
-    /// What holds for the hook `name`.
-    #[must_use]
-    pub fn hook_policy(&self, name: &str) -> HookPolicy {
-        let HookPolicy { deadline, retries, on_failure } = self.hooks.default.clone();
-        let own = self.hooks.per_hook.get(name).cloned().unwrap_or_default();
-        HookPolicy {
-            deadline: own.deadline.unwrap_or(deadline),
-            retries: own.retries.unwrap_or(retries),
-            on_failure: own.on_failure.unwrap_or(on_failure),
-        }
-    }
-
-    /// Whether `[hooks.NAME]` switches the hook on or off; `None` when it says nothing.
-    #[must_use]
-    pub fn hook_enabled(&self, name: &str) -> Option<bool> {
-        self.hooks.per_hook.get(name).and_then(|own| own.enabled)
-    }
-
     /// Where the worker stands, with `auto` decided: `Internal` or `External`.
     #[must_use]
     pub fn worker_mode(&self) -> WorkerMode {

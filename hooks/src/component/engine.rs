@@ -6,7 +6,7 @@ use std::time::Duration;
 use wasmtime::{Config, Engine};
 
 /// The version of wasmtime. A component compiled by another is never loaded, for it is looked for under another name.
-pub const WASMTIME: &str = "48.0.8";
+pub(super) const WASMTIME: &str = "48.0.8";
 
 /// WebAssembly's own stack, for all frames of a call.
 const STACK: usize = 512 << 10;
@@ -32,7 +32,7 @@ pub fn config() -> Config {
 }
 
 /// The settings of [`config`] that compiled code depends on, in words.
-pub const fn settings() -> &'static str {
+pub(super) const fn settings() -> &'static str {
     "fuel, epochs, no signals, no reservation, no guard"
 }
 

@@ -328,9 +328,7 @@ fn apply_policies(hooks: &mut [Scheduled], settings: &Settings, problems: &mut V
     for (name, over) in &settings.hooks.per_hook {
         match hooks.iter_mut().find(|hook| hook.name == *name) {
             Some(hook) => {
-                hook.policy.deadline = over.deadline.unwrap_or(hook.policy.deadline);
-                hook.policy.retries = over.retries.unwrap_or(hook.policy.retries);
-                hook.policy.on_failure = over.on_failure.unwrap_or(hook.policy.on_failure);
+                over.apply_to(&mut hook.policy);
                 if over.enabled == Some(false) {
                     hook.skipped = Some(format!("disabled by the setting hooks.{name}.enabled"));
                 }

@@ -45,7 +45,7 @@ pub(super) enum Body {
     /// Has effects.
     Effects(Vec<Effect>),
     /// Is a component.
-    Component(ComponentTable),
+    Component(Box<ComponentTable>),
 }
 
 impl Body {
@@ -345,7 +345,7 @@ fn from_toml(path: &Path, number: u16, stem: &str, content: &[u8]) -> Result<Sit
             }
             Some(Body::Effects(effects))
         }
-        (None, None) => component.map(Body::Component),
+        (None, None) => component.map(|table| Body::Component(Box::new(table))),
     };
     if !problems.is_empty() {
         return Err(problems);
