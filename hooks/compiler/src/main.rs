@@ -1,9 +1,14 @@
-//! `init-hooks`: compiles site hooks, so that PID 1 need not hold a compiler.
+//! `init-hooks`: compiles site hooks, so that PID 1 need not hold a compiler; and makes components, so that a site's
+//! engineer needs no further tool.
 
+mod bindings;
 mod command_line;
 mod compile;
+mod componentize;
 mod confine;
+mod interface;
 
+use std::error::Error;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -12,7 +17,10 @@ use command_line::{CommandLine, Verb};
 
 fn main() -> ExitCode {
     let done = match CommandLine::parse().verb {
-        Verb::Compile(options) => compile::run(&options),
+        Verb::Compile(options) => compile::run(&options).map_err(Box::<dyn Error>::from),
+        Verb::Componentize(options) => componentize::run(&options).map_err(Box::from),
+        Verb::Bindings(options) => bindings::run(&options).map_err(Box::from),
+        Verb::Interfaces(options) => interface::run(&options).map_err(Box::from),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
