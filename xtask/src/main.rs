@@ -1,5 +1,5 @@
-//! What people run: `cargo xtask demo | test | bench | fuzz | dist | reference`. Each installs what it is missing, so that
-//! nothing has to be known beforehand.
+//! What people run: `cargo xtask demo | test | bench | fuzz | guests | dist | reference`. Each installs what it is
+//! missing, so that nothing has to be known beforehand.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -12,6 +12,7 @@ mod demo;
 mod dist;
 mod failure;
 mod fuzz;
+mod guests;
 mod packages;
 mod reference;
 mod shell_chain;
@@ -32,6 +33,8 @@ usage: cargo xtask COMMAND
              --shell-chain: also install omero-py and measure today's start-up scripts
   fuzz       hostile input for every parser, 20 seconds each
              --seconds N: for so long
+  guests     build the example site hooks, as components in target/guests
+             --test: run their unit tests too
   dist       build the release binary below target/release and check its size
   reference  write docs/settings.md and docs/command-line.md from the code
 ";
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         ["test", options @ ..] => test::run(options),
         ["bench", options @ ..] => bench::run(options),
         ["fuzz", options @ ..] => fuzz::run(options),
+        ["guests", options @ ..] => guests::run(options),
         ["dist"] => dist::run().map(drop),
         ["reference"] => reference::run(),
         [] | ["help" | "--help" | "-h"] => {

@@ -10,10 +10,10 @@ use crate::command::run;
 use crate::failure::Failure;
 
 /// A program, or a header by its path, and the Debian package that has it.
-pub(crate) type Needed = (&'static str, &'static str);
+pub(crate) type Needed<'a> = (&'a str, &'a str);
 
 /// What the demo drives.
-pub(crate) const DEMO: &[Needed] = &[
+pub(crate) const DEMO: &[Needed<'_>] = &[
     ("icegridregistry", "zeroc-icegrid"),
     ("icegridnode", "zeroc-icegrid"),
     ("icegridadmin", "zeroc-ice-utils"),
@@ -24,7 +24,7 @@ pub(crate) const DEMO: &[Needed] = &[
 ];
 
 /// What the tests drive on top of [`DEMO`].
-pub(crate) const TEST: &[Needed] = &[
+pub(crate) const TEST: &[Needed<'_>] = &[
     ("python3", "python3"),
     ("mkfs.ext4", "e2fsprogs"),
     ("busybox", "busybox-static"),
@@ -35,18 +35,18 @@ pub(crate) const TEST: &[Needed] = &[
 ];
 
 /// What the benchmarks compare with, on top of [`DEMO`].
-pub(crate) const BENCH: &[Needed] = &[("tini", "tini"), ("dumb-init", "dumb-init")];
+pub(crate) const BENCH: &[Needed<'_>] = &[("tini", "tini"), ("dumb-init", "dumb-init")];
 
 /// What the fuzzer's own library compiles with.
-pub(crate) const FUZZ: &[Needed] = &[("g++", "g++")];
+pub(crate) const FUZZ: &[Needed<'_>] = &[("g++", "g++")];
 
 /// What zeroc-ice compiles with.
-pub(crate) const OMERO_PY: &[Needed] =
+pub(crate) const OMERO_PY: &[Needed<'_>] =
     &[("g++", "g++"), ("/usr/include/bzlib.h", "libbz2-dev"), ("/usr/include/openssl/ssl.h", "libssl-dev")];
 
 /// Installs the packages of those programs that are missing, or says what to type.
-pub(crate) fn install(needed: &[&[Needed]]) -> Result<(), Failure> {
-    let missing: Vec<Needed> = needed
+pub(crate) fn install(needed: &[&[Needed<'_>]]) -> Result<(), Failure> {
+    let missing: Vec<Needed<'_>> = needed
         .iter()
         .flat_map(|list| list.iter().copied())
         .filter(|(name, _)| find(name).is_none())

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::command::{cargo, run as run_command, succeeds};
 use crate::failure::Failure;
-use crate::{demo, dist, fuzz, packages};
+use crate::{demo, dist, fuzz, guests, packages};
 
 type Step = (&'static str, fn(&Options) -> Result<Outcome, Failure>);
 
@@ -32,6 +32,7 @@ const STEPS: &[Step] = &[
     ("no compiler in init", |_| done(dist::without_compiler())),
     ("demo", |_| done(demo::run(&["--once"]))),
     ("hostile input", fuzz),
+    ("site hooks", |_| done(guests::run(&["--test"]))),
     ("tests", |_| tests()),
 ];
 
