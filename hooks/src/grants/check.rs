@@ -1,10 +1,11 @@
-//! The check of effects.
+//! The check of effects. Pure: what a path leads to is the business of [`crate::confine`], when it is applied.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::Grants;
-use crate::effect::Effect;
+use super::parse::is_normal;
+use super::{Grants, PathGrant, Pattern};
+use crate::effect::{CommandEffect, Effect, FileEffect};
 
 /// What no grant covers.
 #[derive(Debug, Clone, Default)]
@@ -26,9 +27,337 @@ pub struct Refusal {
     pub rule: String,
 }
 
+/// Bytes of a variable's value, as the kernel's limit on one string leaves room for.
+const VALUE: usize = 32 << 10;
+
+/// Variables by which whoever sets them decides what other programs run: a pattern does not cover them, only the name.
+const POWERFUL: [&str; 16] = [
+    "PATH",
+    "HOME",
+    "IFS",
+    "ENV",
+    "BASH_ENV",
+    "SHELLOPTS",
+    "BASHOPTS",
+    "PS4",
+    "OMERODIR",
+    "ICE_CONFIG",
+    "JAVA_HOME",
+    "JAVA_TOOL_OPTIONS",
+    "NODE_OPTIONS",
+    "PERL5OPT",
+    "GCONV_PATH",
+    "TMPDIR",
+];
+/// The same, by how they begin.
+const POWERFUL_BEGINNINGS: [&str; 6] = ["LD_", "PYTHON", "BASH_FUNC_", "GLIBC_", "MALLOC_", "BIOMERO_INIT_"];
+
 impl Grants {
     /// Everything among the effects that is not granted, in their order.
-    pub(crate) fn check(&self, _effects: &[Effect], _protected: &Protected) -> Vec<Refusal> {
-        Vec::new()
+    pub(crate) fn check(&self, effects: &[Effect], protected: &Protected) -> Vec<Refusal> {
+        let mut check = Check { grants: self, protected, refusals: Vec::new() };
+        effects.iter().for_each(|effect| check.effect(effect));
+        check.refusals
+    }
+
+    /// Whether a variable may be set.
+    fn may_set(&self, name: &str) -> bool {
+        let powerful = POWERFUL.contains(&name)
+            || POWERFUL_BEGINNINGS.iter().any(|beginning| name.starts_with(beginning));
+        self.set.iter().any(|grant| grant.matches(name) && (grant.is_exact() || !powerful))
+    }
+}
+
+struct Check<'a> {
+    grants: &'a Grants,
+    protected: &'a Protected,
+    refusals: Vec<Refusal>,
+}
+
+impl Check<'_> {
+    fn effect(&mut self, effect: &Effect) {
+        match effect {
+            Effect::Directory { path, mode, .. } => {
+                let tried = format!("make the directory {}", shown(path));
+                self.write(&tried, path);
+                self.mode(&tried, *mode);
+            }
+            Effect::File(file) => self.file(file),
+            Effect::Remove { path } => self.write(&format!("remove {}", shown(path)), path),
+            Effect::MoveAside { path, to, .. } => {
+                let tried = format!("move {} to {}", shown(path), shown(to));
+                self.write(&tried, path);
+                self.write(&tried, to);
+                if path.parent() != to.parent() {
+                    self.refuse(&tried, "something is moved aside within its own directory");
+                }
+            }
+            Effect::Variable { name, value } => {
+                self.variable(name, value.as_ref().map(|value| value.reveal()));
+            }
+            Effect::WaitTcp { address, .. } => {
+                if !self.grants.wait.iter().any(|grant| grant.matches(address)) {
+                    let rule = format!("not granted; to allow it: wait = [{address:?}]");
+                    self.refuse(&format!("wait for {}", clean(address)), &rule);
+                }
+            }
+            Effect::WaitPath { path, .. } => {
+                let tried = format!("wait for {}", shown(path));
+                let granted = self.grants.may_read(path) || self.may_write(path).is_ok();
+                if !is_normal(path) {
+                    self.refuse(&tried, NORMAL);
+                } else if !granted {
+                    self.refuse(&tried, &format!("not granted; to allow it: read = [{:?}]", shown(path)));
+                }
+            }
+            Effect::Command(command) => self.command(command),
+            Effect::Notice(_) => {}
+        }
+    }
+
+    fn file(&mut self, file: &FileEffect) {
+        let tried = format!("write {}", shown(&file.path));
+        self.write(&tried, &file.path);
+        self.mode(&tried, file.mode);
+        if let Some(lock) = &file.lock {
+            self.write(&format!("take the lock {}", shown(&lock.path)), &lock.path);
+        }
+    }
+
+    fn variable(&mut self, name: &str, value: Option<&str>) {
+        let tried = format!("set the variable {}", clean(name));
+        if name.is_empty() || name.contains(['=', '\0']) {
+            self.refuse(&tried, "a name has no = and is not empty");
+        } else if !self.grants.may_set(name) {
+            let rule = format!("not granted; to allow it: set = [{name:?}] (some names a * does not cover)");
+            self.refuse(&tried, &rule);
+        } else if value.is_some_and(|value| value.contains('\0') || value.len() > VALUE) {
+            self.refuse(&tried, "a value holds no NUL character and at most 32 KiB");
+        }
+    }
+
+    fn command(&mut self, command: &CommandEffect) {
+        let argv = &command.argv;
+        let tried = format!("run {}", clean(&argv.join(" ")));
+        let begins = |prefix: &Vec<String>| !prefix.is_empty() && argv.starts_with(prefix);
+        let (granted, key) = if command.as_service_user {
+            (self.grants.run.iter().any(begins), "run")
+        } else {
+            (self.grants.run_as_init.iter().any(begins), "run_as_init")
+        };
+        if argv.first().is_none_or(String::is_empty) || argv.iter().any(|word| word.contains('\0')) {
+            self.refuse(&tried, "a command has a program, and no NUL character");
+        } else if !granted {
+            self.refuse(&tried, &format!("not granted; to allow it: {key} = [{argv:?}]"));
+        }
+        for (name, value) in &command.environment {
+            self.variable(name, Some(value.reveal()));
+        }
+        if let Some(directory) = &command.directory
+            && !(is_normal(directory)
+                && (self.grants.may_read(directory) || self.may_write(directory).is_ok()))
+        {
+            let rule = format!("not granted; to allow it: read = [{:?}]", shown(directory));
+            self.refuse(&format!("{tried} in {}", shown(directory)), &rule);
+        }
+    }
+
+    fn write(&mut self, tried: &str, path: &Path) {
+        if let Err(rule) = self.may_write(path) {
+            self.refuse(tried, &rule);
+        }
+    }
+
+    fn may_write(&self, path: &Path) -> Result<(), String> {
+        if !is_normal(path) {
+            return Err(NORMAL.to_owned());
+        }
+        if let Some(own) =
+            self.protected.own.iter().find(|own| path.starts_with(own) || own.starts_with(path))
+        {
+            return Err(format!("{} belongs to init itself, and no grant covers it", own.display()));
+        }
+        let exact = self.grants.write.iter().any(|grant| matches!(grant, PathGrant::Exact(to) if to == path));
+        if let (Some(hook), false) = (self.protected.rendered.get(path), exact) {
+            return Err(format!(
+                "the hook {hook} rendered it in this start; to allow it all the same, name the file: write = [{:?}]",
+                shown(path)
+            ));
+        }
+        if exact || self.grants.write.iter().any(|grant| grant.covers(path)) {
+            return Ok(());
+        }
+        Err(format!("not granted; to allow it: write = [{:?}]", shown(path)))
+    }
+
+    fn mode(&mut self, tried: &str, mode: u32) {
+        if mode & !0o777 != 0 {
+            let rule = "a mode has permission bits only, up to 777: set-uid, set-gid and sticky are refused";
+            self.refuse(&format!("{tried} with mode {mode:o}"), rule);
+        }
+    }
+
+    fn refuse(&mut self, tried: &str, rule: &str) {
+        self.refusals.push(Refusal { tried: tried.to_owned(), rule: rule.to_owned() });
+    }
+}
+
+const NORMAL: &str = "a path is absolute and in its shortest form, without .. and without control characters";
+
+fn shown(path: &Path) -> String {
+    clean(&path.display().to_string())
+}
+
+/// A component's words on their way to a terminal.
+fn clean(text: &str) -> String {
+    let cut: String = text.chars().take(200).collect();
+    let more = if cut.len() < text.len() { "…" } else { "" };
+    format!("{}{more}", cut.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::effect::{Content, Lock, Owner, Text};
+
+    fn grants() -> Grants {
+        Grants {
+            read: vec![PathGrant::Below("/data".into())],
+            write: vec![
+                PathGrant::Below("/opt/site".into()),
+                PathGrant::Exact("/etc/pip.conf".into()),
+                PathGrant::Below("/etc/biomero".into()),
+                PathGrant::Matching { directory: "/srv".into(), name: Pattern::new("*.pem") },
+            ],
+            set: vec![Pattern::new("*_PROXY"), Pattern::new("LD_*"), Pattern::new("PATH")],
+            wait: vec![Pattern::new("omeroserver:*")],
+            run: vec![vec!["update-ca-certificates".to_owned()], vec!["git".to_owned(), "config".to_owned()]],
+            ..Grants::default()
+        }
+    }
+
+    fn protected() -> Protected {
+        Protected {
+            own: vec!["/etc/biomero/init.toml".into(), "/etc/biomero/hooks.d".into()],
+            rendered: [
+                (PathBuf::from("/opt/site/other"), "ice-config".to_owned()),
+                ("/etc/pip.conf".into(), "pip".to_owned()),
+            ]
+            .into(),
+        }
+    }
+
+    fn file(path: &str) -> FileEffect {
+        FileEffect {
+            path: path.into(),
+            content: Content::Public(Vec::new()),
+            mode: 0o644,
+            owner: Owner::ServiceUser,
+            lock: None,
+        }
+    }
+
+    fn command(argv: &[&str], as_service_user: bool) -> Effect {
+        Effect::Command(CommandEffect {
+            argv: argv.iter().map(|word| (*word).to_owned()).collect(),
+            environment: Vec::new(),
+            directory: None,
+            as_service_user,
+            deadline: Duration::from_secs(1),
+            says: String::new(),
+        })
+    }
+
+    fn variable(name: &str) -> Effect {
+        Effect::Variable { name: name.to_owned(), value: Some(Text::from("x")) }
+    }
+
+    #[test]
+    fn what_is_granted_passes() {
+        let effects = [
+            Effect::File(file("/opt/site/a/b")),
+            Effect::File(file("/etc/pip.conf")),
+            Effect::File(file("/srv/x.pem")),
+            Effect::Directory { path: "/opt/site".into(), mode: 0o755, owner: Owner::ServiceUser },
+            Effect::MoveAside { path: "/opt/site/a".into(), to: "/opt/site/b".into(), reason: String::new() },
+            Effect::Remove { path: "/opt/site/a".into() },
+            Effect::WaitPath { path: "/data/x".into(), deadline: Duration::ZERO },
+            Effect::WaitTcp { address: "omeroserver:4061".into(), deadline: Duration::ZERO },
+            variable("HTTPS_PROXY"),
+            variable("PATH"),
+            command(&["update-ca-certificates", "--fresh"], true),
+            Effect::Notice("anything".to_owned()),
+        ];
+        assert_eq!(grants().check(&effects, &protected()), []);
+    }
+
+    #[test]
+    fn what_is_not_granted_is_told_with_the_rule_and_the_line_to_write() {
+        let locked = FileEffect {
+            lock: Some(Lock { path: "/var/lock".into(), based_on: None }),
+            ..file("/opt/site/locked")
+        };
+        let effects = [
+            Effect::File(file("/etc/shadow")),
+            Effect::File(file("/opt/site/../../etc/shadow")),
+            Effect::File(file("../../etc/shadow")),
+            Effect::File(file("/opt/sitewide")),
+            Effect::File(file("/opt/site/a\nb")),
+            Effect::File(file("/opt/site/nul\0")),
+            Effect::File(file("/opt/site//a")),
+            Effect::File(file(&format!("/opt/site/{}", "x".repeat(256)))),
+            Effect::File(file("/etc/biomero/init.toml")),
+            Effect::File(file("/etc/biomero/hooks.d/99-evil.sh")),
+            Effect::Remove { path: "/etc/biomero".into() },
+            Effect::File(file("/opt/site/other")),
+            Effect::File(FileEffect { mode: 0o4755, ..file("/opt/site/suid") }),
+            Effect::File(locked),
+            Effect::Directory { path: "/srv/deep/x.pem".into(), mode: 0o1777, owner: Owner::Init },
+            Effect::MoveAside {
+                path: "/opt/site/a".into(),
+                to: "/etc/pip.conf".into(),
+                reason: String::new(),
+            },
+            Effect::WaitPath { path: "/etc/shadow".into(), deadline: Duration::ZERO },
+            Effect::WaitTcp { address: "169.254.169.254:80".into(), deadline: Duration::ZERO },
+            variable("LD_PRELOAD"),
+            variable("A=B"),
+            variable("HOME"),
+            Effect::Variable { name: "X_PROXY".into(), value: Some(Text::from("a\0b")) },
+            command(&["update-ca-certificates"], false),
+            command(&["git"], true),
+            command(&["git", "config-but-not", "x"], true),
+            command(&["/bin/sh", "-c", "rm -rf /\x1b[2J"], true),
+            command(&[], true),
+        ];
+        let refusals = grants().check(&effects, &protected());
+        let told: Vec<String> = refusals.iter().map(ToString::to_string).collect();
+        insta::assert_snapshot!(told.join("\n"));
+    }
+
+    #[test]
+    fn nothing_is_granted_by_default() {
+        let effects = [Effect::File(file("/tmp/x")), variable("X"), command(&["true"], true)];
+        assert_eq!(Grants::default().check(&effects, &Protected::default()).len(), effects.len());
+    }
+
+    proptest! {
+        #[test]
+        fn no_path_outside_the_grants_passes(path in "(/|\\.\\.|\\.|opt|site|etc|biomero|srv|a|\\n|x\\.pem|pip\\.conf){0,9}") {
+            let refused = grants().check(&[Effect::File(file(&path))], &protected());
+            if refused.is_empty() {
+                let inside = path.starts_with("/opt/site/")
+                    || path == "/opt/site"
+                    || path == "/etc/pip.conf"
+                    || path == "/etc/biomero"
+                    || path.starts_with("/etc/biomero/")
+                    || path.starts_with("/srv/");
+                prop_assert!(inside && !path.contains("..") && !path.contains("//"), "{path}");
+            }
+        }
     }
 }

@@ -44,6 +44,13 @@ pub(crate) enum PathGrant {
     Exact(PathBuf),
     /// Everything below this directory, and the directory itself.
     Below(PathBuf),
+    /// What is directly in this directory under such a name.
+    Matching {
+        /// The directory.
+        directory: PathBuf,
+        /// The names.
+        name: Pattern,
+    },
 }
 
 impl Grants {
@@ -59,6 +66,10 @@ impl PathGrant {
         match self {
             Self::Exact(granted) => granted == path,
             Self::Below(granted) => path.starts_with(granted),
+            Self::Matching { directory, name } => {
+                path.parent() == Some(directory.as_path())
+                    && path.file_name().and_then(|last| last.to_str()).is_some_and(|last| name.matches(last))
+            }
         }
     }
 }
