@@ -11,7 +11,7 @@ pub(super) const WASMTIME: &str = "48.0.8";
 /// WebAssembly's own stack, for all frames of a call.
 const STACK: usize = 512 << 10;
 
-/// What holds for compiled code and for the engine that runs it alike. A change here is a change of [`settings`].
+/// What holds for compiled code and for the engine that runs it alike. A change here is a change of `settings`.
 ///
 /// No signal handlers: PID 1 keeps its own, so that traps are checked for in the code and memory is not guarded by
 /// mapping gigabytes of address space, which `ulimit -v` and small containers refuse.

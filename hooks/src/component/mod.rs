@@ -7,7 +7,7 @@
 //!
 //! Invariants: nothing is compiled in this process; machine code is loaded only from where nobody else can write; each
 //! call gets a fresh instance; whatever a component does, the answer is effects or an error that names it, what it
-//! tried and the rule. Effects are checked by [`crate::grants`], not here.
+//! tried and the rule. Effects are checked by `grants`, not here.
 
 mod cache;
 mod compile;

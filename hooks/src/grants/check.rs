@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::parse::is_normal;
-use super::{Grants, PathGrant, Pattern};
+use super::{Grants, PathGrant};
 use crate::effect::{CommandEffect, Effect, FileEffect};
 
 /// What no grant covers.
@@ -221,6 +221,7 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use super::super::Pattern;
     use super::*;
     use crate::effect::{Content, Lock, Owner, Text};
 

@@ -53,9 +53,7 @@ pub(crate) fn parse(table: &GrantsTable, values: &Values) -> Result<Grants, Vec<
             problems.push(format!("wait: {:?}: give host:port, as \"omeroserver:4061\"", wait.text()));
         }
     }
-    for grant in &grants.write {
-        too_wide(grant).map_or((), |problem| problems.push(problem));
-    }
+    problems.extend(grants.write.iter().filter_map(too_wide));
     if problems.is_empty() { Ok(grants) } else { Err(problems) }
 }
 
@@ -146,7 +144,9 @@ pub(super) fn is_normal(path: &Path) -> bool {
 
 fn too_wide(grant: &PathGrant) -> Option<String> {
     let (directory, shown) = match grant {
-        PathGrant::Below(directory) => (directory, format!("{}/", directory.display())),
+        PathGrant::Below(directory) => {
+            (directory, format!("{}/", directory.display().to_string().trim_end_matches('/')))
+        }
         PathGrant::Matching { directory, name } => {
             (directory, directory.join(name.text()).display().to_string())
         }
