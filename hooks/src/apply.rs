@@ -10,6 +10,7 @@ use biomero_config::Environment;
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::change::{Change, examine, examine_file};
+use crate::confine::Place;
 use crate::context::Identity;
 use crate::digest::sha256;
 use crate::effect::{CommandEffect, Effect, FileEffect, Lock};
@@ -226,9 +227,7 @@ impl Applier<'_> {
         let missing: Vec<&Path> = path
             .ancestors()
             .skip(1)
-            .take_while(|parent| {
-                disk.locate(parent, true).is_ok_and(|located| !located.exists()) && parent.parent().is_some()
-            })
+            .take_while(|parent| matches!(disk.metadata(parent), Ok(None)) && parent.parent().is_some())
             .collect();
         for parent in missing.into_iter().rev() {
             disk.create_directory(parent, 0o755).map_err(|error| self.failed("create", parent, error))?;
@@ -244,7 +243,7 @@ impl Applier<'_> {
         let path = self
             .overlay
             .disk()
-            .locate(&lock.path, false)
+            .place(&lock.path, false)
             .map_err(|error| self.failed("lock", &lock.path, error))?;
         let until = Instant::now() + LOCK_DEADLINE;
         loop {
@@ -254,6 +253,7 @@ impl Applier<'_> {
                 .create(true)
                 .truncate(false)
                 .mode(0o644)
+                .custom_flags(nix::fcntl::OFlag::O_NOFOLLOW.bits())
                 .open(&path)
                 .map_err(|error| self.failed("lock", &lock.path, error))?;
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
@@ -346,7 +346,7 @@ impl Applier<'_> {
 /// A lock that is released, and its file removed, when dropped.
 struct HeldLock {
     _held: Flock<File>,
-    path: PathBuf,
+    path: Place,
 }
 
 impl Drop for HeldLock {

@@ -4,15 +4,18 @@
 //! so that a plan for a container can be made on a laptop by an ordinary user. Invariant: under a root, no path
 //! that is read or written lies outside of it.
 
+use std::cell::RefCell;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use nix::fcntl::OFlag;
 use nix::unistd::{AccessFlags, Gid, Uid};
 
+use crate::confine::{self, Confinement, Place};
 use crate::context::{FileFact, Identity, TreeEntry};
 
 /// A file that a hook reads may be this large; configuration is small, and memory is bounded.
@@ -28,6 +31,8 @@ pub(crate) const TREE_DEPTH: usize = 8;
 #[derive(Debug, Clone)]
 pub struct Disk {
     root: PathBuf,
+    /// What the hook at work may reach; `None` for hooks that are trusted.
+    confinement: Rc<RefCell<Option<Confinement>>>,
 }
 
 /// A new file beside its final name: either committed by a rename or removed when dropped.
@@ -35,14 +40,24 @@ pub struct Disk {
 pub(crate) struct NewFile {
     file: File,
     beside: PathBuf,
-    target: PathBuf,
+    target: Place,
     committed: bool,
+}
+
+/// Until it is dropped, a disk reaches no further than one hook may.
+#[derive(Debug)]
+pub(crate) struct Confined(Rc<RefCell<Option<Confinement>>>);
+
+impl Drop for Confined {
+    fn drop(&mut self) {
+        self.0.replace(None);
+    }
 }
 
 impl Disk {
     /// Files below `root`; `/` for the machine itself.
     pub fn below(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self { root: root.into(), confinement: Rc::default() }
     }
 
     /// The root.
@@ -58,14 +73,31 @@ impl Disk {
         biomero_config::locate(&self.root, path, follow_last)
     }
 
+    /// Lets nothing be reached but what `confinement` holds.
+    pub(crate) fn confine(&self, confinement: Confinement) -> Confined {
+        self.confinement.replace(Some(confinement));
+        Confined(Rc::clone(&self.confinement))
+    }
+
+    /// The path to hand to the system.
+    pub(crate) fn place(&self, path: &Path, follow_last: bool) -> io::Result<Place> {
+        match &*self.confinement.borrow() {
+            None => self.locate(path, follow_last).map(Place::plain),
+            Some(confinement) => {
+                confinement.place(path, follow_last, |directory| self.locate(directory, true))
+            }
+        }
+    }
+
     /// What is at a path, symlinks followed.
     pub fn fact(&self, path: &Path, identity: &Identity) -> FileFact {
         self.fact_within(path, identity, FILE_LIMIT)
     }
 
     fn fact_within(&self, path: &Path, identity: &Identity, limit: u64) -> FileFact {
-        let located = match self.locate(path, true) {
+        let located = match self.place(path, true) {
             Ok(located) => located,
+            Err(error) if is_absent(&error) => return FileFact::Absent,
             Err(error) => return FileFact::Unreadable(error.to_string()),
         };
         let metadata = match fs::metadata(&located) {
@@ -148,7 +180,7 @@ impl Disk {
     /// # Errors
     /// The system's, for a directory that is there and cannot be listed.
     pub fn names(&self, directory: &Path) -> io::Result<Vec<std::ffi::OsString>> {
-        let listing = match fs::read_dir(self.locate(directory, true)?) {
+        let listing = match self.place(directory, true).and_then(fs::read_dir) {
             Ok(listing) => listing,
             Err(error) if is_absent(&error) => return Ok(Vec::new()),
             Err(error) => return Err(error),
@@ -161,7 +193,7 @@ impl Disk {
 
     /// Metadata of what is at a path itself, a symlink not followed; `None` when nothing is.
     pub(crate) fn metadata(&self, path: &Path) -> io::Result<Option<Metadata>> {
-        match fs::symlink_metadata(self.locate(path, false)?) {
+        match self.place(path, false).and_then(fs::symlink_metadata) {
             Ok(metadata) => Ok(Some(metadata)),
             Err(error) if is_absent(&error) => Ok(None),
             Err(error) => Err(error),
@@ -170,14 +202,16 @@ impl Disk {
 
     /// A regular file's content, a symlink not followed.
     pub(crate) fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        read_bounded(&self.locate(path, false)?, u64::MAX)
+        let place = self.place(path, false)?;
+        let flags = if place.is_confined() { OFlag::O_NOFOLLOW } else { OFlag::empty() };
+        read_with(&place, u64::MAX, flags)
     }
 
     /// Starts a file beside its final name, empty and with mode 0600.
     ///
     /// The name beside is fixed, so that what a killed `init` left there is replaced by the next.
     pub(crate) fn create_beside(&self, path: &Path) -> io::Result<NewFile> {
-        let target = self.locate(path, false)?;
+        let target = self.place(path, false)?;
         let beside = beside(&target);
         let mut options = OpenOptions::new();
         options.write(true).create_new(true).mode(0o600).custom_flags(OFlag::O_NOFOLLOW.bits());
@@ -193,7 +227,7 @@ impl Disk {
 
     /// Removes what a killed `init` left beside a path.
     pub(crate) fn remove_beside(&self, path: &Path) {
-        if let Ok(target) = self.locate(path, false) {
+        if let Ok(target) = self.place(path, false) {
             // Nearly always absent; a failure to remove it is reported when the file is next written.
             let _ = fs::remove_file(beside(&target));
         }
@@ -201,21 +235,28 @@ impl Disk {
 
     /// Creates one directory with exactly this mode, whatever the umask.
     pub(crate) fn create_directory(&self, path: &Path, mode: u32) -> io::Result<()> {
-        let located = self.locate(path, false)?;
+        let located = self.place(path, false)?;
         fs::DirBuilder::new().create(&located)?;
+        if located.is_confined() {
+            return confine::set_mode(&located, mode);
+        }
         fs::set_permissions(&located, fs::Permissions::from_mode(mode))
     }
 
     pub(crate) fn set_mode(&self, path: &Path, mode: u32) -> io::Result<()> {
-        fs::set_permissions(self.locate(path, false)?, fs::Permissions::from_mode(mode))
+        let located = self.place(path, false)?;
+        if located.is_confined() {
+            return confine::set_mode(&located, mode);
+        }
+        fs::set_permissions(located, fs::Permissions::from_mode(mode))
     }
 
     pub(crate) fn set_owner(&self, path: &Path, uid: u32, gid: u32) -> io::Result<()> {
-        std::os::unix::fs::lchown(self.locate(path, false)?, Some(uid), Some(gid))
+        std::os::unix::fs::lchown(self.place(path, false)?, Some(uid), Some(gid))
     }
 
     pub(crate) fn remove(&self, path: &Path) -> io::Result<()> {
-        let located = self.locate(path, false)?;
+        let located = self.place(path, false)?;
         match fs::symlink_metadata(&located)?.is_dir() {
             true => fs::remove_dir(located),
             false => fs::remove_file(located),
@@ -224,7 +265,7 @@ impl Disk {
 
     /// Renames within the disk; fails where `to` exists.
     pub(crate) fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let (from, to) = (self.locate(from, false)?, self.locate(to, false)?);
+        let (from, to) = (self.place(from, false)?, self.place(to, false)?);
         if fs::symlink_metadata(&to).is_ok() {
             return Err(io::Error::from_raw_os_error(nix::libc::EEXIST));
         }
@@ -313,8 +354,13 @@ fn writable(located: &Path, metadata: &Metadata, identity: &Identity) -> bool {
 }
 
 fn read_bounded(located: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    read_with(located, limit, OFlag::empty())
+}
+
+fn read_with(located: &Path, limit: u64, flags: OFlag) -> io::Result<Vec<u8>> {
     // O_NONBLOCK: should a pipe have taken the file's place since it was looked at, opening it must not hang.
-    let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(located)?;
+    let file =
+        OpenOptions::new().read(true).custom_flags((OFlag::O_NONBLOCK | flags).bits()).open(located)?;
     let size = file.metadata()?.len();
     let mut content = Vec::with_capacity(usize::try_from(size.min(limit)).unwrap_or(0));
     file.take(limit.saturating_add(1)).read_to_end(&mut content)?;

@@ -10,8 +10,9 @@ use biomero_config::{Environment, OnFailure, Settings};
 use crate::apply::{Applier, ApplyError};
 use crate::change::{Change, examine};
 use crate::component::{CompileError, ComponentError, ComponentHook, Line};
+use crate::confine::Confinement;
 use crate::context::{Context, Facts, Identity};
-use crate::disk::Disk;
+use crate::disk::{Confined, Disk};
 use crate::effect::Effect;
 use crate::failure::FailureClass;
 use crate::gather::{GatherError, Resolution, gather};
@@ -236,6 +237,7 @@ fn apply_once(
         rendered: applied.manifest.rendered_by_others(&hook.name),
         keep: true,
     };
+    let _confined = confined(hook, overlay);
     let effects = plan_hook(&planning, machine);
     for line in hook.component().map(ComponentHook::take_lines).unwrap_or_default() {
         observer.says(hook, &line);
@@ -283,6 +285,7 @@ pub fn plan(start: &Start<'_>, hooks: &[Scheduled], mut overlay: Overlay, machin
                 };
                 plan_hook(&planning, machine)
             };
+            let _confined = confined(hook, &overlay);
             let mut effects = plan_once(&overlay);
             if let Err(error) = &effects
                 && hook.fall_back()
@@ -346,6 +349,12 @@ fn plan_hook(planning: &Planning<'_>, machine: &mut dyn Machine) -> Result<Vec<E
         }
     }
     Ok(effects)
+}
+
+/// While a component's hook is at work, files are reached no further than its grants.
+fn confined(hook: &Scheduled, overlay: &Overlay) -> Option<Confined> {
+    let component = hook.component()?;
+    Some(overlay.disk().confine(Confinement::of(component.grants())))
 }
 
 /// What belongs to `init` itself, and no grant covers: its settings, its hooks, its state and its programs.
