@@ -2,7 +2,6 @@
 
 mod dry_run;
 mod faults;
-mod guests;
 mod image;
 mod laptop;
 mod main_job;
