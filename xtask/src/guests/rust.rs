@@ -134,6 +134,13 @@ fn standard_library(toolchain: &Path, rustc: &Path) -> Result<(), Failure> {
     let mut build = cargo(&folder.join("target"));
     build.args(["build", "--quiet", "--release", "--target", TARGET, "-Zbuild-std=std,panic_abort"]);
     build.current_dir(&folder).env("RUSTC", rustc).env("RUSTC_BOOTSTRAP", "1");
+    // What a panic says of its place must not depend on whose cache this is: it is part of every component.
+    let sources = toolchain.join("usr/lib/rustlib/src/rust");
+    let home = || std::env::home_dir().unwrap_or_default().join(".cargo");
+    let crates = std::env::var_os("CARGO_HOME").map_or_else(home, PathBuf::from);
+    let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
+    let flags = [remap(&sources, "/rustc"), remap(&crates, "/cargo")];
+    build.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
     run_command(&mut build)?;
     let library = toolchain.join("usr/lib/rustlib").join(TARGET).join("lib");
     fs::create_dir_all(&library).map_err(failed("make", &library))?;
