@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use crate::{Result, Trouble};
 
 /// The `init` binary of the profile named by `BIOMERO_TEST_PROFILE` (`dev` when unset), built when it is out of date.
-/// `BIOMERO_TEST_INIT` names a finished one instead.
+/// `BIOMERO_TEST_INIT` names a finished one instead, as the release one in `cargo xtask test`.
 ///
 /// # Errors
 /// It does not compile.

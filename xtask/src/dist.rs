@@ -28,6 +28,11 @@ pub(crate) fn run() -> Result<PathBuf, Failure> {
     Ok(path)
 }
 
+/// Where the release binary is, if it was built.
+pub(crate) fn finished() -> Option<PathBuf> {
+    Some(path()).filter(|path| path.exists())
+}
+
 /// PID 1 holds no compiler: not by chance of what the linker keeps, but because nothing it is built from has one.
 pub(crate) fn without_compiler() -> Result<(), Failure> {
     let mut tree =

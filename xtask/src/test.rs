@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::command::{cargo, run as run_command, succeeds};
 use crate::failure::Failure;
-use crate::{demo, dist, fuzz, packages};
+use crate::{demo, dist, fuzz, guests, packages};
 
 type Step = (&'static str, fn(&Options) -> Result<Outcome, Failure>);
 
@@ -32,6 +32,7 @@ const STEPS: &[Step] = &[
     ("no compiler in init", |_| done(dist::without_compiler())),
     ("demo", |_| done(demo::run(&["--once"]))),
     ("hostile input", fuzz),
+    ("site hooks", |_| done(guests::run(&["--test"]))),
     ("tests", |_| tests()),
 ];
 
@@ -84,7 +85,13 @@ fn tests() -> Result<Outcome, Failure> {
     } else {
         &["test", "--workspace", "--locked", "--no-fail-fast"]
     };
-    done(run_command(&mut cargo(arguments)))
+    let mut command = cargo(arguments);
+    // What is shipped is what the black-box tests run; the workspace's own debug build of it holds the features of
+    // all its members.
+    if let Some(init) = dist::finished() {
+        command.env("BIOMERO_TEST_INIT", init);
+    }
+    done(run_command(&mut command))
 }
 
 /// Advisories are left out: their database is a git repository that an offline machine cannot reach, and a build
