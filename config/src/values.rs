@@ -41,11 +41,26 @@ impl Values {
         self.0.keys().map(String::as_str)
     }
 
+    /// The same with other values for some keys, as a recorded context has them.
+    #[must_use]
+    pub fn overlaid<'a>(mut self, entries: impl IntoIterator<Item = (&'a String, &'a String)>) -> Self {
+        self.0.extend(Self::from_iter(entries).0);
+        self
+    }
+
     /// Puts the values in place of `{key}`. `{{` and `}}` stand for braces.
     ///
     /// # Errors
     /// A sentence that names the key without a value, or the brace without its other half.
     pub fn expand(&self, text: &str) -> Result<String, String> {
+        self.expand_granted(text, |_| true)
+    }
+
+    /// As [`Values::expand`], for text of somebody who may know some settings only.
+    ///
+    /// # Errors
+    /// As there; also a sentence that names a key that `granted` denies, whether it has a value or not.
+    pub fn expand_granted(&self, text: &str, granted: impl Fn(&str) -> bool) -> Result<String, String> {
         let mut expanded = String::with_capacity(text.len());
         let mut rest = text;
         while let Some(at) = rest.find(['{', '}']) {
@@ -65,6 +80,11 @@ impl Values {
                     ));
                 }
             };
+            if !granted(key) {
+                return Err(format!(
+                    "{text:?} holds the setting {key:?}: grant it with settings = [{key:?}]"
+                ));
+            }
             let value = self.get(key).ok_or_else(|| {
                 let nearest = crate::nearest(key, self.keys())
                     .map_or_else(String::new, |nearest| format!("; did you mean {{{nearest}}}?"));

@@ -175,6 +175,16 @@ impl Facts {
         self.names.get(directory).map_or(&[], Vec::as_slice)
     }
 
+    /// Bytes of all files together.
+    pub(crate) fn content_bytes(&self) -> u64 {
+        let entries = self.trees.values().chain(self.matching.values()).flatten().map(|entry| &entry.fact);
+        let bytes = |fact: &FileFact| match fact {
+            FileFact::File { content, .. } => content.len() as u64,
+            _ => 0,
+        };
+        self.files.values().chain(entries).map(bytes).sum()
+    }
+
     /// Adds an address.
     #[must_use]
     pub fn with_address(mut self, host: &str, address: Address) -> Self {

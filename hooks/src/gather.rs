@@ -6,6 +6,7 @@ use std::time::Duration;
 use biomero_config::{AddressFamily, Settings};
 
 use crate::context::{Address, Facts, Identity, Need};
+use crate::disk::TREE_LIMIT;
 use crate::machine::{Machine, MachineError};
 use crate::overlay::Overlay;
 
@@ -49,6 +50,9 @@ pub enum GatherError {
         /// Why.
         reason: String,
     },
+    /// More than a hook may be told.
+    #[error("the files that it asks for have more than {} MiB together; leave out what is no configuration", TREE_LIMIT >> 20)]
+    TooMuch,
     /// A stop signal.
     #[error("interrupted by SIG{0}")]
     Interrupted(String),
@@ -68,6 +72,9 @@ pub(crate) fn gather(
 ) -> Result<Facts, GatherError> {
     let mut facts = Facts::default();
     for need in needs {
+        if facts.content_bytes() > TREE_LIMIT {
+            return Err(GatherError::TooMuch);
+        }
         facts = match need {
             Need::Address(host) => {
                 facts.with_address(host, resolve(host, settings.wait.family, resolution, machine)?)

@@ -42,5 +42,7 @@ pub use machine::{Exit, Machine, MachineError, Process};
 pub use manifest::{Drift, Manifest, ManifestError, Ran};
 pub use overlay::Overlay;
 pub use plan::{HookPlan, Plan, PlannedEffect, sentence};
-pub use schedule::{Kind, Origin, ScheduleError, Scheduled, Site, schedule};
-pub use sequence::{Applied, HookFailure, Observer, Start, StepError, apply, plan};
+pub use schedule::{
+    Kind, Origin, ScheduleError, Scheduled, Site, Trial, component_digest, naming, number_of, schedule, trial,
+};
+pub use sequence::{Applied, HookFailure, Observer, Start, StepError, apply, plan, record, refusals};

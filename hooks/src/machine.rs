@@ -2,6 +2,7 @@
 //! from its one signal loop, so that a stop signal interrupts each of these.
 
 use std::net::IpAddr;
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -32,6 +33,13 @@ pub trait Machine {
     /// # Errors
     /// [`MachineError::Timeout`].
     fn wait_path(&mut self, path: &std::path::Path, deadline: Duration) -> Result<(), MachineError>;
+
+    /// Waits until a descriptor can be read or its other end is closed; `false` when the deadline passed first.
+    ///
+    /// # Errors
+    /// [`MachineError::Interrupted`].
+    fn wait_readable(&mut self, descriptor: BorrowedFd<'_>, deadline: Duration)
+    -> Result<bool, MachineError>;
 
     /// Pauses, as between two tries.
     ///

@@ -168,6 +168,22 @@ impl PlannedEffect {
         }
     }
 
+    /// The effect where nothing is there yet, for a reader. Secrets are masked.
+    pub fn text_of_new(effect: &Effect) -> String {
+        let change = match effect {
+            Effect::Directory { .. } | Effect::File(_) => Change::Create,
+            Effect::Remove { .. } => Change::Remove,
+            Effect::MoveAside { .. } => Change::Move,
+            Effect::Variable { .. } => Change::Variable { was_set: false },
+            Effect::WaitTcp { .. } | Effect::WaitPath { .. } => Change::Wait,
+            Effect::Command(_) => Change::Run,
+            Effect::Notice(_) => Change::Notice,
+        };
+        let mut text = String::new();
+        Self { effect: effect.clone(), change }.write(&mut text);
+        text
+    }
+
     fn write(&self, text: &mut String) {
         let _ = writeln!(text, " {} {}", self.mark(), self.sentence());
         if let Effect::File(file) = &self.effect {

@@ -9,20 +9,20 @@ use biomero_config::{Environment, OnFailure, Settings};
 
 use crate::apply::{Applier, ApplyError};
 use crate::change::{Change, examine};
-use crate::component::{CompileError, ComponentError, ComponentHook, Line};
+use crate::component::{CompileError, ComponentError, ComponentHook, GuestContext, Line};
 use crate::confine::Confinement;
-use crate::context::{Context, Facts, Identity};
+use crate::context::{Context, Facts, Identity, Need};
 use crate::disk::{Confined, Disk};
 use crate::effect::Effect;
 use crate::failure::FailureClass;
 use crate::gather::{GatherError, Resolution, gather};
-use crate::grants::Protected;
+use crate::grants::{Protected, Refusal};
 use crate::hook::HookError;
 use crate::machine::{Machine, MachineError};
 use crate::manifest::{Manifest, Ran};
 use crate::overlay::{Overlay, Planned};
 use crate::plan::{HookPlan, Plan, PlannedEffect};
-use crate::schedule::{SECOND_CACHE, Scheduled};
+use crate::schedule::{Body, SECOND_CACHE, Scheduled};
 
 /// How long a dry run waits for a name: away from the container's network it will not come.
 const DRY_RUN_RESOLUTION: Duration = Duration::from_millis(800);
@@ -99,13 +99,16 @@ impl StepError {
     pub fn class(&self) -> FailureClass {
         match self {
             Self::Plan(HookError::Missing { .. } | HookError::Invalid { .. }) => FailureClass::Configuration,
-            Self::Plan(HookError::Component(ComponentError::Compile(CompileError::Machine(
-                MachineError::Interrupted(signal),
-            )))) => FailureClass::Interrupted(signal.clone()),
+            Self::Plan(HookError::Component(
+                ComponentError::Interrupted(MachineError::Interrupted(signal))
+                | ComponentError::Compile(CompileError::Machine {
+                    source: MachineError::Interrupted(signal),
+                    ..
+                }),
+            )) => FailureClass::Interrupted(signal.clone()),
             Self::Plan(HookError::Refused(_) | HookError::Component(_)) => FailureClass::Hook,
-            Self::Plan(HookError::Input { .. }) | Self::Gather(GatherError::Directory { .. }) => {
-                FailureClass::Input
-            }
+            Self::Plan(HookError::Input { .. })
+            | Self::Gather(GatherError::Directory { .. } | GatherError::TooMuch) => FailureClass::Input,
             Self::Gather(GatherError::Interrupted(signal)) => FailureClass::Interrupted(signal.clone()),
             Self::Gather(GatherError::Resolve { .. } | GatherError::Family { .. })
             | Self::Deadline { .. } => FailureClass::Unavailable,
@@ -234,6 +237,7 @@ fn apply_once(
         hook,
         overlay,
         resolution,
+        until,
         rendered: applied.manifest.rendered_by_others(&hook.name),
         keep: true,
     };
@@ -267,54 +271,123 @@ fn apply_once(
 /// Runs all hooks in order over an overlay and notes what their effects would change. Nothing is changed.
 ///
 /// Failures do not stop it: a plan shows everything that is wrong at once.
-pub fn plan(start: &Start<'_>, hooks: &[Scheduled], mut overlay: Overlay, machine: &mut dyn Machine) -> Plan {
-    let mut environment = start.environment.clone();
-    let mut planned = Vec::with_capacity(hooks.len());
+pub fn plan(start: &Start<'_>, hooks: &[Scheduled], overlay: Overlay, machine: &mut dyn Machine) -> Plan {
+    let mut rehearsal = Rehearsal::new(start, overlay);
     for hook in hooks {
+        rehearsal.hook(hook, machine);
+    }
+    Plan { hooks: rehearsal.planned }
+}
+
+/// What `component` would be told, standing in for the hook of its name or else at `number` (at the end without one),
+/// when the hooks before it have run. Nothing is changed.
+///
+/// # Errors
+/// What keeps it from being asked, or a fact from being gathered.
+pub fn record(
+    start: &Start<'_>,
+    hooks: &[Scheduled],
+    overlay: Overlay,
+    component: &ComponentHook,
+    number: Option<u16>,
+    machine: &mut dyn Machine,
+) -> Result<GuestContext, StepError> {
+    let mut rehearsal = Rehearsal::new(start, overlay);
+    let place = hooks.iter().position(|hook| hook.name == component.name()).unwrap_or_else(|| {
+        number.map_or(hooks.len(), |number| hooks.partition_point(|hook| hook.number <= number))
+    });
+    for hook in &hooks[..place] {
+        rehearsal.hook(hook, machine);
+    }
+    let deadline = start.settings.hooks.default.deadline;
+    component.prepare(true, deadline, machine).map_err(HookError::from)?;
+    let mut context = Context {
+        settings: start.settings,
+        environment: &rehearsal.environment,
+        identity: start.identity,
+        facts: Facts::default(),
+    };
+    let overlay = &rehearsal.overlay;
+    let _confined = overlay.disk().confine(Confinement::of(component.grants()));
+    let resolution = Resolution::Optional(DRY_RUN_RESOLUTION);
+    let needs = component.needs();
+    context.facts = gather(&needs, overlay, start.identity, start.settings, resolution, machine)?;
+    Ok(component.told(&context).map_err(HookError::from)?)
+}
+
+/// What of a component's effects its grants do not hold, where no other hook has rendered anything.
+pub fn refusals(
+    component: &ComponentHook,
+    effects: &[Effect],
+    settings: &Settings,
+    disk: &Disk,
+) -> Vec<Refusal> {
+    let protected = Protected { own: own_paths(settings, disk), rendered: BTreeMap::new() };
+    component.grants().check(effects, &protected)
+}
+
+/// A start that changes nothing.
+struct Rehearsal<'a> {
+    start: &'a Start<'a>,
+    overlay: Overlay,
+    environment: Environment,
+    planned: Vec<HookPlan>,
+}
+
+impl<'a> Rehearsal<'a> {
+    fn new(start: &'a Start<'a>, overlay: Overlay) -> Self {
+        Self { start, overlay, environment: start.environment.clone(), planned: Vec::new() }
+    }
+
+    /// Notes what one hook would change.
+    fn hook(&mut self, hook: &Scheduled, machine: &mut dyn Machine) {
         let mut entry = HookPlan::of(hook);
         if hook.skipped.is_none() {
-            let mut plan_once = |overlay: &Overlay| {
-                let planning = Planning {
-                    start,
-                    environment: &environment,
-                    hook,
-                    overlay,
-                    resolution: Resolution::Optional(DRY_RUN_RESOLUTION),
-                    rendered: rendered_by_others(&planned, &hook.name),
-                    keep: false,
-                };
-                plan_hook(&planning, machine)
-            };
-            let _confined = confined(hook, &overlay);
-            let mut effects = plan_once(&overlay);
+            let _confined = confined(hook, &self.overlay);
+            let mut effects = self.effects(hook, machine);
             if let Err(error) = &effects
                 && hook.fall_back()
             {
                 entry.fell_back = Some(error.to_string());
-                effects = plan_once(&overlay);
+                effects = self.effects(hook, machine);
             }
             entry.lines = hook.component().map(ComponentHook::take_lines).unwrap_or_default();
             match effects {
-                Ok(effects) => {
-                    for effect in effects {
-                        match examine(&effect, &overlay, start.identity, &environment) {
-                            Ok(change) => {
-                                foresee(&effect, &mut overlay, &mut environment);
-                                entry.effects.push(PlannedEffect { effect, change });
-                            }
-                            Err(error) => {
-                                entry.failure = Some(format!("cannot read what is there: {error}"));
-                                break;
-                            }
-                        }
-                    }
-                }
+                Ok(effects) => self.examine(effects, &mut entry),
                 Err(error) => entry.failure = Some(error.to_string()),
             }
         }
-        planned.push(entry);
+        self.planned.push(entry);
     }
-    Plan { hooks: planned }
+
+    fn effects(&self, hook: &Scheduled, machine: &mut dyn Machine) -> Result<Vec<Effect>, StepError> {
+        let planning = Planning {
+            start: self.start,
+            environment: &self.environment,
+            hook,
+            overlay: &self.overlay,
+            resolution: Resolution::Optional(DRY_RUN_RESOLUTION),
+            until: Instant::now() + hook.policy.deadline,
+            rendered: rendered_by_others(&self.planned, &hook.name),
+            keep: false,
+        };
+        plan_hook(&planning, machine)
+    }
+
+    fn examine(&mut self, effects: Vec<Effect>, entry: &mut HookPlan) {
+        for effect in effects {
+            match examine(&effect, &self.overlay, self.start.identity, &self.environment) {
+                Ok(change) => {
+                    foresee(&effect, &mut self.overlay, &mut self.environment);
+                    entry.effects.push(PlannedEffect { effect, change });
+                }
+                Err(error) => {
+                    entry.failure = Some(format!("cannot read what is there: {error}"));
+                    return;
+                }
+            }
+        }
+    }
 }
 
 /// What one hook is planned with.
@@ -324,6 +397,8 @@ struct Planning<'a> {
     hook: &'a Scheduled,
     overlay: &'a Overlay,
     resolution: Resolution,
+    /// When the hook's time is over.
+    until: Instant,
     /// Files that other hooks of this start rendered, with the hook's name.
     rendered: BTreeMap<PathBuf, String>,
     /// Whether a component's compiled form is kept: a dry run leaves nothing behind.
@@ -331,24 +406,34 @@ struct Planning<'a> {
 }
 
 fn plan_hook(planning: &Planning<'_>, machine: &mut dyn Machine) -> Result<Vec<Effect>, StepError> {
-    let Planning { start, environment, hook, overlay, resolution, .. } = *planning;
-    if let Some(component) = hook.component() {
-        component.prepare(planning.keep, machine).map_err(HookError::from)?;
-    }
+    let Planning { start, environment, hook, overlay, .. } = *planning;
     let mut context =
         Context { settings: start.settings, environment, identity: start.identity, facts: Facts::default() };
-    let needs = hook.hook().needs(&context);
-    context.facts = gather(&needs, overlay, start.identity, start.settings, resolution, machine)?;
-    let effects = hook.hook().plan(&context)?;
-    if let Some(component) = hook.component() {
-        let protected =
-            Protected { own: own_paths(start.settings, overlay.disk()), rendered: planning.rendered.clone() };
-        let refusals = component.grants().check(&effects, &protected);
-        if !refusals.is_empty() {
-            return Err(HookError::Refused(refusals).into());
+    match hook.body() {
+        Body::Hook(hook) => {
+            context.facts = planning.gather(&hook.needs(&context), machine)?;
+            Ok(hook.plan(&context)?)
+        }
+        Body::Component(components) => {
+            let component = components.active();
+            let deadline = planning.until.saturating_duration_since(Instant::now());
+            component.prepare(planning.keep, deadline, machine).map_err(HookError::from)?;
+            context.facts = planning.gather(&component.needs(), machine)?;
+            let told = component.told(&context).map_err(HookError::from)?;
+            let effects = component.plan(&told, machine)?;
+            let own = own_paths(start.settings, overlay.disk());
+            let protected = Protected { own, rendered: planning.rendered.clone() };
+            let refusals = component.grants().check(&effects, &protected);
+            if refusals.is_empty() { Ok(effects) } else { Err(HookError::Refused(refusals).into()) }
         }
     }
-    Ok(effects)
+}
+
+impl Planning<'_> {
+    fn gather(&self, needs: &[Need], machine: &mut dyn Machine) -> Result<Facts, GatherError> {
+        let Self { start, overlay, resolution, .. } = self;
+        gather(needs, overlay, start.identity, start.settings, *resolution, machine)
+    }
 }
 
 /// While a component's hook is at work, files are reached no further than its grants.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::IpAddr;
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -42,6 +43,9 @@ impl Machine for Network {
     }
     fn pause(&mut self, _: Duration) -> Result<(), MachineError> {
         Ok(())
+    }
+    fn wait_readable(&mut self, _: BorrowedFd<'_>, _: Duration) -> Result<bool, MachineError> {
+        Ok(true)
     }
     fn interrupted(&mut self) -> Option<String> {
         None

@@ -87,8 +87,10 @@ pub(crate) enum Verb {
         #[arg(long)]
         json: bool,
     },
-    /// List the hooks: order, kind, origin, what each replaces, digest
+    /// List the hooks: order, kind, origin, what each replaces, digest, how it last ran; or work on one of a site
     Hooks {
+        #[command(subcommand)]
+        work: Option<HookWork>,
         /// As JSON
         #[arg(long)]
         json: bool,
@@ -129,6 +131,53 @@ pub(crate) enum Verb {
         /// As `init status` lists it
         service: String,
     },
+}
+
+/// What is done with a site's hook on its way to hooks.d.
+#[derive(Debug, Clone, Subcommand)]
+#[command(subcommand_value_name = "WORK", subcommand_help_heading = "Work on a site's hook")]
+pub(crate) enum HookWork {
+    /// Run a component in a recorded context and show its effects with the verdict of its grants
+    ///
+    /// Nothing is changed. Exit 0: all is granted and as expected; 1: it is not.
+    Test(HookTest),
+    /// Print what a hook would be told here, secrets masked, for `init hooks test`
+    ///
+    /// Without HOOK: every setting and variable, and no files.
+    Context {
+        /// Name of a hook that is a component, or a component's file
+        #[arg(value_name = "HOOK")]
+        hook: Option<OsString>,
+        /// TOML file with its grants [default: the one that names the component]
+        #[arg(long, value_name = "FILE.toml")]
+        policy: Option<PathBuf>,
+    },
+    /// Write the SHA-256 of a component into the TOML file beside it, which is made if there is none
+    Pin {
+        /// The component
+        #[arg(value_name = "HOOK.wasm")]
+        component: PathBuf,
+    },
+}
+
+/// What to test, and against what.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct HookTest {
+    /// The component
+    #[arg(value_name = "HOOK.wasm")]
+    pub(crate) component: PathBuf,
+    /// What it is told, as `init hooks context` prints it
+    #[arg(long, value_name = "CONTEXT.json")]
+    pub(crate) context: PathBuf,
+    /// What it must answer, as --json prints it
+    #[arg(long, value_name = "PLAN.json")]
+    pub(crate) expect: Option<PathBuf>,
+    /// TOML file with its grants [default: the one that names it, beside it or in this folder]
+    #[arg(long, value_name = "FILE.toml")]
+    pub(crate) policy: Option<PathBuf>,
+    /// Print its answer as JSON, as --expect takes it
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 impl CommandLine {

@@ -345,6 +345,14 @@ impl Machine for PidOne {
         }
     }
 
+    fn wait_readable(
+        &mut self,
+        descriptor: BorrowedFd<'_>,
+        deadline: Duration,
+    ) -> Result<bool, MachineError> {
+        self.ready(descriptor, PollFlags::POLLIN, Instant::now() + deadline)
+    }
+
     fn pause(&mut self, duration: Duration) -> Result<(), MachineError> {
         self.sleep_until(Instant::now() + duration)
     }

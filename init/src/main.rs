@@ -3,6 +3,7 @@
 mod command_line;
 mod control;
 mod exit_code;
+mod hooks;
 mod identity;
 mod log;
 mod machine;
@@ -49,7 +50,8 @@ fn main() -> ExitCode {
         None => start::start(&common, &line.start, &environment),
         Some(Verb::Apply) => start::apply_only(&common, &environment),
         Some(Verb::Config { json }) => show::config(&common, &environment, json),
-        Some(Verb::Hooks { json }) => show::hooks(&common, &environment, json),
+        Some(Verb::Hooks { work: None, json }) => hooks::list(&common, &environment, json),
+        Some(Verb::Hooks { work: Some(work), .. }) => hooks::work(&common, &environment, &work),
         Some(Verb::Verify { json }) => show::verify(&common, &environment, json),
         Some(Verb::SlurmConfig { origin, json }) => show::slurm_config(&common, &environment, origin, json),
         Some(Verb::Status { json }) => show::status(&common, &environment, json),

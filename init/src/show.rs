@@ -1,12 +1,12 @@
 //! The commands that answer a question and change nothing.
 
 use biomero_config::{Environment, slurm_config};
-use biomero_hooks::{Disk, Manifest, Overlay, Scheduled};
+use biomero_hooks::{Disk, Manifest, Overlay};
 use serde_json::json;
 
 use crate::command_line::{Common, Start};
 use crate::control::client;
-use crate::output::{error, print, print_json, warning as warn};
+use crate::output::{error, print, print_json, table, warning as warn};
 use crate::signals::Signals;
 use crate::start::{self, Ended};
 use crate::{exit_code, machine};
@@ -81,52 +81,6 @@ pub(crate) fn config(common: &Common, environment: &Environment, json: bool) -> 
     for warning in &loaded.warnings {
         warn(warning);
     }
-    exit_code::SUCCESS
-}
-
-/// `init hooks`.
-pub(crate) fn hooks(common: &Common, environment: &Environment, json: bool) -> u8 {
-    let scheduled = || -> Result<Vec<Scheduled>, Ended> {
-        let loaded = start::load(common, environment)?;
-        let identity = start::identify(&loaded.settings, environment, &common.root)?;
-        start::schedule(&loaded, &Disk::below(&common.root), &identity, &[])
-    };
-    let hooks = match scheduled() {
-        Ok(hooks) => hooks,
-        Err(code) => return code,
-    };
-    if json {
-        let hooks: Vec<_> = hooks
-            .iter()
-            .map(|hook| {
-                json!({
-                    "number": hook.number, "name": hook.name, "kind": hook.kind.to_string(),
-                    "origin": hook.origin.to_string(), "summary": hook.summary, "skipped": hook.skipped,
-                    "replaces": hook.replaces.as_ref().map(ToString::to_string), "sha256": hook.digest,
-                    "deadline_ms": u64::try_from(hook.policy.deadline.as_millis()).unwrap_or(u64::MAX),
-                    "retries": hook.policy.retries, "on_failure": hook.policy.on_failure,
-                    "after": hook.after, "before": hook.before,
-                })
-            })
-            .collect();
-        print_json(&hooks.into());
-        return exit_code::SUCCESS;
-    }
-    let rows: Vec<[String; 6]> = hooks
-        .iter()
-        .map(|hook| {
-            let number =
-                if hook.number == u16::MAX { "--".to_owned() } else { format!("{:02}", hook.number) };
-            let replaces = hook.replaces.as_ref().map(|origin| format!("in place of {origin}'s; "));
-            let what = match &hook.skipped {
-                Some(reason) => format!("skipped: {reason}"),
-                None => format!("{}{}", replaces.unwrap_or_default(), hook.summary),
-            };
-            let digest = hook.digest.as_deref().map_or("-", |digest| &digest[..12]).to_owned();
-            [number, hook.name.clone(), hook.kind.to_string(), hook.origin.to_string(), digest, what]
-        })
-        .collect();
-    print(&table(["ORDER", "HOOK", "KIND", "FROM", "SHA-256", "WHAT"], &rows));
     exit_code::SUCCESS
 }
 
@@ -260,34 +214,4 @@ fn socket(common: &Common, environment: &Environment) -> Result<std::path::PathB
     let loaded = start::load(common, environment)?;
     let socket = loaded.settings.state.socket;
     Ok(Disk::below(&common.root).locate(&socket, true).unwrap_or(socket))
-}
-
-/// Columns as wide as their widest cell; the last one as it comes.
-fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
-    let widths: Vec<usize> = (0..N)
-        .map(|column| {
-            rows.iter()
-                .map(|row| row[column].chars().count())
-                .chain([header[column].len()])
-                .max()
-                .unwrap_or(0)
-        })
-        .collect();
-    let line = |cells: Vec<&str>| {
-        let padded: Vec<String> = cells
-            .iter()
-            .zip(&widths)
-            .enumerate()
-            .map(
-                |(column, (cell, width))| {
-                    if column + 1 == N { (*cell).to_owned() } else { format!("{cell:width$}") }
-                },
-            )
-            .collect();
-        padded.join("  ").trim_end().to_owned()
-    };
-    std::iter::once(line(header.to_vec()))
-        .chain(rows.iter().map(|row| line(row.iter().map(String::as_str).collect())))
-        .collect::<Vec<_>>()
-        .join("\n")
 }

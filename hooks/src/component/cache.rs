@@ -12,11 +12,8 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 
-use super::engine;
+use super::{engine, limits};
 use crate::digest::sha256;
-
-/// The largest compiled component that is loaded.
-const LIMIT: u64 = 512 << 20;
 
 /// A folder of compiled components.
 #[derive(Debug, Clone)]
@@ -181,8 +178,8 @@ fn open(path: &Path) -> Result<Option<File>, CacheError> {
 
 fn read(file: File, path: &Path) -> Result<Vec<u8>, CacheError> {
     let size = file.metadata().map_or(0, |metadata| metadata.len());
-    let mut content = Vec::with_capacity(usize::try_from(size.min(LIMIT)).unwrap_or(0));
-    file.take(LIMIT).read_to_end(&mut content).map_err(failed("read", path))?;
+    let mut content = Vec::with_capacity(usize::try_from(size.min(limits::COMPILED)).unwrap_or(0));
+    file.take(limits::COMPILED).read_to_end(&mut content).map_err(failed("read", path))?;
     Ok(content)
 }
 

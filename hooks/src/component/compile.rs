@@ -12,9 +12,6 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use super::limits;
 use crate::machine::{Exit, Machine, MachineError, Process};
 
-/// A Python interpreter of 18 MB takes 13 s on two cores; this is for the slowest machine that still answers.
-const DEADLINE: Duration = Duration::from_secs(180);
-
 /// The compiler program.
 #[derive(Debug, Clone)]
 pub(super) struct Compiler {
@@ -47,30 +44,33 @@ pub enum CompileError {
         how: String,
     },
     /// The compiler did not come to an end.
-    #[error("compiling it: {0}")]
-    Machine(MachineError),
+    #[error("compiling it: {source}; it is to be done by the deadline of its hook: compile it where the image is built (init-hooks compile --cache FOLDER {}), or raise the deadline", component.display())]
+    Machine {
+        /// The component.
+        component: PathBuf,
+        /// Why.
+        source: MachineError,
+    },
     /// The system says no.
     #[error("compiling it: {0}")]
     System(String),
 }
 
 impl Compiled {
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.0
-    }
-
     pub(super) fn into_bytes(self) -> Vec<u8> {
         self.0
     }
 }
 
 impl Compiler {
-    /// Compiles the component at `path`, which has the SHA-256 `digest`. Nothing is written to any disk.
+    /// Compiles the component at `path`, which has the SHA-256 `digest`, within `deadline`. Nothing is written to any
+    /// disk.
     pub(super) fn compile(
         &self,
         path: &Path,
         digest: &str,
         cache: &Path,
+        deadline: Duration,
         machine: &mut dyn Machine,
     ) -> Result<Compiled, CompileError> {
         if !self.program.exists() {
@@ -94,16 +94,16 @@ impl Compiler {
         let process =
             Process { argv: &argv, environment: &environment, directory: Some("/".into()), user: None };
         let failed = |how: String| Err(CompileError::Failed { component: path.to_owned(), how });
-        match machine.run(&process, DEADLINE) {
+        match machine.run(&process, deadline) {
             Ok(Exit::Code(0)) => {}
             Ok(Exit::Code(code)) => return failed(format!("exit code {code}")),
             Ok(Exit::Signal(signal)) => return failed(format!("killed by signal {signal}")),
-            Err(error) => return Err(CompileError::Machine(error)),
+            Err(source) => return Err(CompileError::Machine { component: path.to_owned(), source }),
         }
         let mut file = File::from(memory);
         let mut compiled = Vec::new();
         file.rewind()
-            .and_then(|()| file.take(8 * limits::FILE).read_to_end(&mut compiled))
+            .and_then(|()| file.take(limits::COMPILED).read_to_end(&mut compiled))
             .map_err(|error| system(&error))?;
         Ok(Compiled(compiled))
     }

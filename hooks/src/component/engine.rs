@@ -1,9 +1,14 @@
 //! The one engine, as it runs components and as the compiler program compiles for it.
 
-use std::sync::mpsc;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream;
+use std::thread;
 use std::time::Duration;
 
 use wasmtime::{Config, Engine};
+
+use crate::machine::{Machine, MachineError};
 
 /// The version of wasmtime. A component compiled by another is never loaded, for it is looked for under another name.
 pub(super) const WASMTIME: &str = "48.0.8";
@@ -48,24 +53,44 @@ pub(super) fn engine() -> wasmtime::Result<Engine> {
     Engine::new(&config())
 }
 
-/// Calls `guest` and stops what it runs in `engine` when the time is over.
+/// How a guest came to its end.
+pub(super) enum Ended<T> {
+    /// By itself, or stopped: its answer says which.
+    Answered(T),
+    /// A stop signal came, and it was stopped.
+    Interrupted(MachineError),
+}
+
+/// Runs `guest` in a thread of its own and stops what it runs in `engine` when the time is over or a stop signal
+/// arrives.
 ///
 /// # Errors
-/// The system's, when no thread can be had to watch the time.
-pub(super) fn within<T>(engine: &Engine, time: Duration, guest: impl FnOnce() -> T) -> std::io::Result<T> {
-    let (done, over) = mpsc::channel::<()>();
-    std::thread::scope(|scope| {
-        std::thread::Builder::new().name("hook-time".to_owned()).stack_size(64 << 10).spawn_scoped(
+/// The system's, when no thread can be had.
+pub(super) fn within<T: Send>(
+    engine: &Engine,
+    time: Duration,
+    machine: &mut dyn Machine,
+    guest: impl FnOnce() -> T + Send,
+) -> io::Result<Ended<T>> {
+    let (over, running) = UnixStream::pair()?;
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().name("hook".to_owned()).stack_size(4 * STACK).spawn_scoped(
             scope,
             move || {
-                if over.recv_timeout(time) == Err(mpsc::RecvTimeoutError::Timeout) {
-                    engine.increment_epoch();
-                }
+                // Its end is what is waited for.
+                let _running = running;
+                guest()
             },
         )?;
-        let answer = guest();
-        drop(done);
-        Ok(answer)
+        let waited = machine.wait_readable(over.as_fd(), time);
+        if !matches!(waited, Ok(true)) {
+            engine.increment_epoch();
+        }
+        let answer = thread.join().map_err(|_| io::Error::other("the host of components failed"))?;
+        Ok(match waited {
+            Ok(_) => Ended::Answered(answer),
+            Err(interrupted) => Ended::Interrupted(interrupted),
+        })
     })
 }
 

@@ -2,8 +2,9 @@
 //! recorded context is the JSON of these types.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 
-use biomero_config::MASK;
+use biomero_config::{Environment, MASK, Values};
 use serde::{Deserialize, Serialize};
 
 use crate::context::Identity;
@@ -155,6 +156,30 @@ impl FileContent {
 }
 
 impl GuestContext {
+    /// All settings and variables, and no files: for a hook that is not written yet.
+    pub fn without_hook(values: &Values, environment: &Environment, identity: &Identity) -> Self {
+        let setting = |key: &str| Some((key.to_owned(), values.get(key)?.reveal().clone()));
+        let variable = |(name, value): (&OsString, &OsString)| {
+            Some((name.to_str()?.to_owned(), value.to_str()?.to_owned()))
+        };
+        Self {
+            settings: values.keys().filter_map(setting).collect(),
+            environment: environment.iter().filter_map(variable).collect(),
+            identity: identity.clone(),
+            files: Vec::new(),
+            addresses: Vec::new(),
+        }
+    }
+
+    /// Bytes of all files together.
+    pub(super) fn content_bytes(&self) -> usize {
+        let bytes = |file: &InputFile| match &file.state {
+            FileState::File { content, .. } => content.bytes().len(),
+            _ => 0,
+        };
+        self.files.iter().map(bytes).sum()
+    }
+
     /// The same context with every secret masked, for a file that is passed around. `secret_settings` tells which
     /// settings are secret.
     #[must_use]

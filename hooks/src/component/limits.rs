@@ -31,5 +31,9 @@ pub(super) const LINE: usize = 2048;
 pub(super) const PARTS: usize = 128;
 /// Entries of all tables together.
 pub(super) const TABLE_ENTRIES: usize = 1 << 20;
+/// Bytes of the files that one call is told.
+pub(super) const TOLD: usize = 32 << 20;
+/// Bytes of a compiled component.
+pub(super) const COMPILED: u64 = 512 << 20;
 /// Bytes of a component's file.
 pub const FILE: u64 = 128 << 20;

@@ -23,6 +23,11 @@ impl Trusted {
         Self(compiled.into_bytes())
     }
 
+    /// To be kept.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// As a component of this engine. wasmtime refuses what another version or other settings made.
     pub(super) fn load(&self, engine: &Engine) -> wasmtime::Result<Component> {
         // SAFETY: the bytes are in this process's own memory, which nobody else changes, and were written by

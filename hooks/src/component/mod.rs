@@ -9,6 +9,7 @@
 //! call gets a fresh instance; whatever a component does, the answer is effects or an error that names it, what it
 //! tried and the rule. Effects are checked by `grants`, not here.
 
+mod answer;
 mod cache;
 mod compile;
 mod engine;
@@ -19,9 +20,10 @@ mod load;
 mod need;
 mod state;
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use biomero_config::Values;
 use wasmtime::component::{Component, Linker};
@@ -30,13 +32,14 @@ use wasmtime::{Engine, Store, Trap};
 use crate::context::{Context, Need};
 use crate::effect::Effect;
 use crate::grants::Grants;
-use crate::hook::{Hook, HookError};
-use crate::machine::Machine;
+use crate::hook::HookError;
+use crate::machine::{Machine, MachineError};
 use compile::Compiler;
 use interface::{Interface, InterfaceError};
 use load::Trusted;
 use state::{State, readable};
 
+pub use answer::{answer_json, unexpected};
 pub use cache::{Cache, CacheError};
 pub use compile::CompileError;
 pub use engine::{config as engine_config, target};
@@ -89,6 +92,9 @@ pub enum ComponentError {
         /// The limit or trap, and the remedy.
         why: String,
     },
+    /// A stop signal came while it ran.
+    #[error("{0}")]
+    Interrupted(MachineError),
     /// It wants to know what it may not.
     #[error("the component asks for what its [grants] do not hold:\n  {}", .0.join("\n  "))]
     Ungranted(Vec<String>),
@@ -98,13 +104,24 @@ pub enum ComponentError {
 #[derive(Debug)]
 pub struct ComponentHook {
     name: String,
-    summary: String,
     source: Source,
     grants: Grants,
     values: Rc<Values>,
     host: Rc<Host>,
     loaded: OnceCell<Loaded>,
     lines: RefCell<Vec<Line>>,
+    spent: Cell<Spent>,
+}
+
+/// What the last call used, of its limits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// Wall-clock time.
+    pub time: Duration,
+    /// Memory, in bytes.
+    pub memory: usize,
+    /// Fuel.
+    pub fuel: u64,
 }
 
 /// A component ready to be asked.
@@ -150,55 +167,65 @@ impl Host {
         self.engine.get().ok_or_else(|| ComponentError::Unusable("no engine".to_owned()))
     }
 
-    /// The component's machine code: from a cache, or else compiled and, if `keep`, put there.
-    fn code(
+    /// The component, from a cache; none where it is in neither.
+    fn cached(&self, source: &Source) -> Result<Option<Component>, ComponentError> {
+        for cache in [&self.cache, &self.second_cache] {
+            if let Some(code) = Trusted::from_cache(cache, &source.digest)? {
+                return Ok(Some(code.load(self.engine()?).map_err(|error| unusable(&error))?));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The component, from a cache or else compiled and, if `keep`, put there.
+    fn component(
         &self,
         source: &Source,
         keep: bool,
+        deadline: Duration,
         machine: &mut dyn Machine,
-    ) -> Result<Trusted, ComponentError> {
-        for cache in [&self.cache, &self.second_cache] {
-            if let Some(code) = Trusted::from_cache(cache, &source.digest)? {
-                return Ok(code);
-            }
+    ) -> Result<Component, ComponentError> {
+        if let Some(component) = self.cached(source)? {
+            return Ok(component);
         }
-        let compiled = self.compiler.compile(&source.path, &source.digest, self.cache.folder(), machine)?;
+        let folder = self.cache.folder();
+        let compiled = self.compiler.compile(&source.path, &source.digest, folder, deadline, machine)?;
+        let code = Trusted::compiled(compiled);
+        let component = code.load(self.engine()?).map_err(|error| unusable(&error))?;
         if keep {
             // Where neither takes it, the next start compiles again.
             let _ = self
                 .cache
-                .store(&source.digest, compiled.bytes())
-                .or_else(|_| self.second_cache.store(&source.digest, compiled.bytes()));
+                .store(&source.digest, code.bytes())
+                .or_else(|_| self.second_cache.store(&source.digest, code.bytes()));
         }
-        Ok(Trusted::compiled(compiled))
+        Ok(component)
     }
 }
 
 impl ComponentHook {
     /// A hook under the name that its site gives it. Nothing is read before [`ComponentHook::prepare`].
-    pub fn new(
-        name: String,
-        summary: String,
-        source: Source,
-        grants: Grants,
-        values: Rc<Values>,
-        host: Rc<Host>,
-    ) -> Self {
-        let (loaded, lines) = (OnceCell::new(), RefCell::default());
-        Self { name, summary, source, grants, values, host, loaded, lines }
+    pub fn new(name: String, source: Source, grants: Grants, values: Rc<Values>, host: Rc<Host>) -> Self {
+        let (loaded, lines, spent) = (OnceCell::new(), RefCell::default(), Cell::default());
+        Self { name, source, grants, values, host, loaded, lines, spent }
     }
 
-    /// Loads the component, compiled if need be, and asks it what it is. `keep` lets the compiled form be kept.
+    /// Loads the component, compiled by `deadline` if need be, and asks it what it is. `keep` lets the compiled form
+    /// be kept.
     ///
     /// # Errors
     /// Whatever keeps it from running.
-    pub fn prepare(&self, keep: bool, machine: &mut dyn Machine) -> Result<(), ComponentError> {
+    pub fn prepare(
+        &self,
+        keep: bool,
+        deadline: Duration,
+        machine: &mut dyn Machine,
+    ) -> Result<(), ComponentError> {
         if self.loaded.get().is_some() {
             return Ok(());
         }
+        let component = self.host.component(&self.source, keep, deadline, machine)?;
         let engine = self.host.engine()?;
-        let code = self.host.code(&self.source, keep, machine)?;
-        let component = code.load(engine).map_err(|error| unusable(&error))?;
         let interface = Interface::of(&component, engine)
             .map_err(|error: InterfaceError| ComponentError::Unusable(error.to_string()))?;
         let mut linker = Linker::new(engine);
@@ -208,14 +235,28 @@ impl ComponentHook {
             linker.define_unknown_imports_as_traps(&component).map_err(|error| unusable(&error))?;
         }
         let mut description =
-            self.call("describe", |store| interface.describe(store, &component, &linker))?;
+            self.call(machine, "describe", |store| interface.describe(store, &component, &linker))?;
         for text in [&mut description.name, &mut description.version, &mut description.summary] {
             *text = readable(text, 200);
         }
+        need::Wanted::check_size(&description.needs).map_err(ComponentError::Unusable)?;
         let wanted = need::Wanted::new(&description.needs, &self.grants, &self.values)
             .map_err(ComponentError::Ungranted)?;
         let _ = self.loaded.set(Loaded { component, interface, linker, description, wanted });
         Ok(())
+    }
+
+    /// The same hook with another component, which is in a cache.
+    #[must_use]
+    pub(crate) fn with_digest(&self, digest: String) -> Self {
+        let source = Source { digest, ..self.source.clone() };
+        let (values, host) = (Rc::clone(&self.values), Rc::clone(&self.host));
+        Self::new(self.name.clone(), source, self.grants.clone(), values, host)
+    }
+
+    /// The name that its site gives it.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// What the component says of itself, once it is prepared.
@@ -238,23 +279,50 @@ impl ComponentHook {
         self.lines.take()
     }
 
+    /// What the last call used.
+    pub fn spent(&self) -> Spent {
+        self.spent.get()
+    }
+
+    /// The facts that it is told.
+    pub(crate) fn needs(&self) -> Vec<Need> {
+        self.loaded.get().map(|loaded| loaded.wanted.needs()).unwrap_or_default()
+    }
+
     /// What it is told of a context whose facts were gathered.
     ///
     /// # Errors
-    /// Before [`ComponentHook::prepare`].
+    /// Before [`ComponentHook::prepare`], or where it is more than fits.
     pub fn told(&self, context: &Context<'_>) -> Result<GuestContext, ComponentError> {
         let loaded = self.ready()?;
-        Ok(loaded.wanted.told(context, &self.values))
+        let told = loaded.wanted.told(context, &self.values);
+        let bytes = told.content_bytes();
+        if bytes > limits::TOLD {
+            return Err(ComponentError::Unusable(format!(
+                "the files that it asks for have {bytes} bytes, {} MiB is the limit; grant fewer",
+                limits::TOLD >> 20
+            )));
+        }
+        Ok(told)
+    }
+
+    /// What it is told of a recorded context; also what it asked for and the record does not hold.
+    ///
+    /// # Errors
+    /// Before [`ComponentHook::prepare`].
+    pub fn select(&self, context: &GuestContext) -> Result<(GuestContext, Vec<String>), ComponentError> {
+        Ok(self.ready()?.wanted.select(context))
     }
 
     /// Its effects, in a context as it is told it.
     ///
     /// # Errors
     /// Its own [`HookError`], or what stopped it.
-    pub fn plan_told(&self, context: &GuestContext) -> Result<Vec<Effect>, HookError> {
+    pub fn plan(&self, context: &GuestContext, machine: &mut dyn Machine) -> Result<Vec<Effect>, HookError> {
         let loaded = self.ready()?;
-        let planned = self
-            .call("plan", |store| loaded.interface.plan(store, &loaded.component, &loaded.linker, context))?;
+        let planned = self.call(machine, "plan", |store| {
+            loaded.interface.plan(store, &loaded.component, &loaded.linker, context)
+        })?;
         let effects = planned.map_err(readable_error)?;
         if effects.len() > limits::EFFECTS {
             let why = format!("it asks for {} effects, {} is the limit", effects.len(), limits::EFFECTS);
@@ -268,10 +336,11 @@ impl ComponentHook {
     }
 
     /// Runs one call within all limits.
-    fn call<T>(
+    fn call<T: Send>(
         &self,
+        machine: &mut dyn Machine,
         during: &'static str,
-        guest: impl FnOnce(&mut Store<State>) -> wasmtime::Result<T>,
+        guest: impl FnOnce(&mut Store<State>) -> wasmtime::Result<T> + Send,
     ) -> Result<T, ComponentError> {
         let engine = self.host.engine()?;
         let limits = &self.source.limits;
@@ -280,31 +349,20 @@ impl ComponentHook {
         store.set_epoch_deadline(1);
         store.set_hostcall_fuel(limits::ANSWER);
         store.set_fuel(limits.fuel).map_err(|error| unusable(&error))?;
-        let answer = engine::within(engine, limits.time, || guest(&mut store))
-            .map_err(|error| ComponentError::Unusable(format!("no thread to watch its time: {error}")))?;
+        let began = Instant::now();
+        let ended = engine::within(engine, limits.time, machine, || guest(&mut store))
+            .map_err(|error| ComponentError::Unusable(format!("it cannot be run: {error}")))?;
+        let fuel = limits.fuel.saturating_sub(store.get_fuel().unwrap_or_default());
         let mut state = store.into_data();
+        self.spent.set(Spent { time: began.elapsed(), memory: state.memory(), fuel });
         let refused = state.refused.take();
         self.lines.borrow_mut().extend(state.into_lines());
-        answer.map_err(|error| ComponentError::Stopped { during, why: why(&error, refused, limits) })
-    }
-}
-
-impl Hook for ComponentHook {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn summary(&self) -> &str {
-        self.description().map_or(&self.summary, |description| &description.summary)
-    }
-
-    fn needs(&self, _context: &Context<'_>) -> Vec<Need> {
-        self.loaded.get().map(|loaded| loaded.wanted.needs()).unwrap_or_default()
-    }
-
-    fn plan(&self, context: &Context<'_>) -> Result<Vec<Effect>, HookError> {
-        let told = self.told(context)?;
-        self.plan_told(&told)
+        match ended {
+            engine::Ended::Interrupted(error) => Err(ComponentError::Interrupted(error)),
+            engine::Ended::Answered(answer) => {
+                answer.map_err(|error| ComponentError::Stopped { during, why: why(&error, refused, limits) })
+            }
+        }
     }
 }
 

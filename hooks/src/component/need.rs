@@ -9,6 +9,13 @@ use super::guest::{FileContent, FileState, GuestContext, HostAddress, InputFile,
 use crate::context::{Address, Context, FileFact, Need};
 use crate::grants::{Grants, Pattern};
 
+/// Things asked for of one kind.
+const MOST: usize = 256;
+/// Bytes of one of them.
+const LONGEST: usize = 4096;
+/// Sentences of one refusal.
+const PROBLEMS: usize = 20;
+
 /// What a component asked for, all of it granted.
 #[derive(Debug)]
 pub(super) struct Wanted {
@@ -42,6 +49,28 @@ struct WantedAddress {
 }
 
 impl Wanted {
+    /// Whether what is asked for has a size that can be dealt with; if not, the rule.
+    pub(super) fn check_size(needs: &Needs) -> Result<(), String> {
+        let kinds = [
+            ("settings", &needs.settings),
+            ("variables", &needs.environment),
+            ("files", &needs.files),
+            ("addresses", &needs.addresses),
+        ];
+        for (kind, asked) in kinds {
+            if asked.len() > MOST {
+                return Err(format!("it asks for {} {kind}, {MOST} is the limit", asked.len()));
+            }
+            if let Some(long) = asked.iter().find(|asked| asked.len() > LONGEST) {
+                return Err(format!(
+                    "among its {kind} is a name of {} bytes, {LONGEST} is the limit",
+                    long.len()
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// Checks what is asked for against what is granted.
     ///
     /// # Errors
@@ -51,8 +80,10 @@ impl Wanted {
         let settings = covered(&needs.settings, &grants.settings, "settings", &mut problems);
         let environment = covered(&needs.environment, &grants.environment, "environment", &mut problems);
         let mut files = Vec::new();
+        // What a setting holds shows in what is answered: a path made of it is there or is not.
+        let may_know = |key: &str| grants.settings.iter().any(|grant| grant.matches(key));
         for asked in &needs.files {
-            match values.expand(asked).and_then(|path| place(&path)) {
+            match values.expand_granted(asked, may_know).and_then(|path| place(&path)) {
                 Ok(place) if grants.may_read(&place.lookup()) => {
                     files.push(WantedFile { asked: asked.clone(), place });
                 }
@@ -62,7 +93,7 @@ impl Wanted {
         }
         let mut addresses = Vec::new();
         for asked in &needs.addresses {
-            match values.expand(asked) {
+            match values.expand_granted(asked, may_know) {
                 Ok(host) if grants.resolve.iter().any(|grant| grant.matches(&host)) => {
                     addresses.push(WantedAddress { asked: asked.clone(), host });
                 }
@@ -70,7 +101,15 @@ impl Wanted {
                 Err(problem) => problems.push(problem),
             }
         }
-        if problems.is_empty() { Ok(Self { settings, environment, files, addresses }) } else { Err(problems) }
+        if problems.is_empty() {
+            return Ok(Self { settings, environment, files, addresses });
+        }
+        let more = problems.len().saturating_sub(PROBLEMS);
+        problems.truncate(PROBLEMS);
+        if more > 0 {
+            problems.push(format!("and {more} more"));
+        }
+        Err(problems.iter().map(|problem| super::readable(problem, 1000)).collect())
     }
 
     /// The same as facts to gather.
@@ -84,6 +123,42 @@ impl Wanted {
             },
         });
         files.chain(self.addresses.iter().map(|address| Need::Address(address.host.clone()))).collect()
+    }
+
+    /// What the component is told of a recorded context; also what it asked for and the record does not hold.
+    pub(super) fn select(&self, context: &GuestContext) -> (GuestContext, Vec<String>) {
+        let wants = |patterns: &[Pattern], name: &str| patterns.iter().any(|pattern| pattern.matches(name));
+        let entries = |all: &BTreeMap<String, String>, patterns: &[Pattern]| {
+            let wanted = all.iter().filter(|(name, _)| wants(patterns, name));
+            wanted.map(|(name, value)| (name.clone(), value.clone())).collect()
+        };
+        let mut missing = Vec::new();
+        let mut files = Vec::new();
+        for file in &self.files {
+            let before = files.len();
+            files.extend(context.files.iter().filter(|input| input.asked == file.asked).cloned());
+            if let (true, Place::One(path)) = (files.len() == before, &file.place) {
+                missing.push(format!("the file {}: it is told that there is none", file.asked));
+                let path = path.display().to_string();
+                files.push(InputFile { asked: file.asked.clone(), path, state: FileState::Absent });
+            }
+        }
+        let address = |WantedAddress { asked, host }: &WantedAddress| {
+            let recorded = context.addresses.iter().find(|address| address.asked == *asked);
+            recorded.cloned().unwrap_or_else(|| {
+                missing.push(format!("the address of {asked}: it is told that it is not known"));
+                HostAddress { asked: asked.clone(), host: host.clone(), address: None }
+            })
+        };
+        let addresses = self.addresses.iter().map(address).collect();
+        let told = GuestContext {
+            settings: entries(&context.settings, &self.settings),
+            environment: entries(&context.environment, &self.environment),
+            identity: context.identity.clone(),
+            files,
+            addresses,
+        };
+        (told, missing)
     }
 
     /// What the component is told.

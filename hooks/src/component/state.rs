@@ -37,6 +37,11 @@ impl State {
         self.lines.push(Line { level, text: readable(text, limits::LINE) });
     }
 
+    /// Memory of all instances together, in bytes.
+    pub(super) const fn memory(&self) -> usize {
+        self.memory
+    }
+
     /// What was said, and how much was left out.
     pub(super) fn into_lines(mut self) -> Vec<Line> {
         if self.lines_left_out > 0 {

@@ -14,7 +14,6 @@ use super::site::SiteError;
 use crate::component::{Cache, ComponentHook, FILE_LIMIT, Host, Limits, Source};
 use crate::disk::Disk;
 use crate::grants::{self, GrantsTable};
-use crate::hook::Hook;
 
 /// What a TOML file says of its component.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,7 +59,7 @@ impl LimitsTable {
 
 /// The component of a hook, and the last one of that name that ran well, where its site wants that.
 #[derive(Debug)]
-pub(super) struct Components {
+pub(crate) struct Components {
     current: ComponentHook,
     last_good: Option<ComponentHook>,
     fallen_back: Cell<bool>,
@@ -70,7 +69,7 @@ pub(super) struct Components {
 
 impl Components {
     /// The one that runs.
-    pub(super) fn active(&self) -> &ComponentHook {
+    pub(crate) fn active(&self) -> &ComponentHook {
         match &self.last_good {
             Some(last_good) if self.fallen_back.get() => last_good,
             _ => &self.current,
@@ -107,7 +106,6 @@ impl Workshop<'_> {
         &self,
         toml: &Path,
         name: &str,
-        summary: &str,
         table: &ComponentTable,
     ) -> Result<(Components, String), Vec<SiteError>> {
         let path = toml.parent().unwrap_or(toml).join(&table.file);
@@ -128,32 +126,45 @@ impl Workshop<'_> {
             ))),
             _ => {}
         }
-        let grants = grants::parse(&table.grants, &self.values).unwrap_or_else(|sentences| {
-            problems.extend(sentences.into_iter().map(|sentence| problem(format!("[grants] {sentence}"))));
-            grants::Grants::default()
-        });
-        if !problems.is_empty() {
-            return Err(problems);
-        }
-        let component = |digest: String| {
-            let source =
-                Source { path: located.clone(), digest, limits: table.limits, wasi_traps: table.wasi_traps };
-            let (values, host) = (Rc::clone(&self.values), Rc::clone(&self.host));
-            ComponentHook::new(name.to_owned(), summary.to_owned(), source, grants.clone(), values, host)
+        let component = match self.component(toml, name, table, located, digest.clone()) {
+            Ok(component) if problems.is_empty() => component,
+            Ok(_) => return Err(problems),
+            Err(errors) => return Err(problems.into_iter().chain(errors).collect()),
         };
         let last_good = table.rollback.then(|| self.host.last_good(name)).flatten();
         let components = Components {
-            current: component(digest.clone()),
-            last_good: last_good.filter(|good| *good != digest).map(component),
+            last_good: last_good.filter(|good| *good != digest).map(|good| component.with_digest(good)),
+            current: component,
             fallen_back: Cell::new(false),
             remember: table.rollback.then(|| Rc::clone(&self.host)),
         };
         Ok((components, digest))
     }
+
+    /// The component in the file that the system has as `located`.
+    pub(super) fn component(
+        &self,
+        toml: &Path,
+        name: &str,
+        table: &ComponentTable,
+        located: PathBuf,
+        digest: String,
+    ) -> Result<ComponentHook, Vec<SiteError>> {
+        let grants = grants::parse(&table.grants, &self.values).map_err(|sentences| {
+            let problem = |sentence| SiteError::Component {
+                toml: toml.to_owned(),
+                problem: format!("[grants] {sentence}"),
+            };
+            sentences.into_iter().map(problem).collect::<Vec<_>>()
+        })?;
+        let source = Source { path: located, digest, limits: table.limits, wasi_traps: table.wasi_traps };
+        let (values, host) = (Rc::clone(&self.values), Rc::clone(&self.host));
+        Ok(ComponentHook::new(name.to_owned(), source, grants, values, host))
+    }
 }
 
 /// The folders and the program that components come from, for a tree below a root too.
-pub(super) fn host(settings: &biomero_config::Settings, disk: &Disk) -> Host {
+pub(super) fn host(settings: &biomero_config::Settings, disk: &Disk, second_cache: Cache) -> Host {
     let located = |path: &Path| disk.locate(path, true).unwrap_or_else(|_| path.to_owned());
     let beside_init = || Some(std::env::current_exe().ok()?.with_file_name("init-hooks"));
     let compiler = located(&settings.hooks.compiler);
@@ -163,14 +174,19 @@ pub(super) fn host(settings: &biomero_config::Settings, disk: &Disk) -> Host {
         // A tree's own compiler is for its own machine.
         beside_init().filter(|program| program.exists()).unwrap_or_else(|| settings.hooks.compiler.clone())
     };
-    let second = located(&settings.state.directory).join(SECOND_CACHE);
-    Host::new(compiler, Cache::at(located(&settings.hooks.cache)), Cache::at(second))
+    Host::new(compiler, Cache::at(located(&settings.hooks.cache)), second_cache)
+}
+
+/// What the first cache cannot hold, as where it is the image's and read-only.
+pub(super) fn second_cache(settings: &biomero_config::Settings, disk: &Disk) -> Cache {
+    let state = &settings.state.directory;
+    Cache::at(disk.locate(state, true).unwrap_or_else(|_| state.clone()).join(SECOND_CACHE))
 }
 
 /// In the state directory: what the first cache cannot hold.
 pub(crate) const SECOND_CACHE: &str = "hooks";
 
-fn digest_of(path: &Path) -> Result<String, String> {
+pub(super) fn digest_of(path: &Path) -> Result<String, String> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let file = std::fs::OpenOptions::new()
         .read(true)

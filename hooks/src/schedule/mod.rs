@@ -9,6 +9,7 @@ mod command;
 mod component;
 mod order;
 mod site;
+mod trial;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -25,7 +26,9 @@ use crate::hook::Hook;
 
 pub(crate) use component::SECOND_CACHE;
 use component::{Components, Workshop};
+pub use site::number_of;
 use site::{SiteError, SiteHook};
+pub use trial::{Trial, component_digest, naming, trial};
 
 /// One hook in its place.
 pub struct Scheduled {
@@ -55,21 +58,20 @@ pub struct Scheduled {
 }
 
 /// What is asked for effects.
-enum Body {
+pub(crate) enum Body {
+    /// A function of this process.
     Hook(Box<dyn Hook>),
+    /// A component, or the one that last ran well.
     Component(Box<Components>),
 }
 
 impl Scheduled {
-    /// The hook itself.
-    pub fn hook(&self) -> &dyn Hook {
-        match &self.body {
-            Body::Hook(hook) => hook.as_ref(),
-            Body::Component(components) => components.active(),
-        }
+    /// What is asked for effects.
+    pub(crate) fn body(&self) -> &Body {
+        &self.body
     }
 
-    /// The same, where it is a component.
+    /// The component, where it is one.
     pub fn component(&self) -> Option<&ComponentHook> {
         match &self.body {
             Body::Hook(_) => None,
@@ -199,7 +201,7 @@ pub fn schedule(
     let workshop = Workshop {
         disk,
         values: Rc::new(site.values.clone()),
-        host: Rc::new(component::host(settings, disk)),
+        host: Rc::new(component::host(settings, disk, component::second_cache(settings, disk))),
     };
     let mut site_names: Vec<(String, PathBuf)> = Vec::new();
     let mut components: Vec<PathBuf> = Vec::new();

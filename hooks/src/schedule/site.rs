@@ -67,7 +67,7 @@ impl Body {
             }
             Self::Effects(effects) => (Kind::Effects, effects),
             Self::Component(table) => {
-                let (components, digest) = workshop.make(toml, name, summary, &table)?;
+                let (components, digest) = workshop.make(toml, name, &table)?;
                 return Ok((Kind::Component, super::Body::Component(Box::new(components)), Some(digest)));
             }
         };
@@ -149,7 +149,7 @@ pub(super) fn unnamed_component(path: &Path) -> SiteError {
 }
 
 /// The number at the start of a file's name, and the rest without `-` and extension.
-pub(super) fn number_of(file_name: &str) -> Option<(u16, &str)> {
+pub fn number_of(file_name: &str) -> Option<(u16, &str)> {
     let digits = file_name.find(|character: char| !character.is_ascii_digit())?;
     let number = file_name.get(..digits)?.parse().ok()?;
     let rest = file_name[digits..].trim_start_matches(['-', '_']);
@@ -287,7 +287,12 @@ fn wait_deadline() -> String {
     "60s".to_owned()
 }
 
-fn from_toml(path: &Path, number: u16, stem: &str, content: &[u8]) -> Result<SiteHook, Vec<SiteError>> {
+pub(super) fn from_toml(
+    path: &Path,
+    number: u16,
+    stem: &str,
+    content: &[u8],
+) -> Result<SiteHook, Vec<SiteError>> {
     let problem = |line, problem: String| SiteError::Content { path: path.to_owned(), line, problem };
     let text = std::str::from_utf8(content).map_err(|error| {
         let line = 1 + content[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();

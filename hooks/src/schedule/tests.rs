@@ -89,7 +89,8 @@ fn executables_of_startup_get_the_arguments_of_init() {
         identity: &identity,
         facts: Default::default(),
     };
-    let effects = hooks[1].hook().plan(&context).unwrap();
+    let super::Body::Hook(hook) = hooks[1].body() else { panic!("{:?}", hooks[1]) };
+    let effects = hook.plan(&context).unwrap();
     let [Effect::Command(command)] = effects.as_slice() else { panic!("{effects:?}") };
     assert_eq!(command.argv, ["/startup/20-x.sh", "argument"]);
 }

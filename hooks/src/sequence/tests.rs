@@ -1,5 +1,6 @@
 use std::fs;
 use std::net::IpAddr;
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -60,6 +61,10 @@ impl Machine for Plain {
     fn pause(&mut self, duration: Duration) -> Result<(), MachineError> {
         self.pauses.push(duration);
         Ok(())
+    }
+
+    fn wait_readable(&mut self, _: BorrowedFd<'_>, _: Duration) -> Result<bool, MachineError> {
+        Ok(true)
     }
 
     fn interrupted(&mut self) -> Option<String> {
