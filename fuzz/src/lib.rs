@@ -1,4 +1,6 @@
-//! What the fuzz targets share: a hook planned over given facts, and one file below a root.
+//! What the fuzz targets share: a hook planned over given facts, one file below a root, and components compiled here.
+
+pub mod component;
 
 use std::fs;
 use std::path::Path;

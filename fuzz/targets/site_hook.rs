@@ -16,14 +16,14 @@ fuzz_target!(|data: &[u8]| {
         Site { settings: &SETTINGS, values: &values, disk: &disk, identity: &identity, arguments: &[] };
     let Ok(hooks) = schedule(biomero_hooks::builtin::all(), &site) else { return };
     let environment = Environment::default();
-    for hook in hooks.iter().filter(|hook| hook.digest.is_some()) {
+    for hook in hooks.iter().filter(|hook| hook.digest.is_some()).filter_map(|hook| hook.hook()) {
         let context = Context {
             settings: &SETTINGS,
             environment: &environment,
             identity: &identity,
             facts: Facts::default(),
         };
-        for effect in hook.hook().plan(&context).unwrap_or_default() {
+        for effect in hook.plan(&context).unwrap_or_default() {
             let path = match &effect {
                 Effect::File(file) => &file.path,
                 Effect::Directory { path, .. } | Effect::Remove { path } | Effect::WaitPath { path, .. } => {

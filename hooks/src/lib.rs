@@ -45,4 +45,6 @@ pub use plan::{HookPlan, Plan, PlannedEffect, sentence};
 pub use schedule::{
     Kind, Origin, ScheduleError, Scheduled, Site, Trial, component_digest, naming, number_of, schedule, trial,
 };
-pub use sequence::{Applied, HookFailure, Observer, Start, StepError, apply, plan, record, refusals};
+pub use sequence::{
+    Aborted, Applied, HookFailure, Observer, Start, StepError, apply, plan, record, refusals,
+};

@@ -62,6 +62,16 @@ pub struct Applied {
     pub warnings: Vec<String>,
 }
 
+/// A start-up that ended before its last hook.
+#[derive(Debug, thiserror::Error)]
+#[error("{failure}")]
+pub struct Aborted {
+    /// What ended it.
+    pub failure: HookFailure,
+    /// What the hooks before it rendered, and which ran.
+    pub manifest: Manifest,
+}
+
 /// A hook that failed, with all its tries.
 #[derive(Debug, thiserror::Error)]
 #[error("hook {hook}: {source}")]
@@ -145,7 +155,7 @@ pub fn apply(
     overlay: &Overlay,
     machine: &mut dyn Machine,
     observer: &mut dyn Observer,
-) -> Result<Applied, HookFailure> {
+) -> Result<Applied, Aborted> {
     let mut applied = Applied {
         environment: start.environment.clone(),
         manifest: Manifest::default(),
@@ -179,7 +189,7 @@ pub fn apply(
                 let interrupted = matches!(source.class(), FailureClass::Interrupted(_));
                 let failure = HookFailure { hook: hook.name.clone(), source };
                 if interrupted || hook.policy.on_failure == OnFailure::Abort {
-                    return Err(failure);
+                    return Err(Aborted { failure, manifest: applied.manifest });
                 }
                 observer.warns(&failure);
                 applied.warnings.push(failure.to_string());

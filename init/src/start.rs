@@ -179,12 +179,16 @@ fn run_hooks(
     };
     let overlay = Overlay::over(disk);
     let mut machine = machine::PidOne::new(signals);
-    let applied = biomero_hooks::apply(&start, &hooks, &overlay, &mut machine, &mut LogObserver)
-        .map_err(|failure| tell(&failure))?;
-    let manifest = manifest_path(settings, overlay.disk());
-    if let Err(error) = applied.manifest.store(&manifest) {
+    let applied = biomero_hooks::apply(&start, &hooks, &overlay, &mut machine, &mut LogObserver);
+    // Of a start-up that was aborted too: `init hooks` tells which hook failed.
+    let manifest = match &applied {
+        Ok(applied) => &applied.manifest,
+        Err(aborted) => &aborted.manifest,
+    };
+    if let Err(error) = manifest.store(&manifest_path(settings, overlay.disk())) {
         tracing::warn!("{error}");
     }
+    let applied = applied.map_err(|aborted| tell(&aborted.failure))?;
     let files = applied.manifest.len();
     tracing::info!(files, took_ms = milliseconds(began.elapsed()), "hooks done");
     Ok((machine.into_signals(), Outcome { identity, applied }))

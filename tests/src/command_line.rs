@@ -17,15 +17,20 @@ pub fn path() -> PathBuf {
 /// # Errors
 /// The binary does not answer.
 pub fn reference(init: &Path) -> Result<String> {
-    let overview = help(init, &["--help"])?;
-    let mut page = format!(
-        "# The command line\n\nWritten by `cargo xtask reference` from what the binary says of itself; a test keeps it in step.\n\n\
-         ## init\n\n```text\n{overview}\n```\n"
-    );
-    for command in commands(&overview) {
-        let _ = write!(page, "\n## init {command}\n\n```text\n{}\n```\n", help(init, &[command, "--help"])?);
-    }
+    let mut page = "# The command line\n\nWritten by `cargo xtask reference` from what the binary says of itself; a test keeps it in step.\n".to_owned();
+    section(init, &mut page, &[])?;
     Ok(page)
+}
+
+/// A command's help, and then that of each command below it.
+fn section(init: &Path, page: &mut String, command: &[&str]) -> Result<()> {
+    let text = help(init, &[command, &["--help"]].concat())?;
+    let title = [&["init"], command].concat().join(" ");
+    let _ = write!(page, "\n## {title}\n\n```text\n{text}\n```\n");
+    for below in commands(&text) {
+        section(init, page, &[command, &[below]].concat())?;
+    }
+    Ok(())
 }
 
 fn help(init: &Path, arguments: &[&str]) -> Result<String> {

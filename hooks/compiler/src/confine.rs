@@ -11,7 +11,7 @@ const MEMORY: u64 = 3 << 30;
 /// Seconds of processor time.
 const PROCESSOR: u64 = 170;
 /// Bytes of one file.
-const FILE: u64 = 1 << 30;
+const FILE: u64 = 512 << 20;
 
 /// No other user's rights, no new ones, no further processes, and limits on memory, time and files.
 pub(crate) fn this_process() -> Result<(), Errno> {

@@ -71,6 +71,14 @@ impl Scheduled {
         &self.body
     }
 
+    /// The hook, where it is a function of this process.
+    pub fn hook(&self) -> Option<&dyn Hook> {
+        match &self.body {
+            Body::Hook(hook) => Some(hook.as_ref()),
+            Body::Component(_) => None,
+        }
+    }
+
     /// The component, where it is one.
     pub fn component(&self) -> Option<&ComponentHook> {
         match &self.body {

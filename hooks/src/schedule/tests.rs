@@ -89,8 +89,7 @@ fn executables_of_startup_get_the_arguments_of_init() {
         identity: &identity,
         facts: Default::default(),
     };
-    let super::Body::Hook(hook) = hooks[1].body() else { panic!("{:?}", hooks[1]) };
-    let effects = hook.plan(&context).unwrap();
+    let effects = hooks[1].hook().unwrap().plan(&context).unwrap();
     let [Effect::Command(command)] = effects.as_slice() else { panic!("{effects:?}") };
     assert_eq!(command.argv, ["/startup/20-x.sh", "argument"]);
 }

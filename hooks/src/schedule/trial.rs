@@ -45,10 +45,12 @@ pub fn trial(
         Some(policy) => Some(policy.to_owned()),
         None => beside(path, folders).map_err(one)?,
     };
+    // The compiler runs in another folder.
+    let located = std::path::absolute(path).map_err(|error| one(error.to_string()))?;
     let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let (name, number, table) = match &policy {
         Some(policy) => {
-            let (name, number, table) = read(policy).map_err(|problems| ScheduleError { problems })?;
+            let (name, number, table) = read(policy, &stem).map_err(|problems| ScheduleError { problems })?;
             (name, number, Some(table))
         }
         None => (stem, None, None),
@@ -71,20 +73,20 @@ pub fn trial(
     let workshop = Workshop { disk: site.disk, values: Rc::new(values), host };
     let toml = policy.as_deref().unwrap_or(path);
     let hook = workshop
-        .component(toml, &name, &table, path.to_owned(), digest.clone())
+        .component(toml, &name, &table, located, digest.clone())
         .map_err(|errors| ScheduleError { problems: errors.iter().map(ToString::to_string).collect() })?;
     let is_pinned = pinned.map(|pinned| pinned.eq_ignore_ascii_case(&digest));
     Ok(Trial { hook, number, policy, is_pinned })
 }
 
-/// Name, number and table of a TOML file that need not lie in `hooks.d`.
-fn read(path: &Path) -> Result<(String, Option<u16>, ComponentTable), Vec<String>> {
+/// Name, number and table of a TOML file that need not lie in `hooks.d`: without a number, the component names the hook.
+fn read(path: &Path, component: &str) -> Result<(String, Option<u16>, ComponentTable), Vec<String>> {
     let content = fs::read(path)
         .map_err(|error| vec![format!("cannot read the policy {}: {error}", path.display())])?;
     let file_name = path.file_name().unwrap_or_default().to_string_lossy();
     let (number, stem) = match site::number_of(&file_name) {
         Some((number, stem)) => (Some(number), stem.to_owned()),
-        None => (None, path.file_stem().unwrap_or_default().to_string_lossy().into_owned()),
+        None => (None, component.to_owned()),
     };
     let hook = site::from_toml(path, number.unwrap_or(0), &stem, &content)
         .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())?;

@@ -158,6 +158,7 @@ impl Worker {
         };
         let overlay = Overlay::over(Disk::below(self.root.path()));
         apply(&start, &self.hooks, &overlay, &mut self.machine, &mut self.heard)
+            .map_err(|aborted| aborted.failure)
     }
 
     fn plan(&mut self) -> Plan {

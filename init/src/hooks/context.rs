@@ -19,7 +19,7 @@ pub(crate) fn context(
     hook: Option<&OsStr>,
     policy: Option<&Path>,
 ) -> Result<u8, String> {
-    let mut bench = Bench::new(common, environment)?;
+    let mut bench = Bench::new(common, environment, None)?;
     let recorded = match hook {
         Some(hook) => record(&mut bench, environment, hook, policy)?,
         None => GuestContext::without_hook(&bench.loaded.values, environment, &bench.identity),

@@ -48,11 +48,15 @@ struct Bench {
 }
 
 impl Bench {
-    /// The settings of this machine, or of the tree below `--root`.
-    fn new(common: &Common, environment: &Environment) -> Result<Self, String> {
+    /// The settings of this machine, or of the tree below `--root`; without an `identity` the users are those of the
+    /// machine, too.
+    fn new(common: &Common, environment: &Environment, identity: Option<&Identity>) -> Result<Self, String> {
         let told = |_: Ended| "the settings must make sense before a hook is tried with them".to_owned();
         let loaded = start::load(common, environment).map_err(told)?;
-        let identity = start::identify(&loaded.settings, environment, &common.root).map_err(told)?;
+        let identity = match identity {
+            Some(identity) => identity.clone(),
+            None => start::identify(&loaded.settings, environment, &common.root).map_err(told)?,
+        };
         let signals = Signals::install().map_err(|error| error.to_string())?;
         let caches = environment
             .get("XDG_CACHE_HOME")

@@ -18,7 +18,7 @@ pub(crate) fn test(common: &Common, environment: &Environment, options: &HookTes
     let recorded: GuestContext = read_json(&options.context, "init hooks context")?;
     let expected: Option<serde_json::Value> =
         options.expect.as_deref().map(|path| read_json(path, "init hooks test --json")).transpose()?;
-    let mut bench = Bench::new(common, environment)?;
+    let mut bench = Bench::new(common, environment, Some(&recorded.identity))?;
     let trial = bench.trial(&options.component, options.policy.as_deref(), Some(&recorded))?;
     let hook = &trial.hook;
     let deadline = bench.loaded.settings.hooks.default.deadline;
