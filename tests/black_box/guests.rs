@@ -3,7 +3,6 @@
 use std::fs;
 use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,18 +12,9 @@ use std::time::Duration;
 use biomero_tests::icegrid::{Registry, free_port};
 use biomero_tests::namespace::{As, Namespace};
 use biomero_tests::scratch::Scratch;
+use biomero_tests::site_hook::{self, BANNER, EXAMPLES, NAT_WORKER, PIP_CONF, SITE_PROXY, SLURM_CLUSTER};
 use biomero_tests::worker_root::{self, Deployment, INIT, OMERO, SERVICE_USER};
 use biomero_tests::{Result, Trouble, binary, process, queue, wait};
-
-/// The file for `hooks.d`, the folder of the example, and its component.
-type Example = (&'static str, &'static str, &'static str);
-
-const SITE_PROXY: Example = ("04-site-proxy.toml", "site-proxy", "site-proxy.wasm");
-const SLURM_CLUSTER: Example = ("29-slurm-cluster.toml", "slurm-cluster", "slurm-cluster.wasm");
-const NAT_WORKER: Example = ("90-icegrid-node.toml", "nat-worker", "nat-worker.wasm");
-const BANNER: Example = ("95-worker-banner.toml", "c-banner", "worker-banner.wasm");
-
-const PIP_CONF: Example = ("05-pip-conf.toml", "python-pip-conf", "pip-conf.wasm");
 
 const COMPILER: &str = "[hooks]\ncompiler = \"/opt/biomero/bin/init-hooks\"\n";
 
@@ -54,11 +44,12 @@ fn site_hooks_set_up_a_worker_behind_a_proxy_and_nat_for_one_of_two_clusters() -
     let namespace = Namespace::new(scratch.path(), deployment, As::ServiceUser)?;
     let root = namespace.root();
     for example in [SITE_PROXY, SLURM_CLUSTER, NAT_WORKER, BANNER] {
-        install(root, example)?;
+        example.install(&example.built()?, root)?;
     }
-    let test_data = guests().join("site-proxy/src/testdata");
-    let pem =
-        |name: &str| fs::read_to_string(test_data.join(name)).map_err(Trouble::doing("read a certificate"));
+    let pem = |name: &str| {
+        fs::read_to_string(SITE_PROXY.source("src/testdata").join(name))
+            .map_err(Trouble::doing("read a certificate"))
+    };
     worker_root::write(root, "etc/pki/tls/certs/ca-bundle.crt", &pem("system.pem")?, 0o644)?;
     worker_root::write(root, "etc/biomero/site-ca/site.pem", &pem("site.pem")?, 0o644)?;
     for name in ["local", "snellius"] {
@@ -106,8 +97,7 @@ fn a_component_that_was_built_for_1_0_0_runs_for_ever() -> Result<()> {
     let scratch = Scratch::new()?;
     let namespace =
         Namespace::new(scratch.path(), dry("BIOMERO_SITE", "Example University"), As::ServiceUser)?;
-    let kept = binary::workspace().join("hooks/tests/fixtures/worker-banner-1.0.0.wasm");
-    install_from(&kept, namespace.root(), BANNER)?;
+    BANNER.install(&site_hook::kept_banner(), namespace.root())?;
     // 2: something would change.
     let shown = namespace.run(&["--dry-run"], wait::PATIENCE)?.exits(2)?;
     assert!(shown.output.contains("+SITE='Example University'"), "{}", shown.output);
@@ -119,10 +109,26 @@ fn a_hook_in_python_is_a_hook_like_any_other() -> Result<()> {
     let scratch = Scratch::new()?;
     let deployment = dry("BIOMERO_PIP_INDEX", "https://pypi.example.org/simple");
     let namespace = Namespace::new(scratch.path(), deployment, As::ServiceUser)?;
-    install(namespace.root(), PIP_CONF)?;
+    PIP_CONF.install(&PIP_CONF.built()?, namespace.root())?;
     // An interpreter of 19 MB, by a compiler that was not optimised.
     let shown = namespace.run(&["--dry-run"], Duration::from_secs(300))?.exits(2)?;
     assert!(shown.output.contains("+index-url = https://pypi.example.org/simple"), "{}", shown.output);
+    Ok(())
+}
+
+#[test]
+fn every_example_answers_its_context_with_its_plan_and_is_granted_all_of_it() -> Result<()> {
+    let scratch = Scratch::new()?;
+    for example in EXAMPLES {
+        let mut test = Command::new(binary::init()?);
+        test.args(["hooks", "test"]).arg(example.built()?).env("XDG_CACHE_HOME", scratch.path());
+        for (option, file) in
+            [("--policy", "hook.toml"), ("--context", "context.json"), ("--expect", "plan.json")]
+        {
+            test.arg(option).arg(example.source(file));
+        }
+        process::succeed(&mut test, Duration::from_secs(300))?;
+    }
     Ok(())
 }
 
@@ -132,37 +138,6 @@ fn dry(name: &str, value: &str) -> Deployment {
     deployment.settings = COMPILER.to_owned();
     deployment.variables.push((name.to_owned(), value.to_owned()));
     deployment
-}
-
-/// Copies what `cargo xtask guests` built.
-fn install(root: &Path, example: Example) -> Result<()> {
-    let (.., component) = example;
-    install_from(&target().join("guests").join(component), root, example)
-}
-
-/// Copies the TOML file, with the digest that a site pins, and the component beside it.
-fn install_from(source: &Path, root: &Path, (file, folder, component): Example) -> Result<()> {
-    if !source.exists() {
-        return Err(Trouble::new(format!("{} is not there; run `cargo xtask guests`", source.display())));
-    }
-    let mut digest = Command::new("sha256sum");
-    let printed = process::succeed(digest.arg(source), wait::PATIENCE)?;
-    let digest = printed.split_whitespace().next().unwrap_or_default().to_owned();
-    let toml = fs::read_to_string(guests().join(folder).join("hook.toml"))
-        .map_err(Trouble::doing(format!("read the hook.toml of {folder}")))?;
-    let pinned = toml.replace("\n\n[grants]", &format!("\nsha256 = \"{digest}\"\n\n[grants]"));
-    assert_ne!(pinned, toml, "{folder}/hook.toml has a place for the digest");
-    let path = worker_root::write(root, &format!("etc/biomero/hooks.d/{file}"), &pinned, 0o644)?;
-    fs::copy(source, path.with_file_name(component)).map_err(Trouble::doing("copy a component"))?;
-    Ok(())
-}
-
-fn guests() -> PathBuf {
-    binary::workspace().join("hooks/guests")
-}
-
-fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| binary::workspace().join("target"), PathBuf::from)
 }
 
 fn environment_of_node(worker: &biomero_tests::namespace::Worker) -> Result<Vec<String>> {

@@ -7,3 +7,4 @@ mod image;
 mod laptop;
 mod main_job;
 mod reference;
+mod site_hook;

@@ -13,6 +13,7 @@ pub mod process;
 pub mod queue;
 pub mod scratch;
 pub mod silent_dns;
+pub mod site_hook;
 pub mod tree;
 pub mod trouble;
 pub mod wait;

@@ -3,14 +3,16 @@
 //!
 //! Everything is below one scratch folder and ends with this program, on Ctrl-C as on an error.
 
+use std::process::Command;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use biomero_tests::icegrid::Registry;
 use biomero_tests::namespace::{As, Finished, Namespace, Worker};
 use biomero_tests::scratch::Scratch;
-use biomero_tests::wait;
+use biomero_tests::site_hook::{self, BANNER};
 use biomero_tests::worker_root::{Deployment, INIT, OMERO};
+use biomero_tests::{binary, process, wait};
 
 use crate::failure::Failure;
 use crate::packages;
@@ -39,10 +41,16 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
     let registry = Registry::start(&scratch.folder("master")?)?;
     println!("it answers on 127.0.0.1:{}; it knows the nodes {:?}", registry.port(), registry.nodes()?);
 
-    heading("A worker, as NL-BIOMERO deploys it: what `init --dry-run` says");
-    let deployment = Deployment::internal(registry.port());
+    heading("A hook of the site's own, a component written in C: `init hooks test`");
+    print!("{}", test_of_site_hook(&scratch)?);
+
+    heading("A worker, as NL-BIOMERO deploys it, with that hook: what `init --dry-run` says");
+    let mut deployment = Deployment::internal(registry.port());
+    deployment.settings = "[hooks]\ncompiler = \"/opt/biomero/bin/init-hooks\"\n".to_owned();
+    deployment.variables.push(("BIOMERO_SITE".to_owned(), "Example University".to_owned()));
     let node = deployment.name.clone();
     let namespace = Namespace::new(scratch.path(), deployment, As::ServiceUser)?;
+    BANNER.install(&site_hook::kept_banner(), namespace.root())?;
     let plan = namespace.run(&["--dry-run"], wait::PATIENCE)?.exits(WOULD_CHANGE)?;
     print!("{}", plan.output);
 
@@ -56,6 +64,9 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
     heading("`init status`, asked in the container");
     print!("{}", exec(&worker, &namespace, &["status"])?.output);
     println!("\nprocesses in the container: {}", worker.processes().join(", "));
+
+    heading("`init hooks`: what ran");
+    print!("{}", exec(&worker, &namespace, &["hooks"])?.output);
 
     heading("What to look at");
     println!("the worker's root folder   {}", namespace.root().display());
@@ -79,6 +90,18 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
         println!("kept: {}", scratch.path().display());
     }
     Ok(())
+}
+
+/// What a site's engineer sees before anything is installed.
+fn test_of_site_hook(scratch: &Scratch) -> Result<String, Failure> {
+    let mut test = Command::new(binary::init()?);
+    test.args(["hooks", "test"]).arg(site_hook::kept_banner()).env("XDG_CACHE_HOME", scratch.path());
+    for (option, file) in
+        [("--policy", "hook.toml"), ("--context", "context.json"), ("--expect", "plan.json")]
+    {
+        test.arg(option).arg(BANNER.source(file));
+    }
+    Ok(process::succeed(&mut test, wait::PATIENCE)?)
 }
 
 fn exec(worker: &Worker, namespace: &Namespace, arguments: &[&str]) -> Result<Finished, Failure> {
