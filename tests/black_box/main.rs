@@ -2,6 +2,7 @@
 
 mod dry_run;
 mod faults;
+mod hostile;
 mod image;
 mod laptop;
 mod main_job;
