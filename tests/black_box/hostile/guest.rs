@@ -16,17 +16,17 @@ const PAGE: u32 = 64 << 10;
 /// A guest that is no trouble until it is told to be.
 #[derive(Debug, Clone)]
 pub(super) struct Guest {
-    pub(super) name: Vec<u8>,
-    pub(super) version: Vec<u8>,
-    pub(super) summary: Vec<u8>,
-    needs: [Vec<Vec<u8>>; 4],
+    name: Vec<u8>,
+    version: Vec<u8>,
+    needs: [Vec<(usize, Vec<u8>)>; 4],
     effects: Vec<Effect>,
     claimed: Option<u32>,
+    answer_at: Option<u32>,
     fields: String,
     in_describe: String,
     in_plan: String,
+    in_realloc: String,
     pages: u32,
-    interface: &'static str,
 }
 
 /// What a guest can want to know.
@@ -69,6 +69,8 @@ pub(super) enum Effect {
     Notice(Vec<u8>),
     /// A notice of this many bytes, wherever they are.
     NoticeOf(u32),
+    /// A kind of effect that there is none of, and nothing else.
+    Unknown,
 }
 
 /// A file with ordinary permission bits.
@@ -83,21 +85,32 @@ impl Guest {
         Self {
             name: b"guest".to_vec(),
             version: b"1.0.0".to_vec(),
-            summary: b"does as it was told".to_vec(),
             needs: Default::default(),
             effects: Vec::new(),
             claimed: None,
+            answer_at: None,
             fields: String::new(),
             in_describe: String::new(),
             in_plan: String::new(),
+            in_realloc: String::new(),
             pages: 0,
-            interface: "1.0.0",
         }
     }
 
+    /// Under another name of its own, in another version.
+    pub(super) fn called(mut self, name: impl AsRef<[u8]>, version: &str) -> Self {
+        (self.name, self.version) = (name.as_ref().to_vec(), version.into());
+        self
+    }
+
     /// With one more wish.
-    pub(super) fn needs(mut self, need: Need, what: impl AsRef<[u8]>) -> Self {
-        self.needs[need as usize].push(what.as_ref().to_vec());
+    pub(super) fn needs(self, need: Need, what: impl AsRef<[u8]>) -> Self {
+        self.needs_again(need, 1, what)
+    }
+
+    /// With the same wish many times.
+    pub(super) fn needs_again(mut self, need: Need, times: usize, what: impl AsRef<[u8]>) -> Self {
+        self.needs[need as usize].push((times, what.as_ref().to_vec()));
         self
     }
 
@@ -110,6 +123,12 @@ impl Guest {
     /// Says that its list of effects is this long, whatever it is.
     pub(super) const fn claims(mut self, effects: u32) -> Self {
         self.claimed = Some(effects);
+        self
+    }
+
+    /// Gives this address for its effects' whole list, wherever that is.
+    pub(super) const fn answers_at(mut self, address: u32) -> Self {
+        self.answer_at = Some(address);
         self
     }
 
@@ -131,6 +150,12 @@ impl Guest {
         self
     }
 
+    /// Runs this whenever it is asked for room.
+    pub(super) fn allocates_after(mut self, code: &str) -> Self {
+        self.in_realloc.push_str(code);
+        self
+    }
+
     /// With at least this many pages of 64 KiB of memory.
     pub(super) const fn pages(mut self, pages: u32) -> Self {
         self.pages = pages;
@@ -146,35 +171,31 @@ impl Guest {
     pub(super) fn wat(&self) -> String {
         let mut image = Image::default();
         let mut description = Vec::new();
-        for text in [&self.name, &self.version, &self.summary] {
+        for text in [&self.name, &self.version, &b"does as it was told".to_vec()] {
             description.extend(image.text(text));
         }
         for list in &self.needs {
-            description.extend(image.list(list));
+            let entries = list.iter().flat_map(|(times, text)| vec![image.text(text); *times]).collect();
+            description.extend(image.entries(entries));
         }
         let description = image.place(&words(&description));
         let records: Vec<u8> = self.effects.iter().flat_map(|effect| effect.record(&mut image)).collect();
         let count = self.claimed.unwrap_or(length(&self.effects));
         let effects = image.place(&records);
         let planned = image.place(&words(&[0, effects, count, 0, 0, 0, 0, 0]));
+        let planned = self.answer_at.unwrap_or(planned);
         let heap = (BASE + length(&image.0)).next_multiple_of(8);
         let pages = self.pages.max(heap / PAGE + 1);
-        let log = match self.fields.contains("$log")
-            || self.in_describe.contains("$log")
-            || self.in_plan.contains("$log")
-        {
-            true => r#"(import "biomero:hooks/log@1.0.0" "log" (func $log (param i32 i32 i32)))"#,
-            false => "",
-        };
-        let Self { fields, in_describe, in_plan, interface, .. } = self;
+        let Self { fields, in_describe, in_plan, in_realloc, .. } = self;
         let parameters = "i32 ".repeat(16);
         format!(
             r#"(module
-              {log}
+              (import "biomero:hooks/log@1.0.0" "log" (func $log (param i32 i32 i32)))
               (memory (export "memory") {pages})
               (global $next (mut i32) (i32.const {heap}))
               (func (export "cabi_realloc") (param i32 i32 i32) (param $size i32) (result i32)
-                (local $at i32)
+                (local $at i32) (local $i i32)
+                {in_realloc}
                 (local.set $at (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8)))
                 (global.set $next (i32.add (local.get $at) (local.get $size)))
                 (if (i32.gt_u (global.get $next) (i32.mul (memory.size) (i32.const {PAGE})))
@@ -182,9 +203,9 @@ impl Guest {
                     (i32.add (i32.div_u (local.get $size) (i32.const {PAGE})) (i32.const 1))))))
                 (local.get $at))
               {fields}
-              (func (export "biomero:hooks/hook@{interface}#describe") (result i32) (local $i i32)
+              (func (export "biomero:hooks/hook@1.0.0#describe") (result i32) (local $i i32)
                 {in_describe} (i32.const {description}))
-              (func (export "biomero:hooks/hook@{interface}#plan") (param {parameters}) (result i32) (local $i i32)
+              (func (export "biomero:hooks/hook@1.0.0#plan") (param {parameters}) (result i32) (local $i i32)
                 {in_plan} (i32.const {planned}))
               (data (i32.const {BASE}) "{}"))"#,
             image.escaped()
@@ -233,8 +254,12 @@ impl Image {
     }
 
     fn list(&mut self, texts: &[Vec<u8>]) -> [u32; 2] {
-        let entries: Vec<u32> = texts.iter().flat_map(|text| self.text(text)).collect();
-        [self.place(&words(&entries)), length(texts)]
+        let entries = texts.iter().map(|text| self.text(text)).collect();
+        self.entries(entries)
+    }
+
+    fn entries(&mut self, entries: Vec<[u32; 2]>) -> [u32; 2] {
+        [self.place(&words(&entries.concat())), length(&entries)]
     }
 
     fn escaped(&self) -> String {
@@ -292,6 +317,7 @@ impl Effect {
             }
             Self::Notice(text) => (8, image.text(text).to_vec()),
             Self::NoticeOf(length) => (8, vec![0, *length]),
+            Self::Unknown => (99, Vec::new()),
         };
         let mut record = [0; 64];
         record[0] = kind;
