@@ -4,4 +4,5 @@
 mod answers;
 mod guest;
 mod limits;
+mod needs;
 mod stage;

@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use biomero_tests::tree::{self, Tree};
 use biomero_tests::worker_root::{self, DATABASE_PASSWORD, SERVICE_USER};
@@ -19,6 +19,8 @@ use crate::laptop::{Laptop, code};
 
 /// A hook, a compiler that was not optimised, and the patience of a shared machine. Every limit of a hook is far below.
 const SOON: Duration = Duration::from_secs(60);
+/// What a hook may take that is not given more time by its site.
+const A_MOMENT: Duration = Duration::from_secs(15);
 /// KiB that `init` may have at its peak, whatever a hook does within the default limit of 64 MiB.
 pub(super) const PEAK: u64 = 160 << 10;
 /// Bytes of everything that is said of one attack.
@@ -30,6 +32,10 @@ pub(super) const CACHE: &str = "/var/cache/biomero/hooks";
 pub(super) const HOOKS: &str = "/etc/biomero/hooks.d";
 /// What the default grant of an attack is.
 pub(super) const GRANTED: &str = "/opt/site";
+
+/// The value of a secret setting that nothing is granted of, and its key.
+pub(super) const PASSWORD: &str = "hush-hush-hush";
+pub(super) const PASSWORD_KEY: &str = "properties.\"omero.ldap.password\"";
 
 /// A hook failed while it was asked.
 pub(super) const HOOK: i32 = 70;
@@ -54,7 +60,7 @@ impl Attack {
 
     /// By a file that is called a component.
     pub(super) fn with(component: Vec<u8>) -> Result<Self> {
-        let laptop = Laptop::with(&without_built_ins())?;
+        let laptop = Laptop::with(&settings())?;
         let attack = Self {
             laptop,
             component,
@@ -162,6 +168,21 @@ impl Attack {
         Ok(())
     }
 
+    /// A dry run and a start with a hook that may have its way, or may not: soon over, and with little memory.
+    pub(super) fn costs_little(self, attack: &str) -> Result<()> {
+        self.install("")?;
+        // Compiles it, so that what is measured is `init` alone.
+        self.run(&["apply"])?;
+        for arguments in ["--dry-run", "apply"] {
+            let began = Instant::now();
+            let Run { told, peak, .. } = self.run(&[arguments])?;
+            assert!(began.elapsed() < A_MOMENT, "{attack}: {arguments} took {:?}\n{told}", began.elapsed());
+            assert!(peak < PEAK, "{attack}: {arguments} had {} MiB at its peak", peak >> 10);
+            assert!(!told.contains("panicked"), "{attack}: {told}");
+        }
+        Ok(())
+    }
+
     /// The three ways of running into a hook that is not even begun with: no hook of the start-up runs.
     pub(super) fn is_refused_at_once(self, attack: &str, said: &[&str]) -> Result<()> {
         self.install("")?;
@@ -219,7 +240,9 @@ impl Run {
             assert!(told.contains(part), "{attack}: {part:?} is said\n{shown}");
         }
         assert!(!told.contains("panicked"), "{attack}: {shown}");
-        assert!(!told.contains(DATABASE_PASSWORD), "{attack}: a password is told\n{shown}");
+        for secret in [DATABASE_PASSWORD, PASSWORD] {
+            assert!(!told.contains(secret), "{attack}: a password is told\n{shown}");
+        }
         let control = told.chars().find(|c| c.is_control() && *c != '\n');
         assert_eq!(control, None, "{attack}: no control character reaches the terminal\n{shown:?}");
         assert!(told.len() < ANSWER, "{attack}: {} bytes are too much to read\n{shown}", told.len());
@@ -243,8 +266,8 @@ pub(super) fn digest(path: &Path) -> Result<String> {
 }
 
 /// Settings of a worker whose start-up is made of its site's hooks alone: so that whatever else changes is seen.
-fn without_built_ins() -> String {
-    [
+fn settings() -> String {
+    let built_ins = [
         "virtual-environment",
         "ssh-keys",
         "omero-temp",
@@ -256,5 +279,6 @@ fn without_built_ins() -> String {
         "ice-config",
     ]
     .map(|hook| format!("[hooks.{hook}]\nenabled = false\n"))
-    .concat()
+    .concat();
+    format!("{built_ins}\n[properties]\n\"omero.ldap.password\" = \"{PASSWORD}\"\n")
 }
