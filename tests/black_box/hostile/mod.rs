@@ -2,6 +2,7 @@
 //! name the hook, what it tried and the rule, and nothing of what it tried is there.
 
 mod answers;
+mod components;
 mod effects;
 mod guest;
 mod limits;
