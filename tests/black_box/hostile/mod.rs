@@ -2,9 +2,12 @@
 //! name the hook, what it tried and the rule, and nothing of what it tried is there.
 
 mod answers;
+mod cache;
 mod components;
 mod effects;
 mod guest;
 mod limits;
+mod log;
 mod needs;
+mod rollback;
 mod stage;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use biomero_tests::tree::{self, Tree};
 use biomero_tests::worker_root::{self, DATABASE_PASSWORD, SERVICE_USER};
-use biomero_tests::{Result, Trouble, binary, process, wait};
+use biomero_tests::{Result, Trouble, process, wait};
 
 use super::guest::Guest;
 use crate::laptop::{Laptop, code};
@@ -57,7 +57,8 @@ impl Attack {
     /// By a guest of our own making.
     pub(super) fn by(guest: &Guest) -> Result<Self> {
         let attack = Self::with(Vec::new())?;
-        Ok(Self { component: guest.component(attack.scratch())?, ..attack })
+        let component = guest.component(attack.scratch())?;
+        Ok(attack.now(component))
     }
 
     /// By a file that is called a component.
@@ -86,7 +87,14 @@ impl Attack {
             "99-witness.toml",
             "[[effects]]\nfile = { path = \"/srv/witness/ran\", content = \"ran\\n\" }\n",
         )?;
+        worker_root::give(&attack.laptop.root(), SERVICE_USER)?;
         Ok(attack)
+    }
+
+    /// With another component in its place.
+    pub(super) fn now(mut self, component: Vec<u8>) -> Self {
+        self.component = component;
+        self
     }
 
     /// With other grants, as lines of TOML.
@@ -134,7 +142,7 @@ impl Attack {
             "component = \"hostile.wasm\"\n{sha256}{more}{keys}\n[grants]\n{grants}\n[limits]\n{limits}\n"
         );
         self.hook("50-hostile.toml", &text)?;
-        worker_root::give(&self.laptop.root(), SERVICE_USER)
+        worker_root::give(&self.laptop.at(HOOKS), SERVICE_USER)
     }
 
     /// The three ways of running into a hook that is stopped: what is said names the hook and holds each of `said`.
@@ -146,6 +154,8 @@ impl Attack {
     pub(super) fn ends_a_start_with(self, code: i32, attack: &str, said: &[&str]) -> Result<()> {
         let said: Vec<&str> = ["hook hostile"].into_iter().chain(said.iter().copied()).collect();
         self.install("")?;
+        // Of an earlier start.
+        let _ = fs::remove_file(self.laptop.at("/srv/witness/ran"));
 
         let before = self.tree()?;
         let dry = self.run(&["--dry-run"])?;
