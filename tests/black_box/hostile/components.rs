@@ -243,3 +243,32 @@ fn what_is_no_file_of_reasonable_size_is_not_read() -> Result<()> {
     }
     Ok(())
 }
+
+/// A function of 300 kB that makes the compiler ask for more memory than its limit.
+#[test]
+fn what_is_hard_to_compile_ends_the_compiler_and_not_init() -> Result<()> {
+    let (locals, mut number) = (1500, 1_u32);
+    let mut local = || {
+        number = number.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (number >> 8) % locals
+    };
+    // Every local may come from everywhere.
+    let branch = |(to, from): (u32, u32)| {
+        format!("(if (local.get {to}) (then (local.set {to} (i32.add (local.get {from}) (i32.const 1)))))")
+    };
+    let branches: String = (0..20_000).map(|_| branch((local(), local()))).collect();
+    let declared = "i32 ".repeat(locals as usize);
+    let module = format!("(core module (func (local {declared}) (loop {branches} (br 0))))");
+    let stage = Attack::with(shaped_as("biomero:hooks/hook@1.0.0", &module)?)?;
+    stage.install("on_failure = \"warn\"\n")?;
+    for arguments in ["--dry-run", "apply"] {
+        let run = stage.run(&[arguments])?;
+        run.ends(
+            arguments,
+            1,
+            &["hook hostile: it could not be compiled: killed by signal 6", "init-hooks compile"],
+        );
+    }
+    assert!(stage.laptop.at("/srv/witness/ran").exists(), "the hook after it ran");
+    Ok(())
+}
