@@ -14,18 +14,18 @@ use nix::unistd::Uid;
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A root folder and the command line that works on it.
-struct Laptop {
+pub(crate) struct Laptop {
     scratch: Scratch,
     deployment: Deployment,
 }
 
 impl Laptop {
-    fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         Self::with("")
     }
 
     /// `settings` go to `/etc/biomero/init.toml`.
-    fn with(settings: &str) -> Result<Self> {
+    pub(crate) fn with(settings: &str) -> Result<Self> {
         let scratch = Scratch::new()?;
         let mut deployment = Deployment::internal(4061);
         // Names that every machine resolves: a laptop knows nothing of the container's network.
@@ -37,41 +37,44 @@ impl Laptop {
         Ok(Self { scratch, deployment })
     }
 
-    fn root(&self) -> PathBuf {
+    /// Room for files outside of the root folder.
+    pub(crate) fn scratch(&self) -> &Path {
+        self.scratch.path()
+    }
+
+    pub(crate) fn root(&self) -> PathBuf {
         self.scratch.path().join("root")
     }
 
-    fn at(&self, path: &str) -> PathBuf {
+    pub(crate) fn at(&self, path: &str) -> PathBuf {
         self.root().join(path.trim_start_matches('/'))
     }
 
     /// Runs `init` as an ordinary user, with the deployment's variables.
     fn init(&self, arguments: &[&str]) -> Result<Output> {
-        let mut command = if Uid::effective().is_root() {
+        process::output(&mut self.command(Command::new("setpriv"), arguments), DEADLINE)
+    }
+
+    /// The same to be started by `runner`, which takes the options of `setpriv` and a command line.
+    pub(crate) fn command(&self, mut runner: Command, arguments: &[&str]) -> Command {
+        // Whoever is ended by a time limit ends no child of its own.
+        runner.args(["--pdeathsig", "KILL"]);
+        if Uid::effective().is_root() {
             let id = SERVICE_USER.to_string();
-            let mut command = Command::new("setpriv");
-            command
-                .args(["--reuid", &id, "--regid", &id, "--clear-groups", "--"])
-                .arg(self.at(worker_root::INIT));
-            command
-        } else {
-            Command::new(self.at(worker_root::INIT))
-        };
-        command
-            .env_clear()
-            .envs(self.deployment.environment())
-            .arg("--root")
-            .arg(self.root())
-            .args(arguments);
-        process::output(&mut command, DEADLINE)
+            runner.args(["--reuid", &id, "--regid", &id, "--clear-groups"]);
+        }
+        runner.arg("--").arg(self.at(worker_root::INIT));
+        runner.env_clear().envs(self.deployment.environment());
+        runner.arg("--root").arg(self.root()).args(arguments);
+        runner
     }
 }
 
-fn code(output: &Output) -> i32 {
+pub(crate) fn code(output: &Output) -> i32 {
     output.status.code().unwrap_or(-1)
 }
 
-fn complaint(output: &Output) -> String {
+pub(crate) fn complaint(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 

@@ -3,6 +3,7 @@
 mod dry_run;
 mod faults;
 mod guests;
+mod hostile;
 mod image;
 mod laptop;
 mod main_job;
