@@ -60,6 +60,11 @@ impl Grants {
         check.refusals
     }
 
+    /// Whether a grant names exactly this path.
+    pub(crate) fn may_write_exactly(&self, path: &Path) -> bool {
+        self.write.iter().any(|grant| matches!(grant, PathGrant::Exact(granted) if granted == path))
+    }
+
     /// Whether a variable may be set.
     fn may_set(&self, name: &str) -> bool {
         let powerful = POWERFUL.contains(&name)
@@ -103,11 +108,8 @@ impl Check<'_> {
             }
             Effect::WaitPath { path, .. } => {
                 let tried = format!("wait for {}", shown(path));
-                let granted = self.grants.may_read(path) || self.may_write(path).is_ok();
-                if !is_normal(path) {
-                    self.refuse(&tried, NORMAL);
-                } else if !granted {
-                    self.refuse(&tried, &format!("not granted; to allow it: read = [{:?}]", shown(path)));
+                if let Err(rule) = self.may_know(path) {
+                    self.refuse(&tried, &rule);
                 }
             }
             Effect::Command(command) => self.command(command),
@@ -154,10 +156,8 @@ impl Check<'_> {
             self.variable(name, Some(value.reveal()));
         }
         if let Some(directory) = &command.directory
-            && !(is_normal(directory)
-                && (self.grants.may_read(directory) || self.may_write(directory).is_ok()))
+            && let Err(rule) = self.may_know(directory)
         {
-            let rule = format!("not granted; to allow it: read = [{:?}]", shown(directory));
             self.refuse(&format!("{tried} in {}", shown(directory)), &rule);
         }
     }
@@ -166,6 +166,17 @@ impl Check<'_> {
         if let Err(rule) = self.may_write(path) {
             self.refuse(tried, &rule);
         }
+    }
+
+    /// What is granted to be read or written may be waited for and stood in.
+    fn may_know(&self, path: &Path) -> Result<(), String> {
+        if !is_normal(path) {
+            return Err(NORMAL.to_owned());
+        }
+        if self.grants.may_read(path) || self.grants.write.iter().any(|grant| grant.covers(path)) {
+            return Ok(());
+        }
+        Err(format!("not granted; to allow it: read = [{:?}]", shown(path)))
     }
 
     fn may_write(&self, path: &Path) -> Result<(), String> {
@@ -177,14 +188,19 @@ impl Check<'_> {
         {
             return Err(format!("{} belongs to init itself, and no grant covers it", own.display()));
         }
-        let exact = self.grants.write.iter().any(|grant| matches!(grant, PathGrant::Exact(to) if to == path));
-        if let (Some(hook), false) = (self.protected.rendered.get(path), exact) {
+        // The path itself comes first, then what is below it.
+        let rendered = self.protected.rendered.range(path.to_owned()..);
+        let kept = rendered
+            .take_while(|(file, _)| file.starts_with(path))
+            .find(|(file, _)| !self.grants.may_write_exactly(file));
+        if let Some((file, hook)) = kept {
+            let what = if file == path { "it".to_owned() } else { format!("{} below it", shown(file)) };
             return Err(format!(
-                "the hook {hook} rendered it in this start; to allow it all the same, name the file: write = [{:?}]",
-                shown(path)
+                "the hook {hook} rendered {what} in this start; to allow it all the same, name the file: write = [{:?}]",
+                shown(file)
             ));
         }
-        if exact || self.grants.write.iter().any(|grant| grant.covers(path)) {
+        if self.grants.write.iter().any(|grant| grant.covers(path)) {
             return Ok(());
         }
         Err(format!("not granted; to allow it: write = [{:?}]", shown(path)))
@@ -283,7 +299,7 @@ mod tests {
             Effect::File(file("/opt/site/a/b")),
             Effect::File(file("/etc/pip.conf")),
             Effect::File(file("/srv/x.pem")),
-            Effect::Directory { path: "/opt/site".into(), mode: 0o755, owner: Owner::ServiceUser },
+            Effect::Directory { path: "/opt/site/d".into(), mode: 0o755, owner: Owner::ServiceUser },
             Effect::MoveAside { path: "/opt/site/a".into(), to: "/opt/site/b".into(), reason: String::new() },
             Effect::Remove { path: "/opt/site/a".into() },
             Effect::WaitPath { path: "/data/x".into(), deadline: Duration::ZERO },
@@ -338,6 +354,43 @@ mod tests {
         let refusals = grants().check(&effects, &protected());
         let told: Vec<String> = refusals.iter().map(ToString::to_string).collect();
         insta::assert_snapshot!(told.join("\n"));
+    }
+
+    #[test]
+    fn a_directory_that_holds_what_another_hook_rendered_is_left_alone() {
+        let directory =
+            |path: &str| Effect::Directory { path: path.into(), mode: 0o777, owner: Owner::ServiceUser };
+        let mut protected = protected();
+        protected.rendered.insert("/opt/site/app/etc/app.conf".into(), "app".to_owned());
+        let aside = |path: &str, to: &str| Effect::MoveAside {
+            path: path.into(),
+            to: to.into(),
+            reason: String::new(),
+        };
+        let effects = [
+            aside("/opt/site/app", "/opt/site/old"),
+            aside("/opt/site/old", "/opt/site/app/etc"),
+            directory("/opt/site/app/etc"),
+            Effect::Remove { path: "/opt/site/app".into() },
+            Effect::File(file("/opt/site/app/etc")),
+        ];
+        let refused = |grants: &Grants, effects: &[Effect]| grants.check(effects, &protected).len();
+        // The second has its parts in two directories, too.
+        assert_eq!(refused(&grants(), &effects), effects.len() + 1);
+        let told = grants().check(&effects[..1], &protected)[0].to_string();
+        insta::assert_snapshot!(told, @r#"move /opt/site/app to /opt/site/old: the hook app rendered /opt/site/app/etc/app.conf below it in this start; to allow it all the same, name the file: write = ["/opt/site/app/etc/app.conf"]"#);
+        // What lies beside is not kept, nor is what the site names.
+        let beside = [directory("/opt/site/app/etc/other"), directory("/opt/site/application")];
+        assert_eq!(refused(&grants(), &beside), 0);
+        let mut named = grants();
+        named.write.push(PathGrant::Exact("/opt/site/app/etc/app.conf".into()));
+        assert_eq!(refused(&named, &effects[2..]), 0);
+    }
+
+    #[test]
+    fn what_others_rendered_may_be_waited_for() {
+        let wait = Effect::WaitPath { path: "/opt/site/other".into(), deadline: Duration::ZERO };
+        assert_eq!(grants().check(&[wait], &protected()), []);
     }
 
     #[test]
