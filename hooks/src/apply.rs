@@ -243,7 +243,7 @@ impl Applier<'_> {
         let path = self
             .overlay
             .disk()
-            .place(&lock.path, false)
+            .place_to_change(&lock.path)
             .map_err(|error| self.failed("lock", &lock.path, error))?;
         let until = Instant::now() + LOCK_DEADLINE;
         loop {

@@ -16,7 +16,8 @@ use crate::disk::{Confined, Disk};
 use crate::effect::Effect;
 use crate::failure::FailureClass;
 use crate::gather::{GatherError, Resolution, gather};
-use crate::grants::Protected;
+use crate::grants::{Grants, Protected};
+use crate::guard::Guard;
 use crate::hook::HookError;
 use crate::machine::{Machine, MachineError};
 use crate::manifest::{Manifest, Ran};
@@ -343,12 +344,18 @@ fn plan_hook(planning: &Planning<'_>, machine: &mut dyn Machine) -> Result<Vec<E
     if let Some(component) = hook.component() {
         let protected =
             Protected { own: own_paths(start.settings, overlay.disk()), rendered: planning.rendered.clone() };
-        let refusals = component.grants().check(&effects, &protected);
-        if !refusals.is_empty() {
-            return Err(HookError::Refused(refusals).into());
-        }
+        check(&effects, component.grants(), &protected, overlay.disk())?;
     }
     Ok(effects)
+}
+
+/// Checks a component's effects by what they say and by what is there. What nothing may change is kept from the disk
+/// while it is confined: it is looked at again at each change.
+fn check(effects: &[Effect], grants: &Grants, protected: &Protected, disk: &Disk) -> Result<(), HookError> {
+    disk.keep(Guard::of(protected, grants, disk));
+    // Where it cannot be told, applying fails and says why.
+    let refusals = grants.check(effects, protected, &|path| disk.rule(path).ok().flatten());
+    if refusals.is_empty() { Ok(()) } else { Err(HookError::Refused(refusals)) }
 }
 
 /// While a component's hook is at work, files are reached no further than its grants.

@@ -54,15 +54,30 @@ const POWERFUL_BEGINNINGS: [&str; 6] = ["LD_", "PYTHON", "BASH_FUNC_", "GLIBC_",
 
 impl Grants {
     /// Everything among the effects that is not granted, in their order.
-    pub(crate) fn check(&self, effects: &[Effect], protected: &Protected) -> Vec<Refusal> {
-        let mut check = Check { grants: self, protected, refusals: Vec::new() };
+    ///
+    /// `rule` says of a path that is granted why it may not be changed all the same, by what is there.
+    pub(crate) fn check(
+        &self,
+        effects: &[Effect],
+        protected: &Protected,
+        rule: &dyn Fn(&Path) -> Option<String>,
+    ) -> Vec<Refusal> {
+        let mut check = Check { grants: self, protected, rule, refusals: Vec::new() };
         effects.iter().for_each(|effect| check.effect(effect));
         check.refusals
     }
 
+    /// The paths that a grant names exactly.
+    pub(crate) fn written_exactly(&self) -> impl Iterator<Item = &Path> {
+        self.write.iter().filter_map(|grant| match grant {
+            PathGrant::Exact(path) => Some(path.as_path()),
+            _ => None,
+        })
+    }
+
     /// Whether a grant names exactly this path.
     pub(crate) fn may_write_exactly(&self, path: &Path) -> bool {
-        self.write.iter().any(|grant| matches!(grant, PathGrant::Exact(granted) if granted == path))
+        self.written_exactly().any(|granted| granted == path)
     }
 
     /// Whether a variable may be set.
@@ -76,6 +91,7 @@ impl Grants {
 struct Check<'a> {
     grants: &'a Grants,
     protected: &'a Protected,
+    rule: &'a dyn Fn(&Path) -> Option<String>,
     refusals: Vec<Refusal>,
 }
 
@@ -163,7 +179,7 @@ impl Check<'_> {
     }
 
     fn write(&mut self, tried: &str, path: &Path) {
-        if let Err(rule) = self.may_write(path) {
+        if let Some(rule) = self.may_write(path).err().or_else(|| (self.rule)(path)) {
             self.refuse(tried, &rule);
         }
     }
@@ -309,7 +325,7 @@ mod tests {
             command(&["update-ca-certificates", "--fresh"], true),
             Effect::Notice("anything".to_owned()),
         ];
-        assert_eq!(grants().check(&effects, &protected()), []);
+        assert_eq!(grants().check(&effects, &protected(), &|_| None), []);
     }
 
     #[test]
@@ -351,7 +367,7 @@ mod tests {
             command(&["/bin/sh", "-c", "rm -rf /\x1b[2J"], true),
             command(&[], true),
         ];
-        let refusals = grants().check(&effects, &protected());
+        let refusals = grants().check(&effects, &protected(), &|_| None);
         let told: Vec<String> = refusals.iter().map(ToString::to_string).collect();
         insta::assert_snapshot!(told.join("\n"));
     }
@@ -374,10 +390,11 @@ mod tests {
             Effect::Remove { path: "/opt/site/app".into() },
             Effect::File(file("/opt/site/app/etc")),
         ];
-        let refused = |grants: &Grants, effects: &[Effect]| grants.check(effects, &protected).len();
+        let refused =
+            |grants: &Grants, effects: &[Effect]| grants.check(effects, &protected, &|_| None).len();
         // The second has its parts in two directories, too.
         assert_eq!(refused(&grants(), &effects), effects.len() + 1);
-        let told = grants().check(&effects[..1], &protected)[0].to_string();
+        let told = grants().check(&effects[..1], &protected, &|_| None)[0].to_string();
         insta::assert_snapshot!(told, @r#"move /opt/site/app to /opt/site/old: the hook app rendered /opt/site/app/etc/app.conf below it in this start; to allow it all the same, name the file: write = ["/opt/site/app/etc/app.conf"]"#);
         // What lies beside is not kept, nor is what the site names.
         let beside = [directory("/opt/site/app/etc/other"), directory("/opt/site/application")];
@@ -390,19 +407,19 @@ mod tests {
     #[test]
     fn what_others_rendered_may_be_waited_for() {
         let wait = Effect::WaitPath { path: "/opt/site/other".into(), deadline: Duration::ZERO };
-        assert_eq!(grants().check(&[wait], &protected()), []);
+        assert_eq!(grants().check(&[wait], &protected(), &|_| None), []);
     }
 
     #[test]
     fn nothing_is_granted_by_default() {
         let effects = [Effect::File(file("/tmp/x")), variable("X"), command(&["true"], true)];
-        assert_eq!(Grants::default().check(&effects, &Protected::default()).len(), effects.len());
+        assert_eq!(Grants::default().check(&effects, &Protected::default(), &|_| None).len(), effects.len());
     }
 
     proptest! {
         #[test]
         fn no_path_outside_the_grants_passes(path in "(/|\\.\\.|\\.|opt|site|etc|biomero|srv|a|\\n|x\\.pem|pip\\.conf){0,9}") {
-            let refused = grants().check(&[Effect::File(file(&path))], &protected());
+            let refused = grants().check(&[Effect::File(file(&path))], &protected(), &|_| None);
             if refused.is_empty() {
                 let inside = path.starts_with("/opt/site/")
                     || path == "/opt/site"
