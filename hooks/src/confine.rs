@@ -282,7 +282,7 @@ fn only_name(path: &Path) -> io::Result<OwnedFd> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{MetadataExt as _, symlink};
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
@@ -395,6 +395,40 @@ mod tests {
             assert!(matches!(&fact, FileFact::File { content, .. } if content == b"certificate"), "{fact:?}");
             assert_eq!(disk.fact(&granted.join("none"), &Identity::of_this_process()), FileFact::Absent);
         }
+    }
+
+    #[test]
+    fn where_the_kernel_cannot_confine_no_symlink_is_followed_at_all() {
+        let stage = Stage::new();
+        fs::write(stage.at("real/inner/file"), "x").unwrap();
+        symlink("../../outside/secret", stage.at("real/inner/out")).unwrap();
+        symlink("file", stage.at("real/inner/in")).unwrap();
+        let reached = |below: &str| {
+            let place = walk(open_directory(&stage.at("real")).unwrap(), Path::new(below))?;
+            not_followed(&place)
+        };
+        assert!(reached("inner/file").is_ok());
+        for link in ["inner/out", "inner/in"] {
+            assert!(reached(link).unwrap_err().to_string().contains("symbolic link"), "{link}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_has_another_name_elsewhere_is_not_opened_to_others() {
+        let stage = Stage::new();
+        fs::hard_link(stage.at("outside/secret"), stage.at("real/name")).unwrap();
+        let before = fs::metadata(stage.at("outside/secret")).unwrap();
+        for (disk, granted) in stage.disks() {
+            let _confined = disk.confine(below(&granted));
+            for tried in [
+                disk.set_mode(&granted.join("name"), 0o777),
+                disk.set_owner(&granted.join("name"), before.uid(), before.gid()),
+            ] {
+                assert!(tried.unwrap_err().to_string().contains("hard link"));
+            }
+            disk.set_owner(&granted.join("inner"), before.uid(), before.gid()).unwrap();
+        }
+        assert_eq!(fs::metadata(stage.at("outside/secret")).unwrap().mode(), before.mode());
     }
 
     /// A directory and a symlink to the outside change places all the time, while files are written below it.

@@ -224,6 +224,19 @@ impl Disk {
         }
     }
 
+    /// Whether something is at a path, symlinks followed.
+    pub(crate) fn is_there(&self, path: &Path) -> io::Result<bool> {
+        match self.place(path, true).and_then(|located| located.try_exists()) {
+            Err(error) if is_absent(&error) => Ok(false),
+            other => other,
+        }
+    }
+
+    /// Whether a hook is at work that may not reach everything.
+    pub(crate) fn is_confined(&self) -> bool {
+        self.confinement.borrow().is_some()
+    }
+
     /// A regular file's content, a symlink not followed.
     pub(crate) fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         let place = self.place(path, false)?;

@@ -4,8 +4,9 @@
 //! any other. What is kept is traced once, step by step from the root. What a hook wants changed is held against that
 //! by the handle of its directory, through which it is then changed: nothing comes in between.
 
-use std::collections::HashMap;
+use std::cell::RefCell;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::fs::{self, FileType};
 use std::io;
@@ -34,6 +35,8 @@ pub(crate) struct Guard {
     missing: Vec<(Inode, PathBuf, usize)>,
     /// Paths that are granted by name, what another hook rendered included.
     named: Vec<PathBuf>,
+    /// Directories that were found to be in nothing that is kept.
+    outside: RefCell<HashSet<Inode>>,
 }
 
 #[derive(Debug)]
@@ -75,12 +78,11 @@ impl Guard {
     pub(crate) fn of(protected: &Protected, grants: &Grants, disk: &Disk) -> Self {
         let mut trace = Trace { root: disk.root(), seen: HashMap::new(), guard: Self::default() };
         for own in &protected.own {
-            if let Some(directory) = trace.keep(own, Kept::Own(own.clone())) {
-                // A file in it may have a name of its own elsewhere. What cannot be listed cannot be read as hooks.
-                for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-                    let path = own.join(entry.file_name());
-                    trace.keep(&path, Kept::Own(path.clone()));
-                }
+            let Some(directory) = trace.keep(own, Kept::Own(own.clone())) else { continue };
+            // A file in it may have a name of its own elsewhere. What cannot be listed cannot be read as hooks.
+            for entry in fs::read_dir(&directory.path).into_iter().flatten().flatten() {
+                let name = entry.file_name();
+                trace.follow(directory.clone(), vec![name.clone()], Kept::Own(own.join(name)));
             }
         }
         for (file, hook) in &protected.rendered {
@@ -129,16 +131,10 @@ impl Guard {
         if self.kept.is_empty() {
             return Ok(None);
         }
-        let chain = chain(directory)?;
-        let mut met: Vec<Marked> = chain
-            .iter()
-            .filter_map(|inode| self.marked(Mark::Inode(*inode)))
-            .filter(|met| met.is_it)
-            .collect();
-        if let (Some(here), [Component::Normal(name)]) =
-            (chain.first(), rest.components().collect::<Vec<_>>().as_slice())
-        {
-            met.extend(self.marked(Mark::Name(*here, (*name).to_owned())));
+        let here = Inode::of(&fstat(directory)?);
+        let mut met = self.around(here, directory)?;
+        if let [Component::Normal(name)] = rest.components().collect::<Vec<_>>().as_slice() {
+            met.extend(self.marked(Mark::Name(here, (*name).to_owned())));
             match fstatat(directory, *name, AtFlags::AT_SYMLINK_NOFOLLOW) {
                 Ok(found) => met.extend(self.marked(Mark::Inode(Inode::of(&found)))),
                 Err(Errno::ENOENT) => {}
@@ -146,6 +142,19 @@ impl Guard {
             }
         }
         Ok(met.into_iter().find_map(|marked| self.sentence(path, marked)))
+    }
+
+    /// What is kept that a directory is, or is below of. Only who may change that could move another one into it.
+    fn around(&self, here: Inode, directory: BorrowedFd<'_>) -> io::Result<Vec<Marked>> {
+        if self.outside.borrow().contains(&here) {
+            return Ok(Vec::new());
+        }
+        let marked = chain(here, directory)?.into_iter().filter_map(|inode| self.marked(Mark::Inode(inode)));
+        let met: Vec<Marked> = marked.filter(|met| met.is_it).collect();
+        if met.is_empty() {
+            self.outside.borrow_mut().insert(here);
+        }
+        Ok(met)
     }
 
     fn marked(&self, mark: Mark) -> Option<Marked> {
@@ -175,9 +184,9 @@ impl Guard {
 }
 
 /// A directory and all above it, as the kernel goes up: through mounts, and to where the handle is now.
-fn chain(directory: BorrowedFd<'_>) -> io::Result<Vec<Inode>> {
+fn chain(here: Inode, directory: BorrowedFd<'_>) -> io::Result<Vec<Inode>> {
     let root = Inode::of(&nix::sys::stat::stat("/")?);
-    let mut chain = vec![Inode::of(&fstat(directory)?)];
+    let mut chain = vec![here];
     let mut up = String::from("..");
     loop {
         let above = Inode::of(&fstatat(directory, up.as_str(), AtFlags::empty())?);
@@ -202,16 +211,18 @@ struct Trace<'a> {
 }
 
 impl Trace<'_> {
-    /// Marks what is on the way and what is at its end; the path of that, if it is a directory.
-    fn keep(&mut self, path: &Path, what: Kept) -> Option<PathBuf> {
+    /// Marks what is on the way and what is at its end, which is told if it is a directory.
+    fn keep(&mut self, path: &Path, what: Kept) -> Option<Spot> {
+        let (top, _) = self.look(self.root)?;
+        self.follow(Spot { path: self.root.to_owned(), above: vec![top] }, parts(path), what)
+    }
+
+    fn follow(&mut self, from: Spot, mut pending: Vec<OsString>, what: Kept) -> Option<Spot> {
         let kept = self.guard.kept.len();
         self.guard.kept.push(what);
-        let (top, _) = self.look(self.root)?;
-        let mut located = self.root.to_owned();
-        let mut above = vec![top];
+        let Spot { path: mut located, mut above } = from;
         let mut links = 0;
         let mut is_directory = true;
-        let mut pending = parts(path);
         while let Some(part) = pending.pop() {
             if part == ".." {
                 if above.len() > 1 {
@@ -248,7 +259,7 @@ impl Trace<'_> {
             }
             pending.extend(parts(&target));
         }
-        is_directory.then_some(located)
+        is_directory.then_some(Spot { path: located, above })
     }
 
     /// A thing itself comes before what is on the way to another, and `init`'s own before what hooks rendered.
@@ -276,6 +287,13 @@ impl Trace<'_> {
         self.seen.insert(path.to_owned(), found);
         found
     }
+}
+
+/// A directory on the system, and the inodes from the root to it.
+#[derive(Debug, Clone)]
+struct Spot {
+    path: PathBuf,
+    above: Vec<Inode>,
 }
 
 /// The parts of a path, the first one last.

@@ -352,7 +352,15 @@ fn plan_hook(planning: &Planning<'_>, machine: &mut dyn Machine) -> Result<Vec<E
 /// Checks a component's effects by what they say and by what is there. What nothing may change is kept from the disk
 /// while it is confined: it is looked at again at each change.
 fn check(effects: &[Effect], grants: &Grants, protected: &Protected, disk: &Disk) -> Result<(), HookError> {
-    disk.keep(Guard::of(protected, grants, disk));
+    let changes_files = |effect: &Effect| {
+        matches!(
+            effect,
+            Effect::File(_) | Effect::Directory { .. } | Effect::Remove { .. } | Effect::MoveAside { .. }
+        )
+    };
+    if effects.iter().any(changes_files) {
+        disk.keep(Guard::of(protected, grants, disk));
+    }
     // Where it cannot be told, applying fails and says why.
     let refusals = grants.check(effects, protected, &|path| disk.rule(path).ok().flatten());
     if refusals.is_empty() { Ok(()) } else { Err(HookError::Refused(refusals)) }
