@@ -21,6 +21,11 @@ use crate::overlay::Overlay;
 /// How long another program may hold a lock that a file effect names.
 const LOCK_DEADLINE: Duration = Duration::from_secs(15);
 
+/// The first pause between two looks at a path that is waited for; each further one is twice as long.
+const FIRST_LOOK: Duration = Duration::from_millis(50);
+/// The longest of them.
+const LAST_LOOK: Duration = Duration::from_secs(1);
+
 /// Why an effect could not be applied.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
@@ -118,9 +123,7 @@ impl Applier<'_> {
                 })
             }
             Effect::WaitPath { path, deadline } => {
-                let deadline = self.remaining(*deadline);
-                let located = self.overlay.disk().locate(path, true).unwrap_or_else(|_| path.clone());
-                let waited = self.machine.wait_path(&located, deadline);
+                let waited = self.wait_path(path, self.remaining(*deadline));
                 waited
                     .map(|()| Change::Wait)
                     .map_err(|error| from_machine(format!("waiting for {} to exist", path.display()), error))
@@ -141,6 +144,32 @@ impl Applier<'_> {
                 }
                 Ok(change)
             }
+        }
+    }
+
+    /// The machine waits for a name, which may lead anywhere by then: for a hook that is confined, each look takes the
+    /// way through the grants anew.
+    fn wait_path(&mut self, path: &Path, deadline: Duration) -> Result<(), MachineError> {
+        let disk = self.overlay.disk();
+        if !disk.is_confined() {
+            let located = disk.locate(path, true).unwrap_or_else(|_| path.to_owned());
+            return self.machine.wait_path(&located, deadline);
+        }
+        let until = Instant::now() + deadline;
+        let mut pause = FIRST_LOOK;
+        loop {
+            let last = match disk.is_there(path) {
+                Ok(true) => return Ok(()),
+                Ok(false) => "it is not there".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let last = format!("{}: {last}", path.display());
+                return Err(MachineError::Timeout { after: deadline, last });
+            }
+            self.machine.pause(pause.min(left))?;
+            pause = (2 * pause).min(LAST_LOOK);
         }
     }
 
@@ -243,7 +272,7 @@ impl Applier<'_> {
         let path = self
             .overlay
             .disk()
-            .place(&lock.path, false)
+            .place_to_change(&lock.path)
             .map_err(|error| self.failed("lock", &lock.path, error))?;
         let until = Instant::now() + LOCK_DEADLINE;
         loop {

@@ -6,22 +6,35 @@
 //! of the handle of its directory (`/proc/self/fd/N/NAME`): whatever is renamed meanwhile, the handle stays where it
 //! is. What is read may be a symlink as long as it stays below the granted directory (a Kubernetes volume's
 //! `ca.crt -> ..data/ca.crt`); `openat2(2)` sees to that, and where there is none, no symlink is followed at all.
+//! What is changed is changed by the handle that [`Guard`] has looked at.
 
-use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::{Mode, SFlag, fstat};
+use nix::unistd::{Gid, Uid};
 
 use crate::grants::{Grants, PathGrant};
+use crate::guard::Guard;
 
 /// The paths that one hook may reach.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Confinement {
     grants: Vec<PathGrant>,
+    guard: Guard,
+}
+
+/// How far a path leads.
+struct Reached {
+    /// The last directory on the way.
+    directory: OwnedFd,
+    /// What comes after it: one part, where all before that is there.
+    rest: PathBuf,
+    /// Why it does not lead further.
+    stopped: Option<Errno>,
 }
 
 /// A path to hand to the system, and what keeps it from leading elsewhere while it is used.
@@ -60,7 +73,13 @@ impl std::ops::Deref for Place {
 impl Confinement {
     /// All that a hook may read or write.
     pub(crate) fn of(grants: &Grants) -> Self {
-        Self { grants: grants.write.iter().chain(&grants.read).cloned().collect() }
+        let grants = grants.write.iter().chain(&grants.read).cloned().collect();
+        Self { grants, guard: Guard::default() }
+    }
+
+    /// Sets what may not be changed whatever is granted.
+    pub(crate) fn keep(&mut self, guard: Guard) {
+        self.guard = guard;
     }
 
     /// The directory that holds `path` by a grant, or nothing where the path is only on the way to one.
@@ -94,22 +113,78 @@ impl Confinement {
         follow: bool,
         locate: impl Fn(&Path) -> io::Result<PathBuf>,
     ) -> io::Result<Place> {
-        // The check of effects has refused it already; here it is refused whoever asks.
-        if path.components().any(|part| part == Component::ParentDir) {
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "a hook's path has no .. in it"));
+        let Some((anchor, below)) = self.split(path)? else { return locate(path).map(Place::plain) };
+        if follow && self.anchor(path)?.is_none() {
+            return locate(path).map(Place::plain);
         }
-        let Some(anchor) = self.anchor(path)? else { return locate(path).map(Place::plain) };
-        let below = path.strip_prefix(anchor).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-        let directory = nix::fcntl::open(
-            &locate(anchor)?,
-            OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
-            Mode::empty(),
-        )?;
-        if follow && let Some(reached) = beneath(directory.as_fd(), below)? {
+        let directory = open_directory(&locate(anchor)?)?;
+        if follow {
+            let reached = match beneath(directory.as_fd(), below)? {
+                Some(reached) => reached,
+                None => not_followed(walk(directory, below)?.as_ref())?,
+            };
             return Ok(Place { path: by_handle(&reached), directory: Some(reached) });
         }
         walk(directory, below)
     }
+
+    /// As [`Confinement::place`], for what is to be changed.
+    ///
+    /// # Errors
+    /// What keeps it from being changed, too.
+    pub(crate) fn place_to_change(
+        &self,
+        path: &Path,
+        locate: impl Fn(&Path) -> io::Result<PathBuf>,
+    ) -> io::Result<Place> {
+        let place = self.place(path, false, locate)?;
+        if let (Some(directory), Some(name)) = (&place.directory, place.file_name())
+            && let Some(rule) = self.guard.rule_of_existing(path, directory.as_fd(), Path::new(name))?
+        {
+            return Err(io::Error::other(rule));
+        }
+        Ok(place)
+    }
+
+    /// Why `path` may not be changed although it is granted, where what is there says so.
+    pub(crate) fn rule(
+        &self,
+        path: &Path,
+        locate: impl Fn(&Path) -> io::Result<PathBuf>,
+    ) -> io::Result<Option<String>> {
+        let Some((anchor, below)) = self.split(path)? else { return Ok(None) };
+        // The granted directory itself may be missing yet.
+        for above in anchor.ancestors() {
+            match locate(above).and_then(|located| open_directory(&located)) {
+                Ok(directory) => {
+                    let missing = anchor.strip_prefix(above).unwrap_or(anchor);
+                    let Reached { directory, rest, .. } = descend(directory, &missing.join(below))?;
+                    return self.guard.rule(path, directory.as_fd(), &rest);
+                }
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The directory from which no symlink is followed, and the way from there. That is the granted directory; for
+    /// itself, and for what is above it, the one above that. Nothing for the root.
+    fn split<'a>(&'a self, path: &'a Path) -> io::Result<Option<(&'a Path, &'a Path)>> {
+        // The check of effects has refused it already; here it is refused whoever asks.
+        if path.components().any(|part| part == Component::ParentDir) {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "a hook's path has no .. in it"));
+        }
+        let Some(anchor) = self.anchor(path)?.or_else(|| path.parent()) else { return Ok(None) };
+        let below = path.strip_prefix(anchor).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+        Ok(Some((anchor, below)))
+    }
+}
+
+fn open_directory(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    Ok(nix::fcntl::open(path, flags, Mode::empty())?)
 }
 
 fn by_handle(handle: &OwnedFd) -> PathBuf {
@@ -131,43 +206,83 @@ fn beneath(directory: BorrowedFd<'_>, below: &Path) -> io::Result<Option<OwnedFd
 }
 
 /// The last part of a path in the handle of its directory, no symlink followed on the way.
-fn walk(mut directory: OwnedFd, below: &Path) -> io::Result<Place> {
-    let mut parts: Vec<&OsStr> = below.iter().collect();
-    let last = parts.pop().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-    for part in parts {
-        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let next = openat(directory.as_fd(), part, flags, Mode::empty())?;
-        let kind = SFlag::from_bits_truncate(fstat(next.as_fd())?.st_mode & SFlag::S_IFMT.bits());
-        if kind == SFlag::S_IFLNK {
-            return Err(leads_out());
-        }
-        if kind != SFlag::S_IFDIR {
-            return Err(io::Error::from_raw_os_error(nix::libc::ENOTDIR));
-        }
-        directory = next;
+fn walk(directory: OwnedFd, below: &Path) -> io::Result<Place> {
+    let reached = descend(directory, below)?;
+    if let Some(errno) = reached.stopped {
+        return Err(errno.into());
     }
-    Ok(Place { path: by_handle(&directory).join(last), directory: Some(directory) })
+    Ok(Place { path: by_handle(&reached.directory).join(reached.rest), directory: Some(reached.directory) })
+}
+
+/// Goes as far as there are directories, up to the one that holds the last part. No symlink is followed.
+fn descend(mut directory: OwnedFd, below: &Path) -> io::Result<Reached> {
+    let mut parts = below.components();
+    loop {
+        let rest = parts.as_path().to_owned();
+        let stopped = |directory, errno| Ok(Reached { directory, rest: rest.clone(), stopped: Some(errno) });
+        let part = parts.next().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        if parts.as_path().as_os_str().is_empty() {
+            return Ok(Reached { directory, rest, stopped: None });
+        }
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let next = match openat(directory.as_fd(), part.as_os_str(), flags, Mode::empty()) {
+            Ok(next) => next,
+            Err(errno @ Errno::ENOENT) => return stopped(directory, errno),
+            Err(errno) => return Err(errno.into()),
+        };
+        match kind(next.as_fd())? {
+            SFlag::S_IFLNK => return Err(leads_out()),
+            SFlag::S_IFDIR => directory = next,
+            _ => return stopped(directory, Errno::ENOTDIR),
+        }
+    }
+}
+
+/// What is at a path itself, which is no symlink.
+fn not_followed(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let handle = nix::fcntl::open(path, flags, Mode::empty())?;
+    if kind(handle.as_fd())? == SFlag::S_IFLNK { Err(leads_out()) } else { Ok(handle) }
+}
+
+fn kind(handle: BorrowedFd<'_>) -> io::Result<SFlag> {
+    Ok(SFlag::from_bits_truncate(fstat(handle)?.st_mode & SFlag::S_IFMT.bits()))
 }
 
 fn leads_out() -> io::Error {
     io::Error::other("a symbolic link is on the way below what was granted; a hook does not follow it")
 }
 
-/// Changes the mode of what is at a path itself: a symlink that took its place is not followed.
+/// Changes the mode of what is at a path itself: a symlink that took its place is not followed, and a file that has
+/// another name elsewhere is left alone.
 pub(crate) fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
-    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let handle = nix::fcntl::open(path, flags, Mode::empty())?;
-    if fstat(handle.as_fd())?.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFLNK.bits() {
-        return Err(leads_out());
-    }
+    let handle = only_name(path)?;
     std::fs::set_permissions(by_handle(&handle), std::fs::Permissions::from_mode(mode))
+}
+
+/// The same for its owner.
+pub(crate) fn set_owner(path: &Path, uid: u32, gid: u32) -> io::Result<()> {
+    let handle = only_name(path)?;
+    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    Ok(nix::unistd::fchownat(handle.as_fd(), "", Some(uid), Some(gid), AtFlags::AT_EMPTY_PATH)?)
+}
+
+fn only_name(path: &Path) -> io::Result<OwnedFd> {
+    let handle = not_followed(path)?;
+    let found = fstat(handle.as_fd())?;
+    if kind(handle.as_fd())? != SFlag::S_IFDIR && found.st_nlink > 1 {
+        return Err(io::Error::other(
+            "the file has another name elsewhere (a hard link); a hook does not change it",
+        ));
+    }
+    Ok(handle)
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{MetadataExt as _, symlink};
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
@@ -203,7 +318,7 @@ mod tests {
     }
 
     fn below(directory: &Path) -> Confinement {
-        Confinement { grants: vec![PathGrant::Below(directory.to_owned())] }
+        Confinement { grants: vec![PathGrant::Below(directory.to_owned())], guard: Guard::default() }
     }
 
     fn write(disk: &Disk, path: &Path) -> io::Result<()> {
@@ -280,6 +395,40 @@ mod tests {
             assert!(matches!(&fact, FileFact::File { content, .. } if content == b"certificate"), "{fact:?}");
             assert_eq!(disk.fact(&granted.join("none"), &Identity::of_this_process()), FileFact::Absent);
         }
+    }
+
+    #[test]
+    fn where_the_kernel_cannot_confine_no_symlink_is_followed_at_all() {
+        let stage = Stage::new();
+        fs::write(stage.at("real/inner/file"), "x").unwrap();
+        symlink("../../outside/secret", stage.at("real/inner/out")).unwrap();
+        symlink("file", stage.at("real/inner/in")).unwrap();
+        let reached = |below: &str| {
+            let place = walk(open_directory(&stage.at("real")).unwrap(), Path::new(below))?;
+            not_followed(&place)
+        };
+        assert!(reached("inner/file").is_ok());
+        for link in ["inner/out", "inner/in"] {
+            assert!(reached(link).unwrap_err().to_string().contains("symbolic link"), "{link}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_has_another_name_elsewhere_is_not_opened_to_others() {
+        let stage = Stage::new();
+        fs::hard_link(stage.at("outside/secret"), stage.at("real/name")).unwrap();
+        let before = fs::metadata(stage.at("outside/secret")).unwrap();
+        for (disk, granted) in stage.disks() {
+            let _confined = disk.confine(below(&granted));
+            for tried in [
+                disk.set_mode(&granted.join("name"), 0o777),
+                disk.set_owner(&granted.join("name"), before.uid(), before.gid()),
+            ] {
+                assert!(tried.unwrap_err().to_string().contains("hard link"));
+            }
+            disk.set_owner(&granted.join("inner"), before.uid(), before.gid()).unwrap();
+        }
+        assert_eq!(fs::metadata(stage.at("outside/secret")).unwrap().mode(), before.mode());
     }
 
     /// A directory and a symlink to the outside change places all the time, while files are written below it.

@@ -17,6 +17,7 @@ use nix::unistd::{AccessFlags, Gid, Uid};
 
 use crate::confine::{self, Confinement, Place};
 use crate::context::{FileFact, Identity, TreeEntry};
+use crate::guard::Guard;
 
 /// A file that a hook reads may be this large; configuration is small, and memory is bounded.
 pub(crate) const FILE_LIMIT: u64 = 16 << 20;
@@ -86,6 +87,29 @@ impl Disk {
             Some(confinement) => {
                 confinement.place(path, follow_last, |directory| self.locate(directory, true))
             }
+        }
+    }
+
+    /// The same for what is to be changed, if nothing keeps it from that.
+    pub(crate) fn place_to_change(&self, path: &Path) -> io::Result<Place> {
+        match &*self.confinement.borrow() {
+            None => self.locate(path, false).map(Place::plain),
+            Some(confinement) => confinement.place_to_change(path, |directory| self.locate(directory, true)),
+        }
+    }
+
+    /// Why the hook at work may not have a path changed although it is granted, where what is there says so.
+    pub(crate) fn rule(&self, path: &Path) -> io::Result<Option<String>> {
+        match &*self.confinement.borrow() {
+            None => Ok(None),
+            Some(confinement) => confinement.rule(path, |directory| self.locate(directory, true)),
+        }
+    }
+
+    /// Lets the hook at work change nothing that `guard` keeps.
+    pub(crate) fn keep(&self, guard: Guard) {
+        if let Some(confinement) = &mut *self.confinement.borrow_mut() {
+            confinement.keep(guard);
         }
     }
 
@@ -200,6 +224,19 @@ impl Disk {
         }
     }
 
+    /// Whether something is at a path, symlinks followed.
+    pub(crate) fn is_there(&self, path: &Path) -> io::Result<bool> {
+        match self.place(path, true).and_then(|located| located.try_exists()) {
+            Err(error) if is_absent(&error) => Ok(false),
+            other => other,
+        }
+    }
+
+    /// Whether a hook is at work that may not reach everything.
+    pub(crate) fn is_confined(&self) -> bool {
+        self.confinement.borrow().is_some()
+    }
+
     /// A regular file's content, a symlink not followed.
     pub(crate) fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         let place = self.place(path, false)?;
@@ -211,7 +248,7 @@ impl Disk {
     ///
     /// The name beside is fixed, so that what a killed `init` left there is replaced by the next.
     pub(crate) fn create_beside(&self, path: &Path) -> io::Result<NewFile> {
-        let target = self.place(path, false)?;
+        let target = self.place_to_change(path)?;
         let beside = beside(&target);
         let mut options = OpenOptions::new();
         options.write(true).create_new(true).mode(0o600).custom_flags(OFlag::O_NOFOLLOW.bits());
@@ -227,7 +264,7 @@ impl Disk {
 
     /// Removes what a killed `init` left beside a path.
     pub(crate) fn remove_beside(&self, path: &Path) {
-        if let Ok(target) = self.place(path, false) {
+        if let Ok(target) = self.place_to_change(path) {
             // Nearly always absent; a failure to remove it is reported when the file is next written.
             let _ = fs::remove_file(beside(&target));
         }
@@ -235,7 +272,7 @@ impl Disk {
 
     /// Creates one directory with exactly this mode, whatever the umask.
     pub(crate) fn create_directory(&self, path: &Path, mode: u32) -> io::Result<()> {
-        let located = self.place(path, false)?;
+        let located = self.place_to_change(path)?;
         fs::DirBuilder::new().create(&located)?;
         if located.is_confined() {
             return confine::set_mode(&located, mode);
@@ -244,7 +281,7 @@ impl Disk {
     }
 
     pub(crate) fn set_mode(&self, path: &Path, mode: u32) -> io::Result<()> {
-        let located = self.place(path, false)?;
+        let located = self.place_to_change(path)?;
         if located.is_confined() {
             return confine::set_mode(&located, mode);
         }
@@ -252,11 +289,15 @@ impl Disk {
     }
 
     pub(crate) fn set_owner(&self, path: &Path, uid: u32, gid: u32) -> io::Result<()> {
-        std::os::unix::fs::lchown(self.place(path, false)?, Some(uid), Some(gid))
+        let located = self.place_to_change(path)?;
+        if located.is_confined() {
+            return confine::set_owner(&located, uid, gid);
+        }
+        std::os::unix::fs::lchown(located, Some(uid), Some(gid))
     }
 
     pub(crate) fn remove(&self, path: &Path) -> io::Result<()> {
-        let located = self.place(path, false)?;
+        let located = self.place_to_change(path)?;
         match fs::symlink_metadata(&located)?.is_dir() {
             true => fs::remove_dir(located),
             false => fs::remove_file(located),
@@ -265,7 +306,7 @@ impl Disk {
 
     /// Renames within the disk; fails where `to` exists.
     pub(crate) fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let (from, to) = (self.place(from, false)?, self.place(to, false)?);
+        let (from, to) = (self.place_to_change(from)?, self.place_to_change(to)?);
         if fs::symlink_metadata(&to).is_ok() {
             return Err(io::Error::from_raw_os_error(nix::libc::EEXIST));
         }

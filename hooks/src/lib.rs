@@ -20,6 +20,7 @@ mod effect;
 mod failure;
 mod gather;
 mod grants;
+mod guard;
 mod hook;
 mod machine;
 mod manifest;

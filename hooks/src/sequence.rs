@@ -16,7 +16,8 @@ use crate::disk::{Confined, Disk};
 use crate::effect::Effect;
 use crate::failure::FailureClass;
 use crate::gather::{GatherError, Resolution, gather};
-use crate::grants::{Protected, Refusal};
+use crate::grants::{Grants, Protected, Refusal};
+use crate::guard::Guard;
 use crate::hook::HookError;
 use crate::machine::{Machine, MachineError};
 use crate::manifest::{Manifest, Ran};
@@ -333,7 +334,11 @@ pub fn refusals(
     disk: &Disk,
 ) -> Vec<Refusal> {
     let protected = Protected { own: own_paths(settings, disk), rendered: BTreeMap::new() };
-    component.grants().check(effects, &protected)
+    let _confined = disk.confine(Confinement::of(component.grants()));
+    match check(effects, component.grants(), &protected, disk) {
+        Err(HookError::Refused(refusals)) => refusals,
+        _ => Vec::new(),
+    }
 }
 
 /// A start that changes nothing.
@@ -433,8 +438,8 @@ fn plan_hook(planning: &Planning<'_>, machine: &mut dyn Machine) -> Result<Vec<E
             let effects = component.plan(&told, machine)?;
             let own = own_paths(start.settings, overlay.disk());
             let protected = Protected { own, rendered: planning.rendered.clone() };
-            let refusals = component.grants().check(&effects, &protected);
-            if refusals.is_empty() { Ok(effects) } else { Err(HookError::Refused(refusals).into()) }
+            check(&effects, component.grants(), &protected, overlay.disk())?;
+            Ok(effects)
         }
     }
 }
@@ -444,6 +449,23 @@ impl Planning<'_> {
         let Self { start, overlay, resolution, .. } = self;
         gather(needs, overlay, start.identity, start.settings, *resolution, machine)
     }
+}
+
+/// Checks a component's effects by what they say and by what is there. What nothing may change is kept from the disk
+/// while it is confined: it is looked at again at each change.
+fn check(effects: &[Effect], grants: &Grants, protected: &Protected, disk: &Disk) -> Result<(), HookError> {
+    let changes_files = |effect: &Effect| {
+        matches!(
+            effect,
+            Effect::File(_) | Effect::Directory { .. } | Effect::Remove { .. } | Effect::MoveAside { .. }
+        )
+    };
+    if effects.iter().any(changes_files) {
+        disk.keep(Guard::of(protected, grants, disk));
+    }
+    // Where it cannot be told, applying fails and says why.
+    let refusals = grants.check(effects, protected, &|path| disk.rule(path).ok().flatten());
+    if refusals.is_empty() { Ok(()) } else { Err(HookError::Refused(refusals)) }
 }
 
 /// While a component's hook is at work, files are reached no further than its grants.

@@ -54,10 +54,30 @@ const POWERFUL_BEGINNINGS: [&str; 6] = ["LD_", "PYTHON", "BASH_FUNC_", "GLIBC_",
 
 impl Grants {
     /// Everything among the effects that is not granted, in their order.
-    pub(crate) fn check(&self, effects: &[Effect], protected: &Protected) -> Vec<Refusal> {
-        let mut check = Check { grants: self, protected, refusals: Vec::new() };
+    ///
+    /// `rule` says of a path that is granted why it may not be changed all the same, by what is there.
+    pub(crate) fn check(
+        &self,
+        effects: &[Effect],
+        protected: &Protected,
+        rule: &dyn Fn(&Path) -> Option<String>,
+    ) -> Vec<Refusal> {
+        let mut check = Check { grants: self, protected, rule, refusals: Vec::new() };
         effects.iter().for_each(|effect| check.effect(effect));
         check.refusals
+    }
+
+    /// The paths that a grant names exactly.
+    pub(crate) fn written_exactly(&self) -> impl Iterator<Item = &Path> {
+        self.write.iter().filter_map(|grant| match grant {
+            PathGrant::Exact(path) => Some(path.as_path()),
+            _ => None,
+        })
+    }
+
+    /// Whether a grant names exactly this path.
+    pub(crate) fn may_write_exactly(&self, path: &Path) -> bool {
+        self.written_exactly().any(|granted| granted == path)
     }
 
     /// Whether a variable may be set.
@@ -71,6 +91,7 @@ impl Grants {
 struct Check<'a> {
     grants: &'a Grants,
     protected: &'a Protected,
+    rule: &'a dyn Fn(&Path) -> Option<String>,
     refusals: Vec<Refusal>,
 }
 
@@ -103,11 +124,8 @@ impl Check<'_> {
             }
             Effect::WaitPath { path, .. } => {
                 let tried = format!("wait for {}", shown(path));
-                let granted = self.grants.may_read(path) || self.may_write(path).is_ok();
-                if !is_normal(path) {
-                    self.refuse(&tried, NORMAL);
-                } else if !granted {
-                    self.refuse(&tried, &format!("not granted; to allow it: read = [{:?}]", shown(path)));
+                if let Err(rule) = self.may_know(path) {
+                    self.refuse(&tried, &rule);
                 }
             }
             Effect::Command(command) => self.command(command),
@@ -154,18 +172,27 @@ impl Check<'_> {
             self.variable(name, Some(value.reveal()));
         }
         if let Some(directory) = &command.directory
-            && !(is_normal(directory)
-                && (self.grants.may_read(directory) || self.may_write(directory).is_ok()))
+            && let Err(rule) = self.may_know(directory)
         {
-            let rule = format!("not granted; to allow it: read = [{:?}]", shown(directory));
             self.refuse(&format!("{tried} in {}", shown(directory)), &rule);
         }
     }
 
     fn write(&mut self, tried: &str, path: &Path) {
-        if let Err(rule) = self.may_write(path) {
+        if let Some(rule) = self.may_write(path).err().or_else(|| (self.rule)(path)) {
             self.refuse(tried, &rule);
         }
+    }
+
+    /// What is granted to be read or written may be waited for and stood in.
+    fn may_know(&self, path: &Path) -> Result<(), String> {
+        if !is_normal(path) {
+            return Err(NORMAL.to_owned());
+        }
+        if self.grants.may_read(path) || self.grants.write.iter().any(|grant| grant.covers(path)) {
+            return Ok(());
+        }
+        Err(format!("not granted; to allow it: read = [{:?}]", shown(path)))
     }
 
     fn may_write(&self, path: &Path) -> Result<(), String> {
@@ -177,14 +204,19 @@ impl Check<'_> {
         {
             return Err(format!("{} belongs to init itself, and no grant covers it", own.display()));
         }
-        let exact = self.grants.write.iter().any(|grant| matches!(grant, PathGrant::Exact(to) if to == path));
-        if let (Some(hook), false) = (self.protected.rendered.get(path), exact) {
+        // The path itself comes first, then what is below it.
+        let rendered = self.protected.rendered.range(path.to_owned()..);
+        let kept = rendered
+            .take_while(|(file, _)| file.starts_with(path))
+            .find(|(file, _)| !self.grants.may_write_exactly(file));
+        if let Some((file, hook)) = kept {
+            let what = if file == path { "it".to_owned() } else { format!("{} below it", shown(file)) };
             return Err(format!(
-                "the hook {hook} rendered it in this start; to allow it all the same, name the file: write = [{:?}]",
-                shown(path)
+                "the hook {hook} rendered {what} in this start; to allow it all the same, name the file: write = [{:?}]",
+                shown(file)
             ));
         }
-        if exact || self.grants.write.iter().any(|grant| grant.covers(path)) {
+        if self.grants.write.iter().any(|grant| grant.covers(path)) {
             return Ok(());
         }
         Err(format!("not granted; to allow it: write = [{:?}]", shown(path)))
@@ -283,7 +315,7 @@ mod tests {
             Effect::File(file("/opt/site/a/b")),
             Effect::File(file("/etc/pip.conf")),
             Effect::File(file("/srv/x.pem")),
-            Effect::Directory { path: "/opt/site".into(), mode: 0o755, owner: Owner::ServiceUser },
+            Effect::Directory { path: "/opt/site/d".into(), mode: 0o755, owner: Owner::ServiceUser },
             Effect::MoveAside { path: "/opt/site/a".into(), to: "/opt/site/b".into(), reason: String::new() },
             Effect::Remove { path: "/opt/site/a".into() },
             Effect::WaitPath { path: "/data/x".into(), deadline: Duration::ZERO },
@@ -293,7 +325,7 @@ mod tests {
             command(&["update-ca-certificates", "--fresh"], true),
             Effect::Notice("anything".to_owned()),
         ];
-        assert_eq!(grants().check(&effects, &protected()), []);
+        assert_eq!(grants().check(&effects, &protected(), &|_| None), []);
     }
 
     #[test]
@@ -335,21 +367,59 @@ mod tests {
             command(&["/bin/sh", "-c", "rm -rf /\x1b[2J"], true),
             command(&[], true),
         ];
-        let refusals = grants().check(&effects, &protected());
+        let refusals = grants().check(&effects, &protected(), &|_| None);
         let told: Vec<String> = refusals.iter().map(ToString::to_string).collect();
         insta::assert_snapshot!(told.join("\n"));
     }
 
     #[test]
+    fn a_directory_that_holds_what_another_hook_rendered_is_left_alone() {
+        let directory =
+            |path: &str| Effect::Directory { path: path.into(), mode: 0o777, owner: Owner::ServiceUser };
+        let mut protected = protected();
+        protected.rendered.insert("/opt/site/app/etc/app.conf".into(), "app".to_owned());
+        let aside = |path: &str, to: &str| Effect::MoveAside {
+            path: path.into(),
+            to: to.into(),
+            reason: String::new(),
+        };
+        let effects = [
+            aside("/opt/site/app", "/opt/site/old"),
+            aside("/opt/site/old", "/opt/site/app/etc"),
+            directory("/opt/site/app/etc"),
+            Effect::Remove { path: "/opt/site/app".into() },
+            Effect::File(file("/opt/site/app/etc")),
+        ];
+        let refused =
+            |grants: &Grants, effects: &[Effect]| grants.check(effects, &protected, &|_| None).len();
+        // The second has its parts in two directories, too.
+        assert_eq!(refused(&grants(), &effects), effects.len() + 1);
+        let told = grants().check(&effects[..1], &protected, &|_| None)[0].to_string();
+        insta::assert_snapshot!(told, @r#"move /opt/site/app to /opt/site/old: the hook app rendered /opt/site/app/etc/app.conf below it in this start; to allow it all the same, name the file: write = ["/opt/site/app/etc/app.conf"]"#);
+        // What lies beside is not kept, nor is what the site names.
+        let beside = [directory("/opt/site/app/etc/other"), directory("/opt/site/application")];
+        assert_eq!(refused(&grants(), &beside), 0);
+        let mut named = grants();
+        named.write.push(PathGrant::Exact("/opt/site/app/etc/app.conf".into()));
+        assert_eq!(refused(&named, &effects[2..]), 0);
+    }
+
+    #[test]
+    fn what_others_rendered_may_be_waited_for() {
+        let wait = Effect::WaitPath { path: "/opt/site/other".into(), deadline: Duration::ZERO };
+        assert_eq!(grants().check(&[wait], &protected(), &|_| None), []);
+    }
+
+    #[test]
     fn nothing_is_granted_by_default() {
         let effects = [Effect::File(file("/tmp/x")), variable("X"), command(&["true"], true)];
-        assert_eq!(Grants::default().check(&effects, &Protected::default()).len(), effects.len());
+        assert_eq!(Grants::default().check(&effects, &Protected::default(), &|_| None).len(), effects.len());
     }
 
     proptest! {
         #[test]
         fn no_path_outside_the_grants_passes(path in "(/|\\.\\.|\\.|opt|site|etc|biomero|srv|a|\\n|x\\.pem|pip\\.conf){0,9}") {
-            let refused = grants().check(&[Effect::File(file(&path))], &protected());
+            let refused = grants().check(&[Effect::File(file(&path))], &protected(), &|_| None);
             if refused.is_empty() {
                 let inside = path.starts_with("/opt/site/")
                     || path == "/opt/site"

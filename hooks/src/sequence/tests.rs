@@ -442,3 +442,5 @@ fn a_directory_in_the_way_is_an_error_with_a_remedy_and_nothing_is_lost() {
     assert!(worker.at("/etc/keep").exists());
     assert!(!worker.at("/.etc.init-new").exists());
 }
+
+mod confined;
