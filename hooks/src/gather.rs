@@ -1,7 +1,7 @@
 //! Gathering the facts that a hook declared a need for: the only reading that is done on a hook's behalf.
 
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use biomero_config::{AddressFamily, Settings};
 
@@ -15,9 +15,13 @@ use crate::overlay::Overlay;
 pub(crate) enum Resolution {
     /// A name that does not resolve by then is an error.
     Required(Duration),
-    /// A name that does not resolve by then is unknown: a dry run away from the container's network.
+    /// A name that does not resolve by then is unknown: a dry run away from the container's network. All names
+    /// together get [`NAMES`] times that.
     Optional(Duration),
 }
+
+/// Names that a dry run waits for in full.
+const NAMES: u32 = 5;
 
 /// A need that could not be met.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -71,12 +75,20 @@ pub(crate) fn gather(
     machine: &mut dyn Machine,
 ) -> Result<Facts, GatherError> {
     let mut facts = Facts::default();
+    let (Resolution::Required(all) | Resolution::Optional(all)) = resolution;
+    let names_until = Instant::now() + all.saturating_mul(NAMES);
     for need in needs {
         if facts.content_bytes() > TREE_LIMIT {
             return Err(GatherError::TooMuch);
         }
         facts = match need {
             Need::Address(host) => {
+                let resolution = match resolution {
+                    Resolution::Optional(each) => {
+                        Resolution::Optional(each.min(names_until.saturating_duration_since(Instant::now())))
+                    }
+                    required => required,
+                };
                 facts.with_address(host, resolve(host, settings.wait.family, resolution, machine)?)
             }
             Need::File(path) => facts.with_file(path, overlay.fact(path, identity)),

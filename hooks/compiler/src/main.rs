@@ -11,6 +11,7 @@ mod interface;
 use std::error::Error;
 use std::process::ExitCode;
 
+use biomero_hooks::component::readable;
 use clap::Parser as _;
 
 use command_line::{CommandLine, Verb};
@@ -25,9 +26,12 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            #[allow(clippy::print_stderr, reason = "the one place where this program says why it failed")]
-            {
-                eprintln!("init-hooks: {error}");
+            // The file may have a say in what is wrong with it.
+            for line in error.to_string().lines().take(20) {
+                #[allow(clippy::print_stderr, reason = "the one place where this program says why it failed")]
+                {
+                    eprintln!("init-hooks: {}", readable(line, 1000));
+                }
             }
             ExitCode::FAILURE
         }

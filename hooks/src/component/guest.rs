@@ -171,15 +171,6 @@ impl GuestContext {
         }
     }
 
-    /// Bytes of all files together.
-    pub(super) fn content_bytes(&self) -> usize {
-        let bytes = |file: &InputFile| match &file.state {
-            FileState::File { content, .. } => content.bytes().len(),
-            _ => 0,
-        };
-        self.files.iter().map(bytes).sum()
-    }
-
     /// The same context with every secret masked, for a file that is passed around. `secret_settings` tells which
     /// settings are secret.
     #[must_use]

@@ -37,7 +37,7 @@ use crate::machine::{Machine, MachineError};
 use compile::Compiler;
 use interface::{Interface, InterfaceError};
 use load::Trusted;
-use state::{State, readable};
+use state::State;
 
 pub use answer::{answer_json, unexpected};
 pub use cache::{Cache, CacheError};
@@ -48,6 +48,7 @@ pub use guest::{
 };
 pub use limits::FILE as FILE_LIMIT;
 pub use limits::Limits;
+pub use state::readable;
 
 /// Where components come from and what runs them: one for all hooks of a start, and no engine until one runs.
 #[derive(Debug)]
@@ -295,15 +296,12 @@ impl ComponentHook {
     /// Before [`ComponentHook::prepare`], or where it is more than fits.
     pub fn told(&self, context: &Context<'_>) -> Result<GuestContext, ComponentError> {
         let loaded = self.ready()?;
-        let told = loaded.wanted.told(context, &self.values);
-        let bytes = told.content_bytes();
-        if bytes > limits::TOLD {
-            return Err(ComponentError::Unusable(format!(
-                "the files that it asks for have {bytes} bytes, {} MiB is the limit; grant fewer",
+        loaded.wanted.told(context, &self.values).map_err(|bytes| {
+            ComponentError::Unusable(format!(
+                "the files that it asks for have {bytes} bytes and more, {} MiB is the limit; grant fewer",
                 limits::TOLD >> 20
-            )));
-        }
-        Ok(told)
+            ))
+        })
     }
 
     /// What it is told of a recorded context; also what it asked for and the record does not hold.

@@ -1,11 +1,12 @@
 //! What a component wants to know, as far as its site grants it.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use biomero_config::Values;
 
 use super::guest::{FileContent, FileState, GuestContext, HostAddress, InputFile, Needs};
+use super::limits;
 use crate::context::{Address, Context, FileFact, Need};
 use crate::grants::{Grants, Pattern};
 
@@ -162,7 +163,10 @@ impl Wanted {
     }
 
     /// What the component is told.
-    pub(super) fn told(&self, context: &Context<'_>, values: &Values) -> GuestContext {
+    ///
+    /// # Errors
+    /// The bytes that its files have come to when they were more than fit.
+    pub(super) fn told(&self, context: &Context<'_>, values: &Values) -> Result<GuestContext, usize> {
         let wants = |patterns: &[Pattern], name: &str| patterns.iter().any(|pattern| pattern.matches(name));
         let settings: BTreeMap<String, String> = values
             .keys()
@@ -171,46 +175,49 @@ impl Wanted {
             .collect();
         let environment = context
             .environment
-            .iter()
-            .filter_map(|(name, value)| Some((name.to_str()?, value.to_str()?)))
+            .utf8()
             .filter(|(name, _)| wants(&self.environment, name))
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
-        GuestContext {
-            settings,
-            environment,
-            identity: context.identity.clone(),
-            files: self.files.iter().flat_map(|file| told_file(file, context)).collect(),
-            addresses: self
-                .addresses
-                .iter()
-                .map(|WantedAddress { asked, host }| HostAddress {
-                    asked: asked.clone(),
-                    host: host.clone(),
-                    address: match context.facts.address(host) {
-                        Address::Known(address) => Some(address.to_string()),
-                        Address::Unknown => None,
-                    },
-                })
-                .collect(),
+        // Counted before it is copied: one file may have been asked for in many ways.
+        let (mut files, mut bytes) = (Vec::new(), 0_usize);
+        for file in &self.files {
+            for (path, fact) in file.facts(context) {
+                if let FileFact::File { content, .. } = fact {
+                    bytes = bytes.saturating_add(content.len());
+                }
+                if bytes > limits::TOLD {
+                    return Err(bytes);
+                }
+                let path = path.display().to_string();
+                files.push(InputFile { asked: file.asked.clone(), path, state: state(fact) });
+            }
         }
+        let address = |WantedAddress { asked, host }: &WantedAddress| HostAddress {
+            asked: asked.clone(),
+            host: host.clone(),
+            address: match context.facts.address(host) {
+                Address::Known(address) => Some(address.to_string()),
+                Address::Unknown => None,
+            },
+        };
+        let addresses = self.addresses.iter().map(address).collect();
+        Ok(GuestContext { settings, environment, identity: context.identity.clone(), files, addresses })
     }
 }
 
-fn told_file(file: &WantedFile, context: &Context<'_>) -> Vec<InputFile> {
-    let input = |path: &Path, fact: &FileFact| InputFile {
-        asked: file.asked.clone(),
-        path: path.display().to_string(),
-        state: state(fact),
-    };
-    match &file.place {
-        Place::One(path) => vec![input(path, context.facts.file(path))],
-        Place::Matching { directory, prefix, suffix } => context
-            .facts
-            .matching(directory, prefix, suffix)
-            .iter()
-            .map(|entry| input(&directory.join(&entry.path), &entry.fact))
-            .collect(),
+impl WantedFile {
+    /// What was found of it.
+    fn facts<'a>(&self, context: &'a Context<'_>) -> Vec<(PathBuf, &'a FileFact)> {
+        match &self.place {
+            Place::One(path) => vec![(path.clone(), context.facts.file(path))],
+            Place::Matching { directory, prefix, suffix } => context
+                .facts
+                .matching(directory, prefix, suffix)
+                .iter()
+                .map(|entry| (directory.join(&entry.path), &entry.fact))
+                .collect(),
+        }
     }
 }
 

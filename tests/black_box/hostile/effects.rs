@@ -165,7 +165,6 @@ fn no_folder_is_made_where_a_symlink_is() -> Result<()> {
 
 /// The folder that a site granted, or a file in it, is one of `init`'s own under another name.
 #[test]
-#[ignore = "own paths are compared as text"]
 fn another_name_of_what_belongs_to_init_itself_is_not_covered_either() -> Result<()> {
     let link = |target: &'static str| {
         move |laptop: &Laptop| {

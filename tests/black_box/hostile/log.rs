@@ -66,7 +66,6 @@ fn nothing_but_text_reaches_the_terminal() -> Result<()> {
 }
 
 #[test]
-#[ignore = "characters that turn the direction of writing round are no control characters to Unicode, and stay"]
 fn no_line_turns_the_direction_of_writing_round() -> Result<()> {
     let evil = "innocent\u{202e}txet\u{2066}";
     let guest = Guest::new().called(evil, "1.0.0").plans_after(&says(1, evil.len() as u32));

@@ -62,7 +62,6 @@ fn what_is_not_granted_is_not_told() -> Result<()> {
 /// The value of a setting stands for its key in what is asked for: for one that is not granted, it would be told with
 /// the path or the name, or in the message, or to a name server.
 #[test]
-#[ignore = "the values of all settings stand in for their keys, also of those that are not granted"]
 fn no_setting_is_told_by_way_of_its_key_in_a_path_or_a_name() -> Result<()> {
     let key = format!("{{{PASSWORD_KEY}}}");
     // What a component hands on of the first file and of the first address that it is told.
@@ -93,7 +92,6 @@ fn asking_for_settings_again_and_again_costs_nothing() -> Result<()> {
 }
 
 #[test]
-#[ignore = "each place that asks for a file gets its own copies of it: 500 times 2 MB are 2 GiB in PID 1"]
 fn asking_for_a_file_again_and_again_costs_nothing() -> Result<()> {
     for asked in ["/opt/site/large", "/opt/site/l*"] {
         let guest = Guest::new().needs_again(Need::File, 500, asked);
@@ -105,7 +103,6 @@ fn asking_for_a_file_again_and_again_costs_nothing() -> Result<()> {
 }
 
 #[test]
-#[ignore = "a pattern's parts are collected, 16 bytes for each *"]
 fn a_pattern_of_millions_of_stars_costs_nothing() -> Result<()> {
     let guest = Guest::new().needs(Need::Setting, format!("worker.{}", "*".repeat(12_000_000)));
     Attack::by(&guest)?.granted("settings = [\"worker.*\"]").costs_little("12 million stars")
@@ -130,7 +127,6 @@ fn what_is_asked_for_is_told_in_readable_length() -> Result<()> {
 }
 
 #[test]
-#[ignore = "a path or name with a mistake in its braces is repeated in the message, all of it"]
 fn a_key_that_makes_no_sense_is_told_in_readable_length() -> Result<()> {
     let long = "x".repeat(1_000_000);
     for (attack, what) in [("a long key", format!("{{{long}}}")), ("half a brace", format!("{{{long}"))] {
@@ -140,7 +136,6 @@ fn a_key_that_makes_no_sense_is_told_in_readable_length() -> Result<()> {
 }
 
 #[test]
-#[ignore = "needs are not limited in number: 50 MB of message, and a minute to look for the nearest key of each"]
 fn asking_for_everything_at_once_is_told_in_a_few_lines() -> Result<()> {
     for (attack, need, what) in [
         ("300000 settings", Need::Setting, "x"),
@@ -156,7 +151,6 @@ fn asking_for_everything_at_once_is_told_in_a_few_lines() -> Result<()> {
 
 /// Looking a name up takes until a time limit, one after the other.
 #[test]
-#[ignore = "a dry run gives each name of a component 800 ms, whatever the hook's deadline: 200 names, nearly 3 minutes"]
 fn names_that_nobody_answers_for_take_no_longer_than_the_hook_has() -> Result<()> {
     let guest = (0..200).fold(Guest::new(), |guest, n| guest.needs(Need::Address, format!("n{n}.invalid")));
     let stage = Attack::by(&guest)?.granted("resolve = [\"*.invalid\"]");

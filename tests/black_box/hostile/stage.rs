@@ -233,8 +233,8 @@ impl Attack {
     }
 }
 
-/// What the hook before the hostile one leaves.
-const BEFORE: [&str; 2] = ["opt", "opt/before"];
+/// What the hook before the hostile one leaves, and the record of what ran.
+const BEFORE: [&str; 4] = ["opt", "opt/before", "run/biomero", "run/biomero/manifest.json"];
 /// What a start-up leaves that went on.
 const AFTER: [&str; 6] =
     ["opt", "opt/before", "run/biomero", "run/biomero/manifest.json", "srv/witness", "srv/witness/ran"];
