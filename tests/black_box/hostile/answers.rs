@@ -3,7 +3,7 @@
 use biomero_tests::Result;
 
 use super::guest::{Effect, Guest, Need};
-use super::stage::Attack;
+use super::stage::{Attack, CONFIGURATION};
 
 /// All of them fill their memory up to its limit first, so that what the host copies comes on top.
 fn full() -> Guest {
@@ -26,7 +26,7 @@ fn an_answer_that_is_too_large_is_not_taken_over() -> Result<()> {
         ("a text of 60 MB", full().plans([Effect::NoticeOf(60_000_000)]), too_large),
         ("a hundred texts of 1 MB", full().plans(vec![Effect::NoticeOf(1_000_000); 100]), too_large),
     ] {
-        Attack::by(&guest)?.limited("time = \"20s\"").is_stopped(attack, &[said, "stopped in plan"])?;
+        Attack::by(&guest)?.limited("time = \"20s\"").must_be_stopped(attack, &[said, "stopped in plan"])?;
     }
     Ok(())
 }
@@ -51,7 +51,7 @@ fn what_lies_outside_of_its_memory_is_not_read() -> Result<()> {
     ] {
         Attack::by(&guest)?
             .granted("settings = [\"worker.name\"]")
-            .is_stopped(attack, &[said, "stopped in plan"])?;
+            .must_be_stopped(attack, &[said, "stopped in plan"])?;
     }
     Ok(())
 }
@@ -72,7 +72,19 @@ fn what_the_interface_does_not_know_is_no_answer() -> Result<()> {
             ["stopped in plan", "discriminant"],
         ),
     ] {
-        Attack::by(&guest)?.is_stopped(attack, &said)?;
+        Attack::by(&guest)?.must_be_stopped(attack, &said)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn what_a_component_says_of_an_error_is_told_in_readable_length_without_control_characters() -> Result<()> {
+    for (attack, complaint) in [
+        ("a long one", "x".repeat(1_000_000)),
+        ("one with control characters", "settings.toml:1\r\ninit: error: \x1b[2J\u{9b}31m".to_owned()),
+    ] {
+        let guest = Guest::new().complains(complaint);
+        Attack::by(&guest)?.must_end_a_start_with(CONFIGURATION, attack, &[])?;
     }
     Ok(())
 }

@@ -58,7 +58,8 @@ fn open_to_others(path: &Path, mode: u32) {
 fn machine_code_that_was_changed_or_could_have_been_is_not_run() -> Result<()> {
     let ours =
         "so that what is in it could be anybody's: make it and what is above it writable for root or uid";
-    let cases: [(&str, fn(&Path), &[&str]); 9] = [
+    type Tamper = fn(&Path);
+    let cases: [(&str, Tamper, &[&str]); 9] = [
         (
             "one bit",
             flip_a_bit,
@@ -111,7 +112,7 @@ fn machine_code_that_was_changed_or_could_have_been_is_not_run() -> Result<()> {
     for (attack, tamper, said) in cases {
         let (stage, code) = compiled()?;
         tamper(&code);
-        stage.is_stopped(attack, said)?;
+        stage.must_be_stopped(attack, said)?;
     }
     Ok(())
 }
@@ -126,7 +127,7 @@ fn machine_code_that_belongs_to_another_user_is_not_run_whatever_its_digest() ->
     for path in [&code, &digest_beside(&code)] {
         chown(path, Some(12345), Some(12345)).map_err(Trouble::doing("give a file away"))?;
     }
-    stage.is_stopped("another user's", &["belongs to uid 12345"])
+    stage.must_be_stopped("another user's", &["belongs to uid 12345"])
 }
 
 /// The check of effects is that of the hook, whoever's code asked for them.
@@ -138,12 +139,13 @@ fn grants_hold_for_machine_code_that_its_own_user_put_there() -> Result<()> {
     let (stage, code) = compiled()?;
     fs::copy(machine_code(&evil.laptop.at(CACHE))?, &code).map_err(Trouble::doing("forge machine code"))?;
     sign(&code)?;
-    stage.is_stopped("another component's", &["write /etc/shadow: not granted"])
+    stage.must_be_stopped("another component's", &["write /etc/shadow: not granted"])
 }
 
 #[test]
 fn what_is_no_machine_code_is_refused_and_not_run() -> Result<()> {
-    let cases: [(&str, fn(&mut Vec<u8>)); 4] = [
+    type Change = fn(&mut Vec<u8>);
+    let cases: [(&str, Change); 4] = [
         ("nothing", Vec::clear),
         ("random bytes", |code| {
             (0_u32..)
@@ -163,7 +165,7 @@ fn what_is_no_machine_code_is_refused_and_not_run() -> Result<()> {
         change(&mut bytes);
         fs::write(&code, bytes).map_err(Trouble::doing("write machine code"))?;
         sign(&code)?;
-        stage.is_stopped(attack, &["the component cannot be used"])?;
+        stage.must_be_stopped(attack, &["the component cannot be used"])?;
     }
     Ok(())
 }
@@ -180,5 +182,5 @@ fn a_cache_that_others_may_write_is_not_used_but_the_one_beside_the_state() -> R
     let second = machine_code(&stage.laptop.at("/run/biomero/hooks"))?;
     flip_a_bit(&second);
     worker_root::give(&second, SERVICE_USER)?;
-    stage.is_stopped("one bit of it", &["it was changed or damaged and is not loaded"])
+    stage.must_be_stopped("one bit of it", &["it was changed or damaged and is not loaded"])
 }

@@ -49,7 +49,7 @@ fn what_is_no_component_is_told_for_what_it_is() -> Result<()> {
             "this is a core module; make a component of it: init-hooks componentize",
         ),
     ] {
-        Attack::with(bytes)?.is_stopped(attack, &[why, said])?;
+        Attack::with(bytes)?.must_be_stopped(attack, &[why, said])?;
     }
     Ok(())
 }
@@ -104,7 +104,7 @@ fn what_a_component_imports_and_exports_is_checked_before_it_runs() -> Result<()
         ("no interface", assemble("(component)")?, &["it exports no biomero:hooks/hook, only nothing"]),
         ("functions of other types", shaped_as(hook, "")?, &["stopped in describe", "type mismatch"]),
     ] {
-        Attack::with(component)?.is_stopped(attack, said)?;
+        Attack::with(component)?.must_be_stopped(attack, said)?;
     }
     Ok(())
 }
@@ -118,14 +118,14 @@ fn wasi_that_is_denied_is_a_trap_and_no_way_around_the_other_imports() -> Result
     let calls = shaped_as("biomero:hooks/hook@1.0.0", imports)?;
     Attack::with(calls)?
         .keyed("wasi = \"deny\"")
-        .is_stopped("a call of WASI", &["stopped in describe", "wasi:cli/environment@0.2.0"])?;
+        .must_be_stopped("a call of WASI", &["stopped in describe", "wasi:cli/environment@0.2.0"])?;
     let evil = shaped_as(
         "biomero:hooks/hook@1.0.0",
         r#"(import "evil:net/socket@1.0.0" (instance (export "f" (func))))"#,
     )?;
     Attack::with(evil)?
         .keyed("wasi = \"deny\"")
-        .is_stopped("another import", &["it imports evil:net/socket@1.0.0"])
+        .must_be_stopped("another import", &["it imports evil:net/socket@1.0.0"])
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn what_a_hook_has_no_use_for_is_not_compiled() -> Result<()> {
         ("exceptions", "(tag $oops) (func (throw $oops))"),
     ] {
         let component = shaped_as("biomero:hooks/hook@1.0.0", &format!("(core module {module})"))?;
-        Attack::with(component)?.is_stopped(attack, &[said])?;
+        Attack::with(component)?.must_be_stopped(attack, &[said])?;
     }
     Ok(())
 }
@@ -166,7 +166,7 @@ fn a_component_of_very_many_parts_is_not_put_together() -> Result<()> {
         ),
     ] {
         let component = shaped_as(hook, &format!("(core module $m (memory 1)) {part}"))?;
-        Attack::with(component)?.is_stopped(attack, &[said])?;
+        Attack::with(component)?.must_be_stopped(attack, &[said])?;
     }
     Ok(())
 }
@@ -174,16 +174,16 @@ fn a_component_of_very_many_parts_is_not_put_together() -> Result<()> {
 /// The compiler is a program of its own, without privileges and with limits.
 #[test]
 fn code_that_is_nested_very_deep_is_compiled_all_the_same() -> Result<()> {
-    let nested = format!("(core module (func {} {}))", "(block ".repeat(50_000), ")".repeat(50_000));
+    let nested = format!("(core module (func {} {}))", "(block ".repeat(20_000), ")".repeat(20_000));
     let component = shaped_as("biomero:hooks/hook@1.0.0", &nested)?;
-    Attack::with(component)?.is_stopped("fifty thousand blocks in each other", &["stopped in describe"])
+    Attack::with(component)?.must_be_stopped("twenty thousand blocks in each other", &["stopped in describe"])
 }
 
 #[test]
 fn a_name_in_a_component_reaches_no_terminal_as_it_is() -> Result<()> {
     let twice = format!("(func (export \"\\1b[2J\\u{{202e}}{}\"))", "x".repeat(90_000)).repeat(2);
     let component = shaped_as("biomero:hooks/hook@1.0.0", &format!("(core module {twice})"))?;
-    Attack::with(component)?.is_stopped("a name that is exported twice", &["not a valid component"])
+    Attack::with(component)?.must_be_stopped("a name that is exported twice", &["not a valid component"])
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn only_the_file_that_was_pinned_is_looked_at() -> Result<()> {
         ("no digest", "# sha256\n".to_owned(), &["is not pinned", own.as_str(), "allow_unpinned = true"]),
         ("half a digest", "sha256 = \"0123\"\n".to_owned(), &["give 64 hexadecimal digits"]),
     ] {
-        Attack::by(&Guest::new())?.keyed(&keys).is_refused_at_once(attack, said)?;
+        Attack::by(&Guest::new())?.keyed(&keys).must_be_refused_at_once(attack, said)?;
     }
     Ok(())
 }

@@ -74,7 +74,7 @@ fn nothing_is_written_outside_of_the_granted_folder() -> Result<()> {
         ),
     ] {
         let guest = Guest::new().plans([effect]);
-        Attack::by(&guest)?.is_stopped(attack, &[REFUSED, rule])?;
+        Attack::by(&guest)?.must_be_stopped(attack, &[REFUSED, rule])?;
     }
     Ok(())
 }
@@ -84,8 +84,10 @@ fn nothing_is_written_outside_of_the_granted_folder() -> Result<()> {
 fn one_refusal_is_enough_for_all_effects_of_a_hook() -> Result<()> {
     let guest =
         Guest::new().plans([file("/opt/site/granted", "x"), file("/etc/shadow", "x"), remove("/etc/passwd")]);
-    Attack::by(&guest)?
-        .is_stopped("two of three", &["write /etc/shadow: not granted", "remove /etc/passwd: not granted"])
+    Attack::by(&guest)?.must_be_stopped(
+        "two of three",
+        &["write /etc/shadow: not granted", "remove /etc/passwd: not granted"],
+    )
 }
 
 #[test]
@@ -105,7 +107,7 @@ fn no_grant_covers_what_belongs_to_init_itself() -> Result<()> {
     ] {
         let guest = Guest::new().plans([file(&path, "x")]);
         let grants = format!("write = [\"{path}\", \"/etc/biomero/\", \"/var/cache/\", \"/run/biomero/\"]");
-        Attack::by(&guest)?.granted(&grants).is_stopped(&path, &[REFUSED, own])?;
+        Attack::by(&guest)?.granted(&grants).must_be_stopped(&path, &[REFUSED, own])?;
     }
     for (attack, effect) in [
         ("a folder that is on the way", moved("/etc/biomero", "/etc/biomero-old")),
@@ -114,7 +116,9 @@ fn no_grant_covers_what_belongs_to_init_itself() -> Result<()> {
         ("a file in its place", file("/etc/biomero", "x")),
     ] {
         let grants = "write = [\"/etc/biomero\", \"/etc/biomero-old\", \"/var/cache/biomero/\"]";
-        Attack::by(&Guest::new().plans([effect]))?.granted(grants).is_stopped(attack, &[REFUSED, own])?;
+        Attack::by(&Guest::new().plans([effect]))?
+            .granted(grants)
+            .must_be_stopped(attack, &[REFUSED, own])?;
     }
     Ok(())
 }
@@ -132,7 +136,25 @@ fn what_another_hook_rendered_is_covered_by_its_own_name_only() -> Result<()> {
         stage.hook("02-rendering.toml", text)?;
         // It is there already, so that the hook before leaves the tree as it is.
         fs::write(stage.laptop.at("/opt/site/rendered"), "ours\n").expect("a file can be written");
-        stage.is_stopped(attack, &[REFUSED, rule])?;
+        stage.must_be_stopped(attack, &[REFUSED, rule])?;
+    }
+    Ok(())
+}
+
+#[test]
+#[ignore = "only the path itself is compared with what other hooks rendered"]
+fn what_another_hook_rendered_does_not_go_with_its_folder() -> Result<()> {
+    for (attack, effect) in [
+        ("moving its folder away", moved("/opt/site/folder", "/opt/site/other")),
+        ("a file in place of its folder", file("/opt/site/folder", "x")),
+    ] {
+        let stage = Attack::by(&Guest::new().plans([effect]))?;
+        let text = "[[effects]]\nfile = { path = \"/opt/site/folder/rendered\", content = \"ours\\n\" }\n";
+        stage.hook("02-rendering.toml", text)?;
+        fs::create_dir(stage.laptop.at("/opt/site/folder"))
+            .and_then(|()| fs::write(stage.laptop.at("/opt/site/folder/rendered"), "ours\n"))
+            .expect("a file can be written");
+        stage.must_be_stopped(attack, &[REFUSED, "rendering"])?;
     }
     Ok(())
 }
@@ -150,7 +172,7 @@ fn no_symlink_below_the_granted_folder_is_followed() -> Result<()> {
     ] {
         let stage = Attack::by(&Guest::new().plans([effect]))?;
         symlink(target, stage.laptop.at("/opt/site/link")).expect("a link can be made");
-        stage.ends_a_start_with(CANNOT_CREATE, attack, &["symbolic link"])?;
+        stage.must_end_a_start_with(CANNOT_CREATE, attack, &["symbolic link"])?;
     }
     Ok(())
 }
@@ -160,7 +182,7 @@ fn no_symlink_below_the_granted_folder_is_followed() -> Result<()> {
 fn no_folder_is_made_where_a_symlink_is() -> Result<()> {
     let stage = Attack::by(&Guest::new().plans([directory("/opt/site/link", 0o777)]))?;
     symlink("/etc", stage.laptop.at("/opt/site/link")).expect("a link can be made");
-    stage.ends_a_start_with(CANNOT_CREATE, "a folder over a link", &["/opt/site/link"])
+    stage.must_end_a_start_with(CANNOT_CREATE, "a folder over a link", &["/opt/site/link"])
 }
 
 /// The folder that a site granted, or a file in it, is one of `init`'s own under another name.
@@ -180,7 +202,7 @@ fn another_name_of_what_belongs_to_init_itself_is_not_covered_either() -> Result
         ("machine code", CACHE, "/opt/site/0123456789abcdef-0123456789abcdef.cwasm"),
     ] {
         let stage = Attack::by(&Guest::new().plans([file(path, "x")]))?.after(link(target));
-        stage.is_stopped(attack, &[REFUSED, own])?;
+        stage.must_be_stopped(attack, &[REFUSED, own])?;
     }
     Ok(())
 }
@@ -194,7 +216,7 @@ fn a_mode_has_permission_bits_only() -> Result<()> {
         let program = Effect::File { path: bytes("/opt/site/x"), content: bytes("x"), mode, lock: None };
         let effects = [program, directory("/opt/site/new", mode)];
         for effect in effects {
-            Attack::by(&Guest::new().plans([effect]))?.is_stopped(attack, &rule)?;
+            Attack::by(&Guest::new().plans([effect]))?.must_be_stopped(attack, &rule)?;
         }
     }
     Ok(())
@@ -236,9 +258,21 @@ fn no_variable_is_set_that_is_not_granted_and_some_only_by_their_name() -> Resul
             "set the variable PATH",
         ),
     ] {
-        Attack::by(&Guest::new().plans([effect]))?.granted(grants).is_stopped(attack, &[REFUSED, said])?;
+        Attack::by(&Guest::new().plans([effect]))?
+            .granted(grants)
+            .must_be_stopped(attack, &[REFUSED, said])?;
     }
     Ok(())
+}
+
+/// No program can be started any more with an environment of megabytes.
+#[test]
+#[ignore = "the variables of a hook are not limited together"]
+fn no_hook_sets_more_variables_than_a_program_can_have() -> Result<()> {
+    let effects = (0..200).map(|n| variable(&format!("SITE_{n}"), &"x".repeat(32_000)));
+    Attack::by(&Guest::new().plans(effects))?
+        .granted("set = [\"SITE_*\"]")
+        .must_be_stopped("6 MB of variables", &[REFUSED])
 }
 
 #[test]
@@ -279,7 +313,9 @@ fn nothing_runs_and_nothing_is_waited_for_that_is_not_granted() -> Result<()> {
         ("another port", waits("omeroserver:22"), "wait = [\"omeroserver:4061\"]", "wait for omeroserver:22"),
         ("a path", Effect::WaitPath(bytes("/etc/shadow")), "", "wait for /etc/shadow: not granted"),
     ] {
-        Attack::by(&Guest::new().plans([effect]))?.granted(grants).is_stopped(attack, &[REFUSED, said])?;
+        Attack::by(&Guest::new().plans([effect]))?
+            .granted(grants)
+            .must_be_stopped(attack, &[REFUSED, said])?;
     }
     Ok(())
 }
@@ -292,7 +328,7 @@ fn what_is_refused_is_told_without_control_characters() -> Result<()> {
         ("control characters in an address", Effect::WaitTcp(bytes("\x1b[2J\r\u{202e}"))),
         ("control characters in a word", command(&["\x1b[2J\r\u{202e}"], true)),
     ] {
-        Attack::by(&Guest::new().plans([effect]))?.is_stopped(attack, &[REFUSED])?;
+        Attack::by(&Guest::new().plans([effect]))?.must_be_stopped(attack, &[REFUSED])?;
     }
     Ok(())
 }
@@ -308,7 +344,7 @@ fn what_is_refused_is_told_in_readable_length() -> Result<()> {
         ("a long word", command(&[&long], true)),
         ("many words", command(&words, true)),
     ] {
-        Attack::by(&Guest::new().plans([effect]))?.is_stopped(attack, &[REFUSED])?;
+        Attack::by(&Guest::new().plans([effect]))?.must_be_stopped(attack, &[REFUSED])?;
     }
     Ok(())
 }
@@ -317,5 +353,33 @@ fn what_is_refused_is_told_in_readable_length() -> Result<()> {
 #[ignore = "all of them are told, a line each"]
 fn a_thousand_refusals_are_told_in_readable_length() -> Result<()> {
     let effects = (0..1000).map(|n| file(format!("/etc/{n}"), "x"));
-    Attack::by(&Guest::new().plans(effects))?.is_stopped("a thousand files", &[REFUSED, "/etc/0", "more"])
+    Attack::by(&Guest::new().plans(effects))?
+        .must_be_stopped("a thousand files", &[REFUSED, "/etc/0", "more"])
+}
+
+/// All of it granted. What is there is compared with what is to be there, and a dry run shows the difference.
+#[test]
+#[ignore = "the file that is to be replaced is read, all of it"]
+fn replacing_a_large_file_costs_nothing() -> Result<()> {
+    let stage = Attack::by(&Guest::new().plans([file("/opt/site/large", "x")]))?;
+    let hole = fs::File::create(stage.laptop.at("/opt/site/large")).and_then(|file| file.set_len(1 << 30));
+    hole.expect("a hole takes no room");
+    stage.must_cost_little("a file of 1 GiB")
+}
+
+#[test]
+fn a_difference_that_is_hard_to_find_is_not_looked_for_any_longer() -> Result<()> {
+    // Every line is there many times, in two orders that have little in common.
+    let lines = |seed: u32| -> String {
+        let mut number = seed;
+        (0..250_000)
+            .map(|_| {
+                number = number.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                format!("{}\n", (number >> 16) % 50)
+            })
+            .collect()
+    };
+    let stage = Attack::by(&Guest::new().plans([file("/opt/site/lines", lines(1))]))?;
+    fs::write(stage.laptop.at("/opt/site/lines"), lines(2)).expect("a file can be written");
+    stage.must_cost_little("half a million lines")
 }

@@ -22,6 +22,7 @@ pub(super) struct Guest {
     effects: Vec<Effect>,
     claimed: Option<u32>,
     answer_at: Option<u32>,
+    complaint: Option<Vec<u8>>,
     fields: String,
     in_describe: String,
     in_plan: String,
@@ -89,6 +90,7 @@ impl Guest {
             effects: Vec::new(),
             claimed: None,
             answer_at: None,
+            complaint: None,
             fields: String::new(),
             in_describe: String::new(),
             in_plan: String::new(),
@@ -129,6 +131,12 @@ impl Guest {
     /// Gives this address for its effects' whole list, wherever that is.
     pub(super) const fn answers_at(mut self, address: u32) -> Self {
         self.answer_at = Some(address);
+        self
+    }
+
+    /// Says that something makes no sense, in place of its effects.
+    pub(super) fn complains(mut self, complaint: impl AsRef<[u8]>) -> Self {
+        self.complaint = Some(complaint.as_ref().to_vec());
         self
     }
 
@@ -182,7 +190,14 @@ impl Guest {
         let records: Vec<u8> = self.effects.iter().flat_map(|effect| effect.record(&mut image)).collect();
         let count = self.claimed.unwrap_or(length(&self.effects));
         let effects = image.place(&records);
-        let planned = image.place(&words(&[0, effects, count, 0, 0, 0, 0, 0]));
+        let planned = match &self.complaint {
+            None => image.place(&words(&[0, effects, count, 0, 0, 0, 0, 0])),
+            Some(text) => {
+                // The third kind of error has a place, a problem and a remedy.
+                let texts: Vec<u32> = [text; 3].iter().flat_map(|text| image.text(text)).collect();
+                image.place(&words(&[vec![1, 2], texts].concat()))
+            }
+        };
         let planned = self.answer_at.unwrap_or(planned);
         let heap = (BASE + length(&image.0)).next_multiple_of(8);
         let pages = self.pages.max(heap / PAGE + 1);

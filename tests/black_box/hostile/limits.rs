@@ -51,7 +51,7 @@ fn an_endless_loop_runs_out_of_fuel_or_of_time_wherever_it_is() -> Result<()> {
             "stopped in plan: it did not end within 700ms; limits.time raises that",
         ),
     ] {
-        Attack::by(&guest)?.limited(limits).is_stopped(attack, &[said])?;
+        Attack::by(&guest)?.limited(limits).must_be_stopped(attack, &[said])?;
     }
     Ok(())
 }
@@ -67,7 +67,7 @@ fn a_trap_is_told_with_its_name() -> Result<()> {
         ),
         ("beyond its memory", "(drop (i32.load (i32.const -4)))", "out of bounds memory access"),
     ] {
-        Attack::by(&Guest::new().plans_after(code))?.is_stopped(attack, &[said])?;
+        Attack::by(&Guest::new().plans_after(code))?.must_be_stopped(attack, &[said])?;
     }
     Ok(())
 }
@@ -77,8 +77,10 @@ fn whoever_calls_itself_without_end_runs_out_of_stack() -> Result<()> {
     let guest = Guest::new()
         .with("(func $deeper (param i64) (call $deeper (local.get 0)) (call $deeper (i64.const 1)))")
         .plans_after("(call $deeper (i64.const 0))");
-    Attack::by(&guest)?
-        .is_stopped("recursion", &["stopped in plan: its stack overflowed; does it call itself without end?"])
+    Attack::by(&guest)?.must_be_stopped(
+        "recursion",
+        &["stopped in plan: its stack overflowed; does it call itself without end?"],
+    )
 }
 
 /// Each fills all it gets, and traps when it gets no more.
@@ -105,7 +107,7 @@ fn memory_and_tables_grow_to_their_limits_and_no_further() -> Result<()> {
         ("sixty tables", Guest::new().with(&"(table 20000 funcref)".repeat(60)), tables),
     ] {
         // Growing copies: on a busy machine a second would be too short to get there.
-        Attack::by(&guest)?.limited("time = \"20s\"").is_stopped(attack, &[said])?;
+        Attack::by(&guest)?.limited("time = \"20s\"").must_be_stopped(attack, &[said])?;
     }
     Ok(())
 }

@@ -91,7 +91,7 @@ fn what_is_no_line_of_its_own_is_not_read() -> Result<()> {
             "discriminant",
         ),
     ] {
-        Attack::by(&guest)?.is_stopped(attack, &[said])?;
+        Attack::by(&guest)?.must_be_stopped(attack, &[said])?;
     }
     Ok(())
 }

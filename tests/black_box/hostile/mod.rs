@@ -9,5 +9,6 @@ mod guest;
 mod limits;
 mod log;
 mod needs;
+mod real;
 mod rollback;
 mod stage;

@@ -54,7 +54,7 @@ fn what_is_not_granted_is_not_told() -> Result<()> {
     ] {
         Attack::by(&guest)?
             .granted(grants)
-            .is_stopped(attack, &["asks for what its [grants] do not hold", said])?;
+            .must_be_stopped(attack, &["asks for what its [grants] do not hold", said])?;
     }
     Ok(())
 }
@@ -79,7 +79,7 @@ fn no_setting_is_told_by_way_of_its_key_in_a_path_or_a_name() -> Result<()> {
         let guest = Guest::new().needs(need, &what).plans_after(tells);
         Attack::by(&guest)?
             .granted("read = [\"/data/\"]\nresolve = [\"*.invalid\"]")
-            .is_stopped(attack, &["asks for what its [grants] do not hold", "omero.ldap.password"])?;
+            .must_be_stopped(attack, &["asks for what its [grants] do not hold", "omero.ldap.password"])?;
     }
     Ok(())
 }
@@ -88,7 +88,7 @@ fn no_setting_is_told_by_way_of_its_key_in_a_path_or_a_name() -> Result<()> {
 #[test]
 fn asking_for_settings_again_and_again_costs_nothing() -> Result<()> {
     let guest = Guest::new().needs_again(Need::Setting, 300_000, "worker.*");
-    Attack::by(&guest)?.granted("settings = [\"worker.*\"]").costs_little("300000 patterns")
+    Attack::by(&guest)?.granted("settings = [\"worker.*\"]").must_cost_little("300000 patterns")
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn asking_for_a_file_again_and_again_costs_nothing() -> Result<()> {
         let guest = Guest::new().needs_again(Need::File, 500, asked);
         let stage = Attack::by(&guest)?.granted("read = [\"/opt/site/\"]");
         fs::write(stage.laptop.at("/opt/site/large"), vec![b'x'; 2 << 20]).expect("a file can be written");
-        stage.costs_little(asked)?;
+        stage.must_cost_little(asked)?;
     }
     Ok(())
 }
@@ -105,7 +105,7 @@ fn asking_for_a_file_again_and_again_costs_nothing() -> Result<()> {
 #[test]
 fn a_pattern_of_millions_of_stars_costs_nothing() -> Result<()> {
     let guest = Guest::new().needs(Need::Setting, format!("worker.{}", "*".repeat(12_000_000)));
-    Attack::by(&guest)?.granted("settings = [\"worker.*\"]").costs_little("12 million stars")
+    Attack::by(&guest)?.granted("settings = [\"worker.*\"]").must_cost_little("12 million stars")
 }
 
 /// Nothing of it granted, and what is said of it is still for a person to read.
@@ -121,7 +121,7 @@ fn what_is_asked_for_is_told_in_readable_length() -> Result<()> {
         ("control characters in a path", Need::File, "\x1b[2J\r{x".to_owned()),
         ("control characters in a name", Need::Address, "\x1b[2J\r".to_owned()),
     ] {
-        Attack::by(&Guest::new().needs(need, what))?.is_stopped(attack, &[])?;
+        Attack::by(&Guest::new().needs(need, what))?.must_be_stopped(attack, &[])?;
     }
     Ok(())
 }
@@ -130,7 +130,7 @@ fn what_is_asked_for_is_told_in_readable_length() -> Result<()> {
 fn a_key_that_makes_no_sense_is_told_in_readable_length() -> Result<()> {
     let long = "x".repeat(1_000_000);
     for (attack, what) in [("a long key", format!("{{{long}}}")), ("half a brace", format!("{{{long}"))] {
-        Attack::by(&Guest::new().needs(Need::File, what))?.is_stopped(attack, &[])?;
+        Attack::by(&Guest::new().needs(Need::File, what))?.must_be_stopped(attack, &[])?;
     }
     Ok(())
 }
@@ -144,7 +144,7 @@ fn asking_for_everything_at_once_is_told_in_a_few_lines() -> Result<()> {
         ("300000 addresses", Need::Address, "x"),
         ("300000 keys that there are none of", Need::File, "{worker.nam}"),
     ] {
-        Attack::by(&Guest::new().needs_again(need, 300_000, what))?.is_stopped(attack, &[])?;
+        Attack::by(&Guest::new().needs_again(need, 300_000, what))?.must_be_stopped(attack, &[])?;
     }
     Ok(())
 }
@@ -154,5 +154,5 @@ fn asking_for_everything_at_once_is_told_in_a_few_lines() -> Result<()> {
 fn names_that_nobody_answers_for_take_no_longer_than_the_hook_has() -> Result<()> {
     let guest = (0..200).fold(Guest::new(), |guest, n| guest.needs(Need::Address, format!("n{n}.invalid")));
     let stage = Attack::by(&guest)?.granted("resolve = [\"*.invalid\"]");
-    stage.keyed("deadline = \"5s\"").costs_little("200 names")
+    stage.keyed("deadline = \"5s\"").must_cost_little("200 names")
 }

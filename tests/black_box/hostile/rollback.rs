@@ -10,6 +10,9 @@ use super::stage::{Attack, CACHE, HOOKS, digest};
 const ROLLBACK: &str = "rollback = true\n";
 const VERSION: &str = "/opt/site/version";
 
+/// Makes a component; the stage has room for its files.
+type Make = fn(&Attack) -> Result<Vec<u8>>;
+
 fn version(version: &str) -> Guest {
     Guest::new().called("site", version).plans([file(VERSION, version)])
 }
@@ -39,27 +42,26 @@ fn noted(stage: &Attack) -> Result<serde_json::Value> {
 
 #[test]
 fn whatever_is_wrong_with_a_new_version_the_last_good_one_runs_and_it_is_told() -> Result<()> {
-    let broken = |guest: Guest, stage: &Attack| guest.component(stage.scratch());
-    let cases: [(&str, &dyn Fn(&Attack) -> Result<Vec<u8>>, &str); 5] = [
+    let cases: [(&str, Make, &str); 5] = [
         (
             "it traps",
-            &|stage| broken(version("2.0.0").plans_after("unreachable"), stage),
+            |stage| version("2.0.0").plans_after("unreachable").component(stage.scratch()),
             "wasm `unreachable` instruction executed",
         ),
         (
             "it never ends",
-            &|stage| broken(version("2.0.0").describes_after("(loop (br 0))"), stage),
+            |stage| version("2.0.0").describes_after("(loop (br 0))").component(stage.scratch()),
             "stopped in describe",
         ),
         (
             "it asks for too much",
-            &|stage| broken(version("2.0.0").plans([file("/etc/shadow", "x")]), stage),
+            |stage| version("2.0.0").plans([file("/etc/shadow", "x")]).component(stage.scratch()),
             "write /etc/shadow: not granted",
         ),
-        ("it is no component", &|_| Ok(b"random bytes".to_vec()), "it could not be compiled"),
+        ("it is no component", |_| Ok(b"random bytes".to_vec()), "it could not be compiled"),
         (
             "it is of another version",
-            &|_| super::guest::assemble("(component)"),
+            |_| super::guest::assemble("(component)"),
             "it exports no biomero:hooks/hook",
         ),
     ];
@@ -109,7 +111,7 @@ fn without_rollback_a_new_version_that_fails_ends_the_start() -> Result<()> {
     for keys in ["", "rollback = false\n"] {
         let stage = first_ran(keys)?;
         let second = version("2.0.0").plans_after("unreachable").component(stage.scratch())?;
-        stage.now(second).is_stopped("no rollback", &["wasm `unreachable` instruction executed"])?;
+        stage.now(second).must_be_stopped("no rollback", &["wasm `unreachable` instruction executed"])?;
     }
     Ok(())
 }
@@ -119,7 +121,7 @@ fn where_no_version_ever_ran_well_there_is_nothing_to_fall_back_to() -> Result<(
     let guest = version("1.0.0").plans_after("unreachable");
     Attack::by(&guest)?
         .keyed(ROLLBACK)
-        .is_stopped("the first version", &["wasm `unreachable` instruction executed"])
+        .must_be_stopped("the first version", &["wasm `unreachable` instruction executed"])
 }
 
 /// The `.wasm` of the last good version is gone: there is only its machine code, and that may be gone too.

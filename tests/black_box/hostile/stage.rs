@@ -41,8 +41,8 @@ pub(super) const PASSWORD_KEY: &str = "properties.\"omero.ldap.password\"";
 const HOOK: i32 = 70;
 /// Exit code: an effect could not be applied.
 pub(super) const CANNOT_CREATE: i32 = 73;
-/// Exit code: the start-up was refused before a hook ran.
-const CONFIGURATION: i32 = 78;
+/// Exit code: something makes no sense, found before a hook ran or by one.
+pub(super) const CONFIGURATION: i32 = 78;
 
 /// One attack: what the hook's component is and what its site grants it.
 pub(super) struct Attack {
@@ -146,12 +146,12 @@ impl Attack {
     }
 
     /// The three ways of running into a hook that is stopped: what is said names the hook and holds each of `said`.
-    pub(super) fn is_stopped(self, attack: &str, said: &[&str]) -> Result<()> {
-        self.ends_a_start_with(HOOK, attack, said)
+    pub(super) fn must_be_stopped(self, attack: &str, said: &[&str]) -> Result<()> {
+        self.must_end_a_start_with(HOOK, attack, said)
     }
 
     /// The same with another exit code of the start-up that it ends.
-    pub(super) fn ends_a_start_with(self, code: i32, attack: &str, said: &[&str]) -> Result<()> {
+    pub(super) fn must_end_a_start_with(self, code: i32, attack: &str, said: &[&str]) -> Result<()> {
         let said: Vec<&str> = ["hook hostile"].into_iter().chain(said.iter().copied()).collect();
         self.install("")?;
         // Of an earlier start.
@@ -178,7 +178,7 @@ impl Attack {
             warned.told
         );
 
-        // What it takes when nothing has to be compiled any more.
+        // What it takes where nothing has to be compiled any more.
         for peak in [warned.peak, self.run(&["--dry-run"])?.peak] {
             assert!(peak < PEAK, "{attack}: init had {} MiB at its peak", peak >> 10);
         }
@@ -186,10 +186,8 @@ impl Attack {
     }
 
     /// A dry run and a start with a hook that may have its way, or may not: soon over, and with little memory.
-    pub(super) fn costs_little(self, attack: &str) -> Result<()> {
+    pub(super) fn must_cost_little(self, attack: &str) -> Result<()> {
         self.install("")?;
-        // Compiles it, so that what is measured is `init` alone.
-        self.run(&["apply"])?;
         for arguments in ["--dry-run", "apply"] {
             let began = Instant::now();
             let Run { told, peak, .. } = self.run(&[arguments])?;
@@ -201,7 +199,7 @@ impl Attack {
     }
 
     /// The three ways of running into a hook that is not even begun with: no hook of the start-up runs.
-    pub(super) fn is_refused_at_once(self, attack: &str, said: &[&str]) -> Result<()> {
+    pub(super) fn must_be_refused_at_once(self, attack: &str, said: &[&str]) -> Result<()> {
         self.install("")?;
         for more in ["", "on_failure = \"warn\"\n"] {
             self.install(more)?;
