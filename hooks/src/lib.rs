@@ -25,6 +25,7 @@ mod hook;
 mod machine;
 mod manifest;
 mod overlay;
+mod own;
 mod plan;
 mod schedule;
 mod sequence;

@@ -2,7 +2,7 @@
 //! they would change. Both ways are driven from here, so that they cannot drift apart.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use biomero_config::{Environment, OnFailure, Settings};
@@ -22,8 +22,9 @@ use crate::hook::HookError;
 use crate::machine::{Machine, MachineError};
 use crate::manifest::{Manifest, Ran};
 use crate::overlay::{Overlay, Planned};
+use crate::own;
 use crate::plan::{HookPlan, Plan, PlannedEffect};
-use crate::schedule::{SECOND_CACHE, Scheduled};
+use crate::schedule::Scheduled;
 
 /// How long a dry run waits for a name: away from the container's network it will not come.
 const DRY_RUN_RESOLUTION: Duration = Duration::from_millis(800);
@@ -149,13 +150,14 @@ pub fn apply(
         manifest: Manifest::default(),
         warnings: Vec::new(),
     };
+    let own = own::paths(start, hooks, overlay.disk());
     for hook in hooks {
         observer.starts(hook);
         if hook.skipped.is_some() {
             continue;
         }
         let began = Instant::now();
-        let mut outcome = apply_with_retries(start, hook, overlay, &mut applied, machine, observer);
+        let mut outcome = apply_with_retries(start, hook, &own, overlay, &mut applied, machine, observer);
         if let Err(error) = &outcome
             && !matches!(error.class(), FailureClass::Interrupted(_))
             && hook.fall_back()
@@ -165,7 +167,7 @@ pub fn apply(
                 "hook {}: {error}; the component that last ran well took its place",
                 hook.name
             ));
-            outcome = apply_with_retries(start, hook, overlay, &mut applied, machine, observer);
+            outcome = apply_with_retries(start, hook, &own, overlay, &mut applied, machine, observer);
         }
         applied.manifest.ran(Ran::of(hook, outcome.is_ok()));
         match outcome {
@@ -190,6 +192,7 @@ pub fn apply(
 fn apply_with_retries(
     start: &Start<'_>,
     hook: &Scheduled,
+    own: &[PathBuf],
     overlay: &Overlay,
     applied: &mut Applied,
     machine: &mut dyn Machine,
@@ -199,7 +202,7 @@ fn apply_with_retries(
     let mut tries_left = hook.policy.retries;
     let mut replans_left = REPLANS;
     loop {
-        let error = match apply_once(start, hook, overlay, applied, machine, observer) {
+        let error = match apply_once(start, hook, own, overlay, applied, machine, observer) {
             Ok(changed) => return Ok(changed),
             Err(error) => error,
         };
@@ -222,6 +225,7 @@ fn apply_with_retries(
 fn apply_once(
     start: &Start<'_>,
     hook: &Scheduled,
+    own: &[PathBuf],
     overlay: &Overlay,
     applied: &mut Applied,
     machine: &mut dyn Machine,
@@ -233,6 +237,7 @@ fn apply_once(
         start,
         environment: &applied.environment,
         hook,
+        own,
         overlay,
         resolution,
         rendered: applied.manifest.rendered_by_others(&hook.name),
@@ -270,6 +275,7 @@ fn apply_once(
 /// Failures do not stop it: a plan shows everything that is wrong at once.
 pub fn plan(start: &Start<'_>, hooks: &[Scheduled], mut overlay: Overlay, machine: &mut dyn Machine) -> Plan {
     let mut environment = start.environment.clone();
+    let own = own::paths(start, hooks, overlay.disk());
     let mut planned = Vec::with_capacity(hooks.len());
     for hook in hooks {
         let mut entry = HookPlan::of(hook);
@@ -279,6 +285,7 @@ pub fn plan(start: &Start<'_>, hooks: &[Scheduled], mut overlay: Overlay, machin
                     start,
                     environment: &environment,
                     hook,
+                    own: &own,
                     overlay,
                     resolution: Resolution::Optional(DRY_RUN_RESOLUTION),
                     rendered: rendered_by_others(&planned, &hook.name),
@@ -323,6 +330,8 @@ struct Planning<'a> {
     start: &'a Start<'a>,
     environment: &'a Environment,
     hook: &'a Scheduled,
+    /// What belongs to `init` and its hooks.
+    own: &'a [PathBuf],
     overlay: &'a Overlay,
     resolution: Resolution,
     /// Files that other hooks of this start rendered, with the hook's name.
@@ -342,8 +351,7 @@ fn plan_hook(planning: &Planning<'_>, machine: &mut dyn Machine) -> Result<Vec<E
     context.facts = gather(&needs, overlay, start.identity, start.settings, resolution, machine)?;
     let effects = hook.hook().plan(&context)?;
     if let Some(component) = hook.component() {
-        let protected =
-            Protected { own: own_paths(start.settings, overlay.disk()), rendered: planning.rendered.clone() };
+        let protected = Protected { own: planning.own.to_vec(), rendered: planning.rendered.clone() };
         check(&effects, component.grants(), &protected, overlay.disk())?;
     }
     Ok(effects)
@@ -370,24 +378,6 @@ fn check(effects: &[Effect], grants: &Grants, protected: &Protected, disk: &Disk
 fn confined(hook: &Scheduled, overlay: &Overlay) -> Option<Confined> {
     let component = hook.component()?;
     Some(overlay.disk().confine(Confinement::of(component.grants())))
-}
-
-/// What belongs to `init` itself, and no grant covers: its settings, its hooks, its state and its programs.
-fn own_paths(settings: &Settings, disk: &Disk) -> Vec<PathBuf> {
-    let state = &settings.state.directory;
-    let mut own = vec![
-        biomero_config::MAIN_FILE.into(),
-        biomero_config::FILES_DIRECTORY.into(),
-        settings.hooks.directory.clone(),
-        settings.hooks.cache.clone(),
-        settings.hooks.compiler.clone(),
-        settings.startup.directory.clone(),
-        settings.state.socket.clone(),
-        state.join("manifest.json"),
-        state.join(SECOND_CACHE),
-    ];
-    own.extend(std::env::current_exe().ok().filter(|_| disk.root() == Path::new("/")));
-    own
 }
 
 /// The files of a plan's other hooks.
