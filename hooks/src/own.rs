@@ -143,6 +143,6 @@ mod tests {
 
     #[test]
     fn where_no_hook_is_a_component_nothing_is_looked_for() {
-        assert_eq!(own(&[("startup/60-j.sh", "x")]), [PathBuf::new(); 0]);
+        assert!(own(&[("startup/60-j.sh", "x")]).is_empty());
     }
 }

@@ -25,6 +25,7 @@ use crate::overlay::{Overlay, Planned};
 use crate::own;
 use crate::plan::{HookPlan, Plan, PlannedEffect};
 use crate::schedule::Scheduled;
+use crate::visible::visible_lines;
 
 /// How long a dry run waits for a name: away from the container's network it will not come.
 const DRY_RUN_RESOLUTION: Duration = Duration::from_millis(800);
@@ -66,7 +67,7 @@ pub struct Applied {
 
 /// A hook that failed, with all its tries.
 #[derive(Debug, thiserror::Error)]
-#[error("hook {hook}: {source}")]
+#[error("hook {hook}: {}", visible_lines(&source.to_string()))]
 pub struct HookFailure {
     /// Its name.
     pub hook: String,
@@ -163,9 +164,11 @@ pub fn apply(
             && hook.fall_back()
         {
             observer.falls_back(hook, error);
+            let error = error.to_string();
             applied.warnings.push(format!(
-                "hook {}: {error}; the component that last ran well took its place",
-                hook.name
+                "hook {}: {}; the component that last ran well took its place",
+                hook.name,
+                visible_lines(&error)
             ));
             outcome = apply_with_retries(start, hook, &own, overlay, &mut applied, machine, observer);
         }
