@@ -10,8 +10,9 @@ mod file;
 use std::collections::BTreeMap;
 
 pub(crate) use command_line::of_command_line;
+pub use environment::MAIN_FILE_VARIABLE;
+pub(crate) use environment::of_environment;
 pub use environment::property_name;
-pub(crate) use environment::{MAIN_FILE_VARIABLE, of_environment};
 pub(crate) use file::{Text, of_text, read_bounded};
 
 use crate::Origin;

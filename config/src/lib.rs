@@ -26,7 +26,7 @@ mod values;
 pub use describe::{Row, table, variables_passed_through};
 pub use environment::Environment;
 pub use kind::{Kind, parse_address};
-pub use layer::property_name;
+pub use layer::{MAIN_FILE_VARIABLE, property_name};
 pub use load::{DEFAULTS, FILES_DIRECTORY, LoadError, Loaded, MAIN_FILE, Origin, Sources, load};
 pub use nearest::nearest;
 pub use reference::reference_markdown;

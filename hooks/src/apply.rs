@@ -6,17 +6,19 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use biomero_config::Environment;
+use biomero_config::{Environment, mask_urls};
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::change::{Change, examine, examine_file};
 use crate::confine::Place;
 use crate::context::Identity;
 use crate::digest::sha256;
+use crate::disk::FILE_LIMIT;
 use crate::effect::{CommandEffect, Effect, FileEffect, Lock};
 use crate::failure::FailureClass;
 use crate::machine::{Exit, Machine, MachineError, Process};
 use crate::overlay::Overlay;
+use crate::visible::visible;
 
 /// How long another program may hold a lock that a file effect names.
 const LOCK_DEADLINE: Duration = Duration::from_secs(15);
@@ -235,7 +237,11 @@ impl Applier<'_> {
         self.create_parents(&file.path)?;
         let held = file.lock.as_ref().map(|lock| self.lock(lock)).transpose()?;
         if let Some(lock) = &file.lock {
-            let now = self.overlay.disk().read(&file.path).ok().map(|content| sha256(&content));
+            let now = match self.overlay.disk().read(&file.path, FILE_LIMIT) {
+                Ok(content) => Some(sha256(&content)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                Err(error) => return Err(self.failed("read", &file.path, error)),
+            };
             if now != lock.based_on {
                 return Err(ApplyError::ChangedUnderneath { path: file.path.clone() });
             }
@@ -316,7 +322,7 @@ impl Applier<'_> {
             directory: command.directory.clone(),
             user,
         };
-        let program = command.argv.first().cloned().unwrap_or_default();
+        let program = visible(command.argv.first().map_or("", String::as_str)).into_owned();
         match self.machine.run(&process, deadline) {
             Ok(Exit::Code(0)) => Ok(()),
             Ok(exit) => {
@@ -324,7 +330,8 @@ impl Applier<'_> {
                     Exit::Code(code) => format!("ended with exit code {code}"),
                     Exit::Signal(signal) => format!("was killed by signal {signal}"),
                 };
-                Err(ApplyError::Command { program, how, typed: command.argv.join(" ") })
+                let typed = visible(&mask_urls(&command.argv.join(" "))).into_owned();
+                Err(ApplyError::Command { program, how, typed })
             }
             Err(error) => Err(from_machine(format!("running {program}"), error)),
         }

@@ -1,5 +1,6 @@
 //! What an effect would change: looked up once, the same way, for applying it and for printing it.
 
+use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -10,6 +11,9 @@ use crate::context::Identity;
 use crate::effect::{Effect, FileEffect};
 use crate::overlay::{Overlay, Planned};
 
+/// Bytes of a file that are compared line by line, to be shown; of a larger one only the size is told.
+pub(crate) const SHOWN: u64 = 1 << 20;
+
 /// The difference between the machine and an effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
@@ -17,10 +21,10 @@ pub enum Change {
     Nothing,
     /// A file or directory that is not there.
     Create,
-    /// A file with other content; what it was, where that is a file at all.
+    /// A file with other content.
     Replace {
-        /// The content before.
-        before: Option<Vec<u8>>,
+        /// What is there before.
+        before: Before,
     },
     /// The right content or directory with other permission bits or another owner.
     Attributes {
@@ -53,10 +57,22 @@ impl Change {
     }
 }
 
+/// What a file takes the place of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Before {
+    /// A file with this content.
+    File(Vec<u8>),
+    /// A file of so many bytes, more than are compared line by line.
+    LargeFile(u64),
+    /// No regular file, or one that cannot be read.
+    Other,
+}
+
 /// What is at a path, a symlink not followed.
-enum Present {
+enum Present<'a> {
     Nothing,
-    File { content: Vec<u8>, mode: u32, owner: Option<(u32, u32)> },
+    Planned { content: &'a [u8], mode: u32 },
+    File(Metadata),
     Directory { mode: u32, owner: Option<(u32, u32)> },
     Other,
 }
@@ -78,7 +94,7 @@ pub(crate) fn examine(
                 attributes(before, *mode, owned, identity.owner(*owner))
             }
             // Applying it fails with the reason; nothing is removed that nobody asked to remove.
-            Present::File { .. } | Present::Other => Change::Create,
+            Present::Planned { .. } | Present::File(_) | Present::Other => Change::Create,
         },
         Effect::File(file) => examine_file(file, overlay, identity)?,
         Effect::Remove { path } => match present(path, overlay)? {
@@ -105,14 +121,47 @@ pub(crate) fn examine(
 
 /// As [`examine`], for a file: its content is not copied to be looked at.
 pub(crate) fn examine_file(file: &FileEffect, overlay: &Overlay, identity: &Identity) -> io::Result<Change> {
-    Ok(match present(&file.path, overlay)? {
-        Present::Nothing => Change::Create,
-        Present::File { content, mode, owner } if content == file.content.bytes() => {
-            attributes(mode, file.mode, owner, identity.owner(file.owner))
+    let wanted = file.content.bytes();
+    let found = match present(&file.path, overlay)? {
+        Present::Nothing => return Ok(Change::Create),
+        Present::Directory { .. } | Present::Other => return Ok(Change::Replace { before: Before::Other }),
+        Present::Planned { content, mode } if content == wanted => {
+            return Ok(attributes(mode, file.mode, None, None));
         }
-        Present::File { content, .. } => Change::Replace { before: Some(content) },
-        Present::Directory { .. } | Present::Other => Change::Replace { before: None },
+        Present::Planned { content, .. } => return Ok(Change::Replace { before: before(content.to_vec()) }),
+        Present::File(found) => found,
+    };
+    // A file of another size is another file, and read only to be shown.
+    let same_size = found.len() == wanted.len() as u64;
+    if !same_size && found.len() > SHOWN {
+        return Ok(Change::Replace { before: Before::LargeFile(found.len()) });
+    }
+    let content = match overlay.disk().read(&file.path, if same_size { found.len() } else { SHOWN }) {
+        Ok(content) => content,
+        // It grew meanwhile.
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+            return Ok(Change::Replace { before: Before::LargeFile(found.len()) });
+        }
+        // What cannot be read can still be replaced, if its directory can be written.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Ok(Change::Replace { before: Before::Other });
+        }
+        Err(error) => return Err(error),
+    };
+    if content != wanted {
+        return Ok(Change::Replace { before: before(content) });
+    }
+    let owner = Some((found.uid(), found.gid()));
+    Ok(match attributes(found.mode() & 0o7777, file.mode, owner, identity.owner(file.owner)) {
+        // Its other name keeps what it has.
+        Change::Attributes { .. } if found.nlink() > 1 => Change::Replace { before: before(content) },
+        change => change,
     })
+}
+
+fn before(content: Vec<u8>) -> Before {
+    let bytes = content.len() as u64;
+    if bytes > SHOWN { Before::LargeFile(bytes) } else { Before::File(content) }
 }
 
 fn attributes(mode: u32, wanted: u32, owner: Option<(u32, u32)>, wanted_owner: Option<(u32, u32)>) -> Change {
@@ -124,28 +173,69 @@ fn attributes(mode: u32, wanted: u32, owner: Option<(u32, u32)>, wanted_owner: O
     }
 }
 
-fn present(path: &Path, overlay: &Overlay) -> io::Result<Present> {
+fn present<'a>(path: &Path, overlay: &'a Overlay) -> io::Result<Present<'a>> {
     match overlay.planned(path) {
-        Some(Planned::File { content, mode }) => {
-            return Ok(Present::File { content: content.clone(), mode: *mode, owner: None });
-        }
+        Some(Planned::File { content, mode }) => return Ok(Present::Planned { content, mode: *mode }),
         Some(Planned::Directory { mode, .. }) => return Ok(Present::Directory { mode: *mode, owner: None }),
         Some(Planned::Absent) => return Ok(Present::Nothing),
         None if overlay.hidden(path) => return Ok(Present::Nothing),
         None => {}
     }
     let Some(metadata) = overlay.disk().metadata(path)? else { return Ok(Present::Nothing) };
-    let (mode, owner) = (metadata.mode() & 0o7777, Some((metadata.uid(), metadata.gid())));
-    if metadata.is_dir() {
-        return Ok(Present::Directory { mode, owner });
+    Ok(if metadata.is_dir() {
+        Present::Directory { mode: metadata.mode() & 0o7777, owner: Some((metadata.uid(), metadata.gid())) }
+    } else if metadata.is_file() {
+        Present::File(metadata)
+    } else {
+        Present::Other
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::disk::Disk;
+    use crate::effect::{Content, Owner};
+
+    fn examined(root: &Path, content: &[u8], mode: u32) -> Change {
+        let file = FileEffect {
+            path: "/file".into(),
+            content: Content::Public(content.to_vec()),
+            mode,
+            owner: Owner::ServiceUser,
+            lock: None,
+        };
+        examine_file(&file, &Overlay::over(Disk::below(root)), &Identity::of_this_process()).unwrap()
     }
-    if !metadata.is_file() {
-        return Ok(Present::Other);
+
+    #[test]
+    fn a_file_of_another_size_is_not_read_to_be_told_from_what_is_wanted() {
+        let root = tempfile::tempdir().unwrap();
+        let file = fs::File::create(root.path().join("file")).unwrap();
+        // Sparse: reading it would take long, and more memory than there is.
+        file.set_len(1 << 40).unwrap();
+        assert_eq!(
+            examined(root.path(), b"x", 0o644),
+            Change::Replace { before: Before::LargeFile(1 << 40) }
+        );
+        file.set_len(SHOWN + 1).unwrap();
+        let same_size = vec![1; usize::try_from(SHOWN).unwrap() + 1];
+        let large = Change::Replace { before: Before::LargeFile(SHOWN + 1) };
+        assert_eq!(examined(root.path(), &same_size, 0o644), large);
+        file.set_len(2).unwrap();
+        assert_eq!(examined(root.path(), b"x", 0o644), Change::Replace { before: Before::File(vec![0; 2]) });
     }
-    match overlay.disk().read(path) {
-        Ok(content) => Ok(Present::File { content, mode, owner }),
-        // What cannot be read can still be replaced, if its directory can be written.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(Present::Other),
-        Err(error) => Err(error),
+
+    #[test]
+    fn the_mode_of_a_file_with_another_name_is_changed_by_replacing_it() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("file"), "x").unwrap();
+        let mode = fs::metadata(root.path().join("file")).unwrap().mode() & 0o7777;
+        assert!(matches!(examined(root.path(), b"x", 0o600), Change::Attributes { .. }));
+        fs::hard_link(root.path().join("file"), root.path().join("other")).unwrap();
+        assert_eq!(examined(root.path(), b"x", mode), Change::Nothing);
+        assert!(matches!(examined(root.path(), b"x", 0o600), Change::Replace { .. }));
     }
 }

@@ -331,7 +331,7 @@ mod tests {
         for (disk, granted) in stage.disks() {
             let _confined = disk.confine(below(&granted));
             write(&disk, &granted.join("inner/file")).unwrap();
-            assert_eq!(disk.read(&granted.join("inner/file")).unwrap(), b"written");
+            assert_eq!(disk.read(&granted.join("inner/file"), 7).unwrap(), b"written");
             disk.set_mode(&granted.join("inner/file"), 0o600).unwrap();
             disk.create_directory(&granted.join("inner/new"), 0o700).unwrap();
             disk.rename_new(&granted.join("inner/file"), &granted.join("inner/moved")).unwrap();
@@ -358,7 +358,7 @@ mod tests {
                     disk.remove(&path),
                     disk.set_mode(&path, 0o777),
                     disk.create_directory(&path, 0o777),
-                    disk.read(&path).map(drop),
+                    disk.read(&path, 7).map(drop),
                     disk.metadata(&path).map(drop),
                 ] {
                     assert!(tried.unwrap_err().to_string().contains("symbolic link"), "{parent}");
@@ -367,7 +367,7 @@ mod tests {
             for name in ["file", "dangling"] {
                 let path = granted.join(name);
                 assert!(disk.set_mode(&path, 0o777).is_err(), "{name}");
-                assert!(disk.read(&path).is_err(), "{name}");
+                assert!(disk.read(&path, 7).is_err(), "{name}");
                 let fact = disk.fact(&path, &Identity::of_this_process());
                 assert!(matches!(fact, FileFact::Unreadable(_)), "{name}: {fact:?}");
             }

@@ -237,11 +237,14 @@ impl Disk {
         self.confinement.borrow().is_some()
     }
 
-    /// A regular file's content, a symlink not followed.
-    pub(crate) fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+    /// A regular file's content of at most so many bytes, a symlink not followed.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::FileTooLarge`], or the system's.
+    pub(crate) fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
         let place = self.place(path, false)?;
         let flags = if place.is_confined() { OFlag::O_NOFOLLOW } else { OFlag::empty() };
-        read_with(&place, u64::MAX, flags)
+        read_with(&place, limit, flags)
     }
 
     /// Starts a file beside its final name, empty and with mode 0600.
@@ -406,7 +409,8 @@ fn read_with(located: &Path, limit: u64, flags: OFlag) -> io::Result<Vec<u8>> {
     let mut content = Vec::with_capacity(usize::try_from(size.min(limit)).unwrap_or(0));
     file.take(limit.saturating_add(1)).read_to_end(&mut content)?;
     if content.len() as u64 > limit {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {} MiB", limit >> 20)));
+        let most = if limit < 1 << 20 { format!("{limit} bytes") } else { format!("{} MiB", limit >> 20) };
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {most}")));
     }
     Ok(content)
 }

@@ -170,7 +170,7 @@ impl Guard {
         let leads = if marked.is_it { "it leads to" } else { "it is on the way to" };
         match self.kept.get(marked.kept)? {
             Kept::Own(own) => Some(format!(
-                "{leads} {}, which belongs to init itself, and no grant covers it",
+                "{leads} {}, which belongs to init or its hooks, and no grant covers it",
                 own.display()
             )),
             Kept::Rendered { .. } if marked.is_it && self.is_named(path) => None,

@@ -25,12 +25,14 @@ mod hook;
 mod machine;
 mod manifest;
 mod overlay;
+mod own;
 mod plan;
 mod schedule;
 mod sequence;
+mod visible;
 
 pub use apply::ApplyError;
-pub use change::Change;
+pub use change::{Before, Change};
 pub use context::{Address, Context, Facts, FileFact, Identity, Need, TreeEntry};
 pub use digest::{salted_sha256, sha256};
 pub use disk::Disk;

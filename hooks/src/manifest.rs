@@ -17,6 +17,9 @@ use crate::disk::Disk;
 use crate::effect::Effect;
 use crate::schedule::Scheduled;
 
+/// More bytes than any hook renders into one file.
+const LARGEST: u64 = 64 << 20;
+
 /// Version of the file's shape.
 const VERSION: u32 = 1;
 
@@ -256,8 +259,11 @@ impl Manifest {
             return Some(format!("is no longer a {}", if is_file { "file" } else { "directory" }));
         }
         if is_file {
-            let content = match disk.read(path) {
+            let content = match disk.read(path, LARGEST) {
                 Ok(content) => content,
+                Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                    return Some("has other content".to_owned());
+                }
                 Err(error) => return Some(format!("cannot be read: {error}")),
             };
             let same = match (&rendered.sha256, &rendered.salted_sha256) {

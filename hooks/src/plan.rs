@@ -1,21 +1,27 @@
 //! A plan as it is shown: for a reader with a unified diff for every file, for a program as JSON.
+//!
+//! What others wrote is spelt out for a reader where a terminal would obey it; JSON has it as it is.
 
 use std::fmt::Write as _;
+use std::time::{Duration, Instant};
 
 use biomero_config::{MASK, mask_urls};
 use serde_json::{Value, json};
 use similar::TextDiff;
 
-use crate::change::Change;
+use crate::change::{Before, Change, SHOWN};
 use crate::component::Line;
 use crate::digest::sha256;
 use crate::effect::{Content, Effect, FileEffect, Owner};
 use crate::schedule::{Kind, Origin, Scheduled};
+use crate::visible::{visible, visible_lines};
 
 /// A diff longer than this is cut, and says so; the digest still tells the whole.
 const DIFF_LINES: usize = 400;
-/// Files larger than this are not compared line by line.
-const DIFF_BYTES: usize = 1 << 20;
+/// Time to compare one file line by line; what takes longer is told by sizes and digests.
+const DIFF_TIME: Duration = Duration::from_millis(500);
+/// The same for all files of a plan together.
+const ALL_DIFFS_TIME: Duration = Duration::from_secs(5);
 
 /// What a start-up would do.
 #[derive(Debug)]
@@ -69,6 +75,55 @@ impl HookPlan {
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
+
+    fn write(&self, text: &mut String, patience: &mut Duration) {
+        let number = if self.number == u16::MAX { "--".to_owned() } else { format!("{:02}", self.number) };
+        let _ = write!(text, "{number} {}", visible(&self.name));
+        if self.kind != Kind::BuiltIn {
+            let _ = write!(text, "  ({}, {})", self.kind, visible(&self.origin.to_string()));
+        }
+        if let Some(replaced) = &self.replaces {
+            let _ = write!(text, "  in place of the one from {}", visible(&replaced.to_string()));
+        }
+        match &self.skipped {
+            Some(reason) => {
+                let _ = writeln!(text, "  skipped: {}", visible(reason));
+                return;
+            }
+            None => text.push('\n'),
+        }
+        if let Some(reason) = &self.fell_back {
+            let reason = visible_lines(reason);
+            let _ = writeln!(text, " # falls back to the component that last ran well: {reason}");
+        }
+        for line in &self.lines {
+            let _ = writeln!(text, " # says: {}", visible(&line.text));
+        }
+        for planned in &self.effects {
+            planned.write(text, patience);
+        }
+        if self.effects.is_empty() && self.failure.is_none() {
+            text.push_str("   nothing to do\n");
+        }
+        if let Some(failure) = &self.failure {
+            let _ = writeln!(text, "   would fail: {}", visible_lines(failure));
+        }
+    }
+
+    fn json(&self, patience: &mut Duration) -> Value {
+        json!({
+            "number": self.number,
+            "name": self.name,
+            "kind": self.kind.to_string(),
+            "origin": self.origin.to_string(),
+            "replaces": self.replaces.as_ref().map(ToString::to_string),
+            "skipped": self.skipped,
+            "failure": self.failure,
+            "fell_back": self.fell_back,
+            "lines": self.lines,
+            "effects": self.effects.iter().map(|planned| planned.json(patience)).collect::<Vec<_>>(),
+        })
+    }
 }
 
 impl Plan {
@@ -77,12 +132,13 @@ impl Plan {
         self.effects().filter(|planned| planned.change.changes_the_machine()).count()
     }
 
-    /// What would fail.
+    /// What would fail, for a reader.
     pub fn failures(&self) -> Vec<String> {
-        self.hooks
-            .iter()
-            .filter_map(|hook| hook.failure.as_ref().map(|failure| format!("hook {}: {failure}", hook.name)))
-            .collect()
+        self.failed().map(|failure| visible_lines(&failure).into_owned()).collect()
+    }
+
+    fn failed(&self) -> impl Iterator<Item = String> {
+        self.hooks.iter().filter_map(|hook| Some(format!("hook {}: {}", hook.name, hook.failure.as_ref()?)))
     }
 
     /// All effects in order.
@@ -93,63 +149,18 @@ impl Plan {
     /// The plan for a reader. Secrets are masked.
     pub fn text(&self) -> String {
         let mut text = String::new();
+        let mut patience = ALL_DIFFS_TIME;
         for hook in &self.hooks {
-            let number =
-                if hook.number == u16::MAX { "--".to_owned() } else { format!("{:02}", hook.number) };
-            let _ = write!(text, "{number} {}", hook.name);
-            if hook.kind != Kind::BuiltIn {
-                let _ = write!(text, "  ({}, {})", hook.kind, hook.origin);
-            }
-            if let Some(replaced) = &hook.replaces {
-                let _ = write!(text, "  in place of the one from {replaced}");
-            }
-            match &hook.skipped {
-                Some(reason) => {
-                    let _ = writeln!(text, "  skipped: {reason}");
-                    continue;
-                }
-                None => text.push('\n'),
-            }
-            if let Some(reason) = &hook.fell_back {
-                let _ = writeln!(text, " # falls back to the component that last ran well: {reason}");
-            }
-            for line in &hook.lines {
-                let _ = writeln!(text, " # says: {}", line.text);
-            }
-            for planned in &hook.effects {
-                planned.write(&mut text);
-            }
-            if hook.effects.is_empty() && hook.failure.is_none() {
-                text.push_str("   nothing to do\n");
-            }
-            if let Some(failure) = &hook.failure {
-                let _ = writeln!(text, "   would fail: {failure}");
-            }
+            hook.write(&mut text, &mut patience);
         }
         text
     }
 
     /// The plan for a program. Secrets are masked; the shape is described in the README.
     pub fn json(&self) -> Value {
-        let hooks: Vec<Value> = self
-            .hooks
-            .iter()
-            .map(|hook| {
-                json!({
-                    "number": hook.number,
-                    "name": hook.name,
-                    "kind": hook.kind.to_string(),
-                    "origin": hook.origin.to_string(),
-                    "replaces": hook.replaces.as_ref().map(ToString::to_string),
-                    "skipped": hook.skipped,
-                    "failure": hook.failure,
-                    "fell_back": hook.fell_back,
-                    "lines": hook.lines,
-                    "effects": hook.effects.iter().map(PlannedEffect::json).collect::<Vec<_>>(),
-                })
-            })
-            .collect();
-        json!({ "changes": self.changes(), "failures": self.failures(), "hooks": hooks })
+        let mut patience = ALL_DIFFS_TIME;
+        let hooks: Vec<Value> = self.hooks.iter().map(|hook| hook.json(&mut patience)).collect();
+        json!({ "changes": self.changes(), "failures": self.failed().collect::<Vec<_>>(), "hooks": hooks })
     }
 }
 
@@ -180,23 +191,28 @@ impl PlannedEffect {
             Effect::Notice(_) => Change::Notice,
         };
         let mut text = String::new();
-        Self { effect: effect.clone(), change }.write(&mut text);
+        let mut patience = ALL_DIFFS_TIME;
+        Self { effect: effect.clone(), change }.write(&mut text, &mut patience);
         text
     }
 
-    fn write(&self, text: &mut String) {
+    fn write(&self, text: &mut String, patience: &mut Duration) {
         let _ = writeln!(text, " {} {}", self.mark(), self.sentence());
-        if let Effect::File(file) = &self.effect {
-            let before = match &self.change {
-                Change::Create => Some(None),
-                Change::Replace { before } => Some(before.as_deref()),
-                _ => None,
-            };
-            if let Some(before) = before {
-                for line in difference(file, before).lines() {
-                    let _ = writeln!(text, "     {line}");
-                }
+        if let Some(difference) = self.difference(patience) {
+            for line in difference.trim_end_matches('\n').split('\n') {
+                let _ = writeln!(text, "     {}", visible(line));
             }
+        }
+    }
+
+    /// For a file whose content would be another.
+    fn difference(&self, patience: &mut Duration) -> Option<String> {
+        match (&self.effect, &self.change) {
+            (Effect::File(file), Change::Create) => Some(difference(file, None, patience)),
+            (Effect::File(file), Change::Replace { before }) => {
+                Some(difference(file, Some(before), patience))
+            }
+            _ => None,
         }
     }
 
@@ -205,7 +221,7 @@ impl PlannedEffect {
         format!("{would}{}", sentence(&self.effect, &self.change))
     }
 
-    fn json(&self) -> Value {
+    fn json(&self, patience: &mut Duration) -> Value {
         let change = match &self.change {
             Change::Nothing => "nothing",
             Change::Create => "create",
@@ -230,12 +246,8 @@ impl PlannedEffect {
                 if !file.content.is_secret() {
                     value["sha256"] = sha256(file.content.bytes()).into();
                 }
-                if let Change::Create | Change::Replace { .. } = self.change {
-                    let before = match &self.change {
-                        Change::Replace { before } => before.as_deref(),
-                        _ => None,
-                    };
-                    value["diff"] = difference(file, before).into();
+                if let Some(difference) = self.difference(patience) {
+                    value["diff"] = difference.into();
                 }
                 value
             }
@@ -267,6 +279,10 @@ impl PlannedEffect {
 
 /// An effect in one line, secrets masked.
 pub fn sentence(effect: &Effect, change: &Change) -> String {
+    visible(&plain_sentence(effect, change)).into_owned()
+}
+
+fn plain_sentence(effect: &Effect, change: &Change) -> String {
     let attributes = match change {
         Change::Attributes { mode, owner } => {
             let mode = mode.map(|mode| format!("mode was {mode:o}"));
@@ -324,26 +340,41 @@ const fn owner_name(owner: Owner) -> &'static str {
 }
 
 /// A unified diff from what is there to what would be; for a secret only its size and whether it differs.
-fn difference(file: &FileEffect, before: Option<&[u8]>) -> String {
+fn difference(file: &FileEffect, before: Option<&Before>, patience: &mut Duration) -> String {
     let after = match &file.content {
         Content::Secret(bytes) => {
-            let then =
-                before.map_or_else(|| "new".to_owned(), |before| format!("was {} bytes", before.len()));
-            return format!("{MASK} ({} bytes, {then}; secret content is not shown)\n", bytes.reveal().len());
+            let then = was(before, |_| String::new());
+            let bytes = bytes.reveal().len();
+            return format!("{MASK} ({bytes} bytes, {then}; secret content is not shown)\n");
         }
         Content::Public(bytes) => bytes,
     };
-    let (Ok(old), Ok(new)) = (std::str::from_utf8(before.unwrap_or_default()), std::str::from_utf8(after))
-    else {
-        return format!("binary content, {} bytes, SHA-256 {}\n", after.len(), sha256(after));
+    let in_short = |why: &str| {
+        let then = was(before, |bytes| format!(", SHA-256 {}", sha256(bytes)));
+        format!("{} bytes, SHA-256 {}, {then}; {why}\n", after.len(), sha256(after))
     };
-    if old.len().max(new.len()) > DIFF_BYTES {
-        return format!("{} bytes, SHA-256 {}; too large to show\n", after.len(), sha256(after));
+    let old = match before {
+        Some(Before::LargeFile(_)) => return in_short("too large to show"),
+        Some(Before::File(bytes)) => Some(bytes.as_slice()),
+        Some(Before::Other) | None => None,
+    };
+    if after.len() as u64 > SHOWN {
+        return in_short("too large to show");
     }
-    let (old, new) = (mask_urls(old), mask_urls(new));
+    let (Ok(old_text), Ok(new)) = (std::str::from_utf8(old.unwrap_or_default()), std::str::from_utf8(after))
+    else {
+        return in_short("binary content");
+    };
+    let (old_text, new) = (mask_urls(old_text), mask_urls(new));
     let path = file.path.display().to_string();
-    let from = if before.is_some() { path.as_str() } else { "/dev/null" };
-    let diff = TextDiff::from_lines(old.as_str(), new.as_str());
+    let from = if old.is_some() { path.as_str() } else { "/dev/null" };
+    let (began, time) = (Instant::now(), DIFF_TIME.min(*patience));
+    let diff = TextDiff::configure().timeout(time).diff_lines(old_text.as_str(), new.as_str());
+    let took = began.elapsed();
+    *patience = patience.saturating_sub(took);
+    if took >= time {
+        return in_short("comparing it line by line takes too long");
+    }
     let unified = diff.unified_diff().context_radius(2).header(from, &path).to_string();
     let lines = unified.lines().count();
     if lines <= DIFF_LINES {
@@ -353,3 +384,16 @@ fn difference(file: &FileEffect, before: Option<&[u8]>) -> String {
     let _ = writeln!(cut, "… {} more lines", lines - DIFF_LINES);
     cut
 }
+
+/// What was there, in short; `more` says of a file's content what else is to be said.
+fn was(before: Option<&Before>, more: impl Fn(&[u8]) -> String) -> String {
+    match before {
+        Some(Before::File(bytes)) => format!("was {} bytes{}", bytes.len(), more(bytes)),
+        Some(Before::LargeFile(bytes)) => format!("was {bytes} bytes"),
+        Some(Before::Other) => "was no readable file".to_owned(),
+        None => "new".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

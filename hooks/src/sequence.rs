@@ -2,7 +2,7 @@
 //! they would change. Both ways are driven from here, so that they cannot drift apart.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use biomero_config::{Environment, OnFailure, Settings};
@@ -22,8 +22,10 @@ use crate::hook::HookError;
 use crate::machine::{Machine, MachineError};
 use crate::manifest::{Manifest, Ran};
 use crate::overlay::{Overlay, Planned};
+use crate::own;
 use crate::plan::{HookPlan, Plan, PlannedEffect};
-use crate::schedule::{Body, SECOND_CACHE, Scheduled};
+use crate::schedule::{Body, Scheduled};
+use crate::visible::visible_lines;
 
 /// How long a dry run waits for a name: away from the container's network it will not come.
 const DRY_RUN_RESOLUTION: Duration = Duration::from_millis(800);
@@ -75,7 +77,7 @@ pub struct Aborted {
 
 /// A hook that failed, with all its tries.
 #[derive(Debug, thiserror::Error)]
-#[error("hook {hook}: {source}")]
+#[error("hook {hook}: {}", visible_lines(&source.to_string()))]
 pub struct HookFailure {
     /// Its name.
     pub hook: String,
@@ -162,23 +164,26 @@ pub fn apply(
         manifest: Manifest::default(),
         warnings: Vec::new(),
     };
+    let own = own::paths(start, hooks, overlay.disk());
     for hook in hooks {
         observer.starts(hook);
         if hook.skipped.is_some() {
             continue;
         }
         let began = Instant::now();
-        let mut outcome = apply_with_retries(start, hook, overlay, &mut applied, machine, observer);
+        let mut outcome = apply_with_retries(start, hook, &own, overlay, &mut applied, machine, observer);
         if let Err(error) = &outcome
             && !matches!(error.class(), FailureClass::Interrupted(_))
             && hook.fall_back()
         {
             observer.falls_back(hook, error);
+            let error = error.to_string();
             applied.warnings.push(format!(
-                "hook {}: {error}; the component that last ran well took its place",
-                hook.name
+                "hook {}: {}; the component that last ran well took its place",
+                hook.name,
+                visible_lines(&error)
             ));
-            outcome = apply_with_retries(start, hook, overlay, &mut applied, machine, observer);
+            outcome = apply_with_retries(start, hook, &own, overlay, &mut applied, machine, observer);
         }
         applied.manifest.ran(Ran::of(hook, outcome.is_ok()));
         match outcome {
@@ -203,6 +208,7 @@ pub fn apply(
 fn apply_with_retries(
     start: &Start<'_>,
     hook: &Scheduled,
+    own: &[PathBuf],
     overlay: &Overlay,
     applied: &mut Applied,
     machine: &mut dyn Machine,
@@ -212,7 +218,7 @@ fn apply_with_retries(
     let mut tries_left = hook.policy.retries;
     let mut replans_left = REPLANS;
     loop {
-        let error = match apply_once(start, hook, overlay, applied, machine, observer) {
+        let error = match apply_once(start, hook, own, overlay, applied, machine, observer) {
             Ok(changed) => return Ok(changed),
             Err(error) => error,
         };
@@ -235,6 +241,7 @@ fn apply_with_retries(
 fn apply_once(
     start: &Start<'_>,
     hook: &Scheduled,
+    own: &[PathBuf],
     overlay: &Overlay,
     applied: &mut Applied,
     machine: &mut dyn Machine,
@@ -246,6 +253,7 @@ fn apply_once(
         start,
         environment: &applied.environment,
         hook,
+        own,
         overlay,
         resolution,
         until,
@@ -283,7 +291,7 @@ fn apply_once(
 ///
 /// Failures do not stop it: a plan shows everything that is wrong at once.
 pub fn plan(start: &Start<'_>, hooks: &[Scheduled], overlay: Overlay, machine: &mut dyn Machine) -> Plan {
-    let mut rehearsal = Rehearsal::new(start, overlay);
+    let mut rehearsal = Rehearsal::new(start, hooks, overlay);
     for hook in hooks {
         rehearsal.hook(hook, machine);
     }
@@ -303,7 +311,7 @@ pub fn record(
     number: Option<u16>,
     machine: &mut dyn Machine,
 ) -> Result<GuestContext, StepError> {
-    let mut rehearsal = Rehearsal::new(start, overlay);
+    let mut rehearsal = Rehearsal::new(start, hooks, overlay);
     let place = hooks.iter().position(|hook| hook.name == component.name()).unwrap_or_else(|| {
         number.map_or(hooks.len(), |number| hooks.partition_point(|hook| hook.number <= number))
     });
@@ -330,10 +338,10 @@ pub fn record(
 pub fn refusals(
     component: &ComponentHook,
     effects: &[Effect],
-    settings: &Settings,
+    start: &Start<'_>,
     disk: &Disk,
 ) -> Vec<Refusal> {
-    let protected = Protected { own: own_paths(settings, disk), rendered: BTreeMap::new() };
+    let protected = Protected { own: own::of_init(start, disk), rendered: BTreeMap::new() };
     let _confined = disk.confine(Confinement::of(component.grants()));
     match check(effects, component.grants(), &protected, disk) {
         Err(HookError::Refused(refusals)) => refusals,
@@ -344,14 +352,17 @@ pub fn refusals(
 /// A start that changes nothing.
 struct Rehearsal<'a> {
     start: &'a Start<'a>,
+    /// What belongs to `init` and its hooks.
+    own: Vec<PathBuf>,
     overlay: Overlay,
     environment: Environment,
     planned: Vec<HookPlan>,
 }
 
 impl<'a> Rehearsal<'a> {
-    fn new(start: &'a Start<'a>, overlay: Overlay) -> Self {
-        Self { start, overlay, environment: start.environment.clone(), planned: Vec::new() }
+    fn new(start: &'a Start<'a>, hooks: &[Scheduled], overlay: Overlay) -> Self {
+        let own = own::paths(start, hooks, overlay.disk());
+        Self { start, own, overlay, environment: start.environment.clone(), planned: Vec::new() }
     }
 
     /// Notes what one hook would change.
@@ -380,6 +391,7 @@ impl<'a> Rehearsal<'a> {
             start: self.start,
             environment: &self.environment,
             hook,
+            own: &self.own,
             overlay: &self.overlay,
             resolution: Resolution::Optional(DRY_RUN_RESOLUTION),
             until: Instant::now() + hook.policy.deadline,
@@ -410,6 +422,8 @@ struct Planning<'a> {
     start: &'a Start<'a>,
     environment: &'a Environment,
     hook: &'a Scheduled,
+    /// What belongs to `init` and its hooks.
+    own: &'a [PathBuf],
     overlay: &'a Overlay,
     resolution: Resolution,
     /// When the hook's time is over.
@@ -436,8 +450,7 @@ fn plan_hook(planning: &Planning<'_>, machine: &mut dyn Machine) -> Result<Vec<E
             context.facts = planning.gather(&component.needs(), machine)?;
             let told = component.told(&context).map_err(HookError::from)?;
             let effects = component.plan(&told, machine)?;
-            let own = own_paths(start.settings, overlay.disk());
-            let protected = Protected { own, rendered: planning.rendered.clone() };
+            let protected = Protected { own: planning.own.to_vec(), rendered: planning.rendered.clone() };
             check(&effects, component.grants(), &protected, overlay.disk())?;
             Ok(effects)
         }
@@ -472,24 +485,6 @@ fn check(effects: &[Effect], grants: &Grants, protected: &Protected, disk: &Disk
 fn confined(hook: &Scheduled, overlay: &Overlay) -> Option<Confined> {
     let component = hook.component()?;
     Some(overlay.disk().confine(Confinement::of(component.grants())))
-}
-
-/// What belongs to `init` itself, and no grant covers: its settings, its hooks, its state and its programs.
-fn own_paths(settings: &Settings, disk: &Disk) -> Vec<PathBuf> {
-    let state = &settings.state.directory;
-    let mut own = vec![
-        biomero_config::MAIN_FILE.into(),
-        biomero_config::FILES_DIRECTORY.into(),
-        settings.hooks.directory.clone(),
-        settings.hooks.cache.clone(),
-        settings.hooks.compiler.clone(),
-        settings.startup.directory.clone(),
-        settings.state.socket.clone(),
-        state.join("manifest.json"),
-        state.join(SECOND_CACHE),
-    ];
-    own.extend(std::env::current_exe().ok().filter(|_| disk.root() == Path::new("/")));
-    own
 }
 
 /// The files of a plan's other hooks.

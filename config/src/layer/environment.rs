@@ -9,7 +9,7 @@ use crate::reference::{self, Lookup, SETTINGS, Setting, is_placeholder};
 use crate::{Environment, Origin};
 
 /// Names another main file than `/etc/biomero/init.toml`.
-pub(crate) const MAIN_FILE_VARIABLE: &str = "BIOMERO_INIT_CONFIG";
+pub const MAIN_FILE_VARIABLE: &str = "BIOMERO_INIT_CONFIG";
 
 /// Our own keys begin with it.
 const OWN: &str = "BIOMERO_INIT_";

@@ -4,6 +4,7 @@ use wasmtime::ResourceLimiter;
 
 use super::guest::{Level, Line};
 use super::limits::{self, Limits};
+use crate::visible::is_hidden;
 
 /// See the module.
 #[derive(Debug)]
@@ -52,13 +53,6 @@ impl State {
     }
 }
 
-/// Whether a character draws otherwise than as itself: a control, a separator of lines, or what turns the direction of
-/// writing round (Unicode Standard Annex 9, Bidi_Control).
-fn is_unreadable(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
 /// Text of a component on its way to a terminal or a log: one line, no control characters, cut to `most` bytes.
 pub fn readable(text: &str, most: usize) -> String {
     let mut end = text.len().min(most);
@@ -66,7 +60,7 @@ pub fn readable(text: &str, most: usize) -> String {
         end -= 1;
     }
     let cut = if end < text.len() { "…" } else { "" };
-    let clean = text[..end].trim_end().chars().map(|c| if is_unreadable(c) { ' ' } else { c });
+    let clean = text[..end].trim_end().chars().map(|c| if is_hidden(c) || c == '\t' { ' ' } else { c });
     clean.chain(cut.chars()).collect()
 }
 

@@ -202,7 +202,7 @@ impl Check<'_> {
         if let Some(own) =
             self.protected.own.iter().find(|own| path.starts_with(own) || own.starts_with(path))
         {
-            return Err(format!("{} belongs to init itself, and no grant covers it", own.display()));
+            return Err(format!("{} belongs to init or its hooks, and no grant covers it", own.display()));
         }
         // The path itself comes first, then what is below it.
         let rendered = self.protected.rendered.range(path.to_owned()..);

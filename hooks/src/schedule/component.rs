@@ -60,6 +60,8 @@ impl LimitsTable {
 /// The component of a hook, and the last one of that name that ran well, where its site wants that.
 #[derive(Debug)]
 pub(crate) struct Components {
+    /// As its TOML file names it, from there.
+    pub(super) file: PathBuf,
     current: ComponentHook,
     last_good: Option<ComponentHook>,
     fallen_back: Cell<bool>,
@@ -133,6 +135,7 @@ impl Workshop<'_> {
         };
         let last_good = table.rollback.then(|| self.host.last_good(name)).flatten();
         let components = Components {
+            file: path.clone(),
             last_good: last_good.filter(|good| *good != digest).map(|good| component.with_digest(good)),
             current: component,
             fallen_back: Cell::new(false),

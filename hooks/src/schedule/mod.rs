@@ -87,6 +87,14 @@ impl Scheduled {
         }
     }
 
+    /// The file of the component in `hooks.d`.
+    pub(crate) fn component_file(&self) -> Option<&Path> {
+        match &self.body {
+            Body::Hook(_) => None,
+            Body::Component(components) => Some(&components.file),
+        }
+    }
+
     /// Turns to the component that last ran well; `false` where there is none, or none is wanted.
     pub(crate) fn fall_back(&self) -> bool {
         matches!(&self.body, Body::Component(components) if components.fall_back())

@@ -322,6 +322,14 @@ fn a_failing_hook_ends_the_start_and_what_follows_does_not_run() {
 }
 
 #[test]
+fn what_a_failure_says_of_a_program_shows_no_password_and_moves_no_cursor() {
+    let argv = ["false", "https://me:hush@example.org/", "\x1b[2J\u{202e}"];
+    let mut worker = Worker::with(vec![always("fails", vec![command(&argv)])]);
+    let failure = worker.apply().unwrap_err().to_string();
+    assert!(failure.ends_with("false https://me:********@example.org/ \\u{1b}[2J\\u{202e}"), "{failure}");
+}
+
+#[test]
 fn a_hook_that_may_fail_is_warned_about_and_gone_on_from() {
     let mut settings = Settings::shipped();
     settings.hooks.default.on_failure = biomero_config::OnFailure::Warn;

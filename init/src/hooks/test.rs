@@ -6,7 +6,7 @@ use std::path::Path;
 
 use biomero_config::Environment;
 use biomero_hooks::component::{ComponentHook, GuestContext, Level, answer_json, unexpected};
-use biomero_hooks::{Effect, PlannedEffect, Refusal, Trial};
+use biomero_hooks::{Effect, PlannedEffect, Refusal, Start, Trial};
 
 use super::Bench;
 use crate::command_line::{Common, HookTest};
@@ -28,8 +28,13 @@ pub(crate) fn test(common: &Common, environment: &Environment, options: &HookTes
         warning(format!("{} has not {missing}", options.context.display()));
     }
     let answer = hook.plan(&told_context, &mut bench.machine);
-    let refusals =
-        |effects: &[Effect]| biomero_hooks::refusals(hook, effects, &bench.loaded.settings, &bench.disk);
+    let start = Start {
+        settings: &bench.loaded.settings,
+        identity: &bench.identity,
+        environment,
+        run_programs: false,
+    };
+    let refusals = |effects: &[Effect]| biomero_hooks::refusals(hook, effects, &start, &bench.disk);
     let answered = answer_json(&answer);
     if options.json {
         print_json(&answered);

@@ -94,7 +94,7 @@ fn a_granted_directory_that_comes_to_lead_to_inits_own_after_the_check_is_not_wr
         let mode = fs::metadata(stage.at("/etc/biomero/init.toml")).unwrap().mode();
         let swap = stage.meanwhile("mv opt/site opt/before && ln -s ../etc/biomero opt/site");
         let error = stage.apply(&[swap, effect]).unwrap_err();
-        assert!(error.to_string().contains("belongs to init itself"), "{error}");
+        assert!(error.to_string().contains("belongs to init"), "{error}");
         assert_eq!(fs::read_to_string(stage.at("/etc/biomero/init.toml")).unwrap(), "mine");
         assert_eq!(fs::metadata(stage.at("/etc/biomero/init.toml")).unwrap().mode(), mode);
         assert_eq!(fs::read_dir(stage.at("/etc/biomero")).unwrap().count(), 1);
