@@ -29,7 +29,7 @@ enum NewError {
         "a hook in Rust cannot be called {0}: one of the crates that it is built from is; choose another name"
     )]
     Crate(String),
-    #[error("{} is there already: move it away, or give another folder with --directory", .0.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", "))]
+    #[error("nothing is overwritten, and these are there already: {}; move them away, or give another folder with --directory", .0.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", "))]
     Exists(Vec<PathBuf>),
     #[error("cannot write {}: {reason}; nothing was left behind; give a folder that you can write with --directory", path.display())]
     Write { path: PathBuf, reason: io::Error },
