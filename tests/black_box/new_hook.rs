@@ -18,14 +18,12 @@ const BUILD: Duration = Duration::from_secs(540);
 #[test]
 fn a_new_project_in_rust_is_built_as_its_readme_says_and_plans_what_it_promises() -> Result<()> {
     let project = Project::new("rust")?;
-    let rust = rust()?;
+    let compiler = rust()?.map(|rustc| format!("export RUSTC='{}'\n", rustc.display())).unwrap_or_default();
     project.share_target("guests/rust")?;
-    project.build(|command| {
-        command.envs(rust.as_ref().map(|rustc| ("RUSTC", rustc)));
-    })?;
+    project.run(&(compiler + &project.commands("Build")?), &[])?;
     project.plans_what_it_promises()?;
     project.share_target("guests/native")?;
-    let tested = project.run("cargo test --locked", |_| {})?;
+    let tested = project.run("cargo test --locked", &[])?;
     assert!(tested.contains("1 passed"), "{tested}");
     Ok(())
 }
@@ -34,7 +32,7 @@ fn a_new_project_in_rust_is_built_as_its_readme_says_and_plans_what_it_promises(
 fn a_new_project_in_c_is_built_as_its_readme_says_and_plans_what_it_promises() -> Result<()> {
     process::output(Command::new("clang").arg("--version"), SOON).map_err(|_| missing("clang"))?;
     let project = Project::new("c")?;
-    project.build(|_| {})?;
+    project.run(&project.commands("Build")?, &[])?;
     project.plans_what_it_promises()
 }
 
@@ -48,9 +46,7 @@ fn a_new_project_in_python_is_built_as_its_readme_says_and_plans_what_it_promise
     if !programs.join("componentize-py").exists() {
         return Err(missing(&tool));
     }
-    project.build(|command| {
-        command.env("PATH", path(&[&programs, &compiler_folder().unwrap_or_default()]));
-    })?;
+    project.run(&project.commands("Build")?, &[&programs])?;
     project.plans_what_it_promises()
 }
 
@@ -70,19 +66,22 @@ fn a_second_project_in_the_same_folder_is_refused_and_changes_nothing() -> Resul
     Ok(())
 }
 
-/// A project that the real `init` wrote.
+/// A project that the real `init` wrote, and a worker's root folder to install it in.
 struct Project {
-    scratch: Scratch,
+    _scratch: Scratch,
     folder: PathBuf,
+    root: PathBuf,
 }
 
 impl Project {
     fn new(language: &str) -> Result<Self> {
         let scratch = Scratch::new()?;
-        let folder = scratch.path().join(NAME);
+        let (folder, root) = (scratch.path().join(NAME), scratch.folder("root")?);
+        worker_root::lay_out(&root, &Deployment::internal(4061))?;
+        fs::create_dir_all(root.join("etc/biomero/hooks.d")).map_err(Trouble::doing("make hooks.d"))?;
         let made = new(&folder, language, NAME)?;
         assert_eq!(made.status.code(), Some(0), "{}", process::both(&made));
-        Ok(Self { scratch, folder })
+        Ok(Self { _scratch: scratch, folder, root })
     }
 
     fn read(&self, path: &str) -> Result<String> {
@@ -91,56 +90,54 @@ impl Project {
 
     /// The project's `target` is one in ours: what the examples were built from need not be built again.
     fn share_target(&self, below: &str) -> Result<()> {
-        let ours = compiler_folder()?.with_file_name(below);
+        let compiler = binary::compiler()?;
+        let ours = compiler.parent().unwrap_or(&compiler).with_file_name(below);
         fs::create_dir_all(&ours).map_err(Trouble::doing(format!("make {}", ours.display())))?;
         let link = self.folder.join("target");
         let _ = fs::remove_file(&link);
         std::os::unix::fs::symlink(ours, link).map_err(Trouble::doing("link the project's target"))
     }
 
-    /// Runs the last block of commands in the README's section on building.
-    fn build(&self, prepare: impl FnOnce(&mut Command)) -> Result<()> {
+    /// The last block of commands in a section of the README.
+    fn commands(&self, section: &str) -> Result<String> {
         let readme = self.read("README.md")?;
-        let section = readme.split("\n## ").find_map(|section| section.strip_prefix("Build\n"));
-        let block = section
-            .and_then(|section| section.rsplit_once("```sh\n"))
+        let found = readme.split("\n## ").find_map(|text| text.strip_prefix(section));
+        let block = found
+            .and_then(|text| text.rsplit_once("```sh\n"))
             .and_then(|(_, after)| after.split_once("```"))
-            .map(|(block, _)| block);
-        self.run(block.ok_or_else(|| Trouble::new("the README says nothing of building"))?, prepare)?;
-        Ok(())
+            .map(|(block, _)| block.to_owned());
+        block.ok_or_else(|| Trouble::new(format!("the README has no commands for {section}")))
     }
 
     /// Runs commands as they would be typed in the project's folder.
-    fn run(&self, commands: &str, prepare: impl FnOnce(&mut Command)) -> Result<String> {
+    fn run(&self, commands: &str, programs: &[&Path]) -> Result<String> {
+        let inherited = std::env::var_os("PATH").unwrap_or_default();
+        let own = self.root.join(INIT.trim_start_matches('/'));
+        let first = own.parent().into_iter().chain(programs.iter().copied()).map(Path::to_owned);
+        let path = std::env::join_paths(first.chain(std::env::split_paths(&inherited)))
+            .map_err(|error| Trouble::new(error.to_string()))?;
         let mut shell = Command::new("sh");
-        shell.args(["-e", "-c", commands]).current_dir(&self.folder);
-        shell.env("PATH", path(&[&compiler_folder()?]));
+        shell.args(["-e", "-c", commands]).current_dir(&self.folder).env("PATH", path);
+        // What `init hooks test` compiles need not be compiled again by a start.
+        shell.env("BIOMERO_INIT_HOOKS__CACHE", self.root.join("var/cache/biomero/hooks"));
         for inherited in ["CARGO_TARGET_DIR", "CARGO_BUILD_TARGET", "CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS"] {
             shell.env_remove(inherited);
         }
-        prepare(&mut shell);
         process::succeed(&mut shell, BUILD)
     }
 
-    /// Installs the component as the README says, and compares the dry run's effects with `plan.json`.
+    /// Does what the README says from testing to installing, and compares what a start would do with `plan.json`.
     fn plans_what_it_promises(&self) -> Result<()> {
-        let component = format!("{NAME}.wasm");
-        let root = self.scratch.folder("root")?;
-        worker_root::lay_out(&root, &Deployment::internal(4061))?;
-        let hooks = root.join("etc/biomero/hooks.d");
-        fs::create_dir_all(&hooks).map_err(Trouble::doing("make hooks.d"))?;
-        fs::write(hooks.join(format!("95-{NAME}.toml")), self.pinned(&component)?)
-            .map_err(Trouble::doing("install hook.toml"))?;
-        fs::copy(self.folder.join(&component), hooks.join(&component))
-            .map_err(Trouble::doing("install the component"))?;
-        let mut compile = Command::new(binary::compiler()?);
-        compile.args(["compile", "--cache"]).arg(root.join("var/cache/biomero/hooks"));
-        process::succeed(compile.arg(hooks.join(&component)), BUILD)?;
+        let tested = self.run(&self.commands("Test")?, &[])?;
+        assert!(tested.contains("file /opt/omero/server/OMERO.server/etc/motd 644"), "{tested}");
+        self.run(&self.commands("Pin")?, &[])?;
+        let hooks = format!("{}/etc/biomero/hooks.d", self.root.display());
+        self.run(&self.commands("Install")?.replace("/etc/biomero/hooks.d", &hooks), &[])?;
 
         let context = json(&self.read("context.json")?)?;
         let told = |table: &str, key: &str| context[table][key].as_str().unwrap_or_default().to_owned();
-        let mut init = Command::new(root.join(INIT.trim_start_matches('/')));
-        init.arg("--root").arg(&root).args(["--dry-run", "--json"]).env_clear();
+        let mut init = Command::new(self.root.join(INIT.trim_start_matches('/')));
+        init.args(["--dry-run", "--json", "--root"]).arg(&self.root).env_clear();
         init.env("OMERODIR", told("settings", "omero.directory"));
         init.env("OMERO_WORKER_NAME", told("settings", "worker.name"));
         init.env("MOTD_CONTACT", told("environment", "MOTD_CONTACT"));
@@ -154,17 +151,6 @@ impl Project {
         let promised = json(&self.read("plan.json")?)?;
         assert_eq!(serde_json::Value::from(effects), promised["effects"], "{hook:#}");
         Ok(())
-    }
-
-    /// `hook.toml` with the line that pins the component.
-    fn pinned(&self, component: &str) -> Result<String> {
-        let mut sum = Command::new("sha256sum");
-        let printed = process::succeed(sum.arg(self.folder.join(component)), SOON)?;
-        let digest = printed.split_whitespace().next().unwrap_or_default();
-        let line = format!("component = \"{component}\"\n");
-        let toml = self.read("hook.toml")?;
-        assert!(toml.contains(&line), "{toml}");
-        Ok(toml.replace(&line, &format!("{line}sha256 = \"{digest}\"\n")))
     }
 }
 
@@ -209,15 +195,4 @@ fn missing(what: &str) -> Trouble {
 fn cache() -> PathBuf {
     let home = || std::env::home_dir().unwrap_or_else(std::env::temp_dir).join(".cache");
     std::env::var_os("XDG_CACHE_HOME").map_or_else(home, PathBuf::from).join("biomero-worker")
-}
-
-fn compiler_folder() -> Result<PathBuf> {
-    Ok(binary::compiler()?.parent().map(Path::to_owned).unwrap_or_default())
-}
-
-/// `PATH` with these folders first.
-fn path(first: &[&Path]) -> std::ffi::OsString {
-    let inherited = std::env::var_os("PATH").unwrap_or_default();
-    let folders = first.iter().map(|folder| folder.to_path_buf()).chain(std::env::split_paths(&inherited));
-    std::env::join_paths(folders).unwrap_or(inherited)
 }
