@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::hooks::Language;
+
 /// PID 1 of a BIOMERO worker: runs the start-up hooks, then supervises the services.
 ///
 /// Without a command, the hooks run and the configured services start. With one, the hooks run and then this
@@ -137,6 +139,17 @@ pub(crate) enum Verb {
 #[derive(Debug, Clone, Subcommand)]
 #[command(subcommand_value_name = "WORK", subcommand_help_heading = "Work on a site's hook")]
 pub(crate) enum HookWork {
+    /// Write the project of a hook: sources, grants, a context to try it with, how to build it
+    New {
+        /// Lower case words joined by -, as site-motd
+        name: String,
+        /// What it is written in
+        #[arg(long, value_name = "LANGUAGE", value_enum)]
+        lang: Language,
+        /// Where to write [default: a folder of that name]
+        #[arg(long, value_name = "DIR")]
+        directory: Option<PathBuf>,
+    },
     /// Run a component in a recorded context and show its effects with the verdict of its grants
     ///
     /// Nothing is changed. Exit 0: all is granted and as expected; 1: it is not.

@@ -7,5 +7,6 @@ mod hostile;
 mod image;
 mod laptop;
 mod main_job;
+mod new_hook;
 mod reference;
 mod site_hook;

@@ -2,6 +2,7 @@
 
 mod context;
 mod list;
+mod new;
 mod pin;
 mod test;
 
@@ -18,6 +19,7 @@ use crate::start::{self, Ended};
 use crate::{exit_code, output};
 
 pub(crate) use list::list;
+pub(crate) use new::Language;
 
 /// `init hooks WORK`.
 pub(crate) fn work(common: &Common, environment: &Environment, work: &HookWork) -> u8 {
@@ -27,6 +29,7 @@ pub(crate) fn work(common: &Common, environment: &Environment, work: &HookWork) 
             context::context(common, environment, hook.as_deref(), policy.as_deref())
         }
         HookWork::Pin { component } => pin::pin(component),
+        HookWork::New { name, lang, directory } => Ok(new::new(name, *lang, directory.as_deref())),
     };
     match done {
         Ok(code) => code,
