@@ -9,15 +9,18 @@ use std::time::{Duration, Instant};
 use biomero_tests::namespace::{As, Namespace};
 use biomero_tests::process::{self, Running};
 use biomero_tests::scratch::Scratch;
-use biomero_tests::wait;
-use biomero_tests::worker_root::{Deployment, INIT};
+use biomero_tests::site_hook::{BANNER, NAT_WORKER, PIP_CONF};
+use biomero_tests::worker_root::{self, Deployment, INIT, SERVICE_USER};
+use biomero_tests::{binary, wait};
 
 use crate::command::{cargo, run as run_command, workspace};
 use crate::failure::Failure;
-use crate::{dist, packages, shell_chain};
+use crate::{dist, guests, packages, shell_chain};
 
 const PASSTHROUGH_ROUNDS: usize = 300;
 const START_ROUNDS: usize = 40;
+const COMPONENT_TURNS: usize = 10;
+const COMPONENT_ROUNDS: usize = 30;
 
 /// Where [`Namespace`] finds the stopwatch.
 const STOPWATCH: &str = "/opt/biomero/bin/stopwatch";
@@ -32,6 +35,12 @@ struct Line {
     /// Ours by theirs may be at most this; for [`Better::Larger`], theirs by ours must be at least this.
     limit: f64,
     better: Better,
+}
+
+impl Line {
+    fn with(self, ours: f64) -> Self {
+        Self { ours, ..self }
+    }
 }
 
 enum Better {
@@ -61,10 +70,14 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
         "biomero-tests",
         "--bin",
         "stopwatch",
+        "--bin",
+        "component",
     ]))?;
+    guests::run(&[])?;
     let chain = if measure_chain { shell_chain::measure()? } else { None };
     let mut lines = passthrough(&init)?;
     lines.extend(starts(&init, chain)?);
+    lines.extend(component(&init)?);
     lines.extend(memory(&init)?);
     report(&lines)
 }
@@ -112,7 +125,7 @@ fn passthrough(init: &Path) -> Result<Vec<Line>, Failure> {
 /// All built-in hooks on a worker's configuration, from the exec of `init` to the exec of its service.
 fn starts(init: &Path, measured_chain: Option<Duration>) -> Result<Vec<Line>, Failure> {
     let scratch = Scratch::new()?;
-    let namespace = worker(&scratch, init)?;
+    let namespace = worker(&scratch, init, &[])?;
     let root = namespace.root();
     let pristine = scratch.path().join("pristine");
     copy(root, &pristine)?;
@@ -155,10 +168,58 @@ fn starts(init: &Path, measured_chain: Option<Duration>) -> Result<Vec<Line>, Fa
     ])
 }
 
+/// A site's hook as a component, from the cache to its effects, and the same as a script, from spawn to its end.
+fn component(init: &Path) -> Result<Vec<Line>, Failure> {
+    let scratch = Scratch::new()?;
+    let mut measured = Command::new(init.with_file_name("component"));
+    measured.arg(COMPONENT_ROUNDS.to_string()).arg(NAT_WORKER.built()?);
+    measured.args(["hook.toml", "context.json"].map(|name| NAT_WORKER.source(name)));
+    measured.arg(scratch.path().join("cache")).arg(binary::compiler()?);
+    let (mut components, mut scripts) = (Vec::new(), Vec::new());
+    for _ in 0..COMPONENT_TURNS {
+        let answer = process::succeed(&mut measured, wait::PATIENCE)?;
+        components.push(
+            answer
+                .split_whitespace()
+                .map(|nanoseconds| nanoseconds.parse::<f64>().unwrap_or(f64::NAN) / 1e6)
+                .collect::<Vec<_>>(),
+        );
+        for _ in 0..COMPONENT_ROUNDS {
+            let mut script = Command::new("bash");
+            script.arg(workspace().join("tests/fixtures/nat-worker.sh"));
+            script.args(["/opt/omero/server/OMERO.server", "biomeroworker", "4062"]);
+            script.env("BIOMERO_PUBLIC_ADDRESS", "203.0.113.7").stdout(Stdio::null());
+            let start = Instant::now();
+            let status =
+                script.status().map_err(|source| Failure::Start { program: "bash".into(), source })?;
+            scripts.push(start.elapsed().as_secs_f64() * 1e3);
+            if !status.success() {
+                return Err(Failure::Ended { command: "bash nat-worker.sh".into(), status });
+            }
+        }
+    }
+    let nth = |n: usize| median(components.iter().filter_map(|medians| medians.get(n).copied()).collect());
+    let (found, planned, script) = (nth(0), nth(1), median(scripts));
+    let line = |what, ours, other, other_is, limit, better| Line {
+        what,
+        ours,
+        other,
+        unit: "ms",
+        other_is,
+        limit,
+        better,
+    };
+    Ok(vec![
+        line("component: load to effects", planned, 1.0, "the budget", 1.0, Better::Smaller),
+        line("component: load to effects", planned, script, "the same as a bash script", 2.0, Better::Larger),
+        line("component: its file, its pin", found, script, "that script", f64::INFINITY, Better::Smaller),
+    ])
+}
+
 /// What stays resident while one service is supervised, after all hooks have run.
 fn memory(init: &Path) -> Result<Vec<Line>, Failure> {
     let scratch = Scratch::new()?;
-    let namespace = worker(&scratch, init)?;
+    let namespace = worker(&scratch, init, &[])?;
     let mut worker = namespace.start(&["--", "/bin/sleep", "1000"])?;
     let supervised = worker.init()?;
     wait::until("the service", wait::PATIENCE, &[namespace.log()], || {
@@ -166,6 +227,7 @@ fn memory(init: &Path) -> Result<Vec<Line>, Failure> {
     })?;
     let ours = resident(supervised.as_raw())?;
     worker.stop(wait::PATIENCE)?;
+    let with_components = memory_after_components(init)?;
 
     let mut tini = Command::new("tini");
     tini.args(["-s", "--", "/bin/sleep", "1000"]);
@@ -186,15 +248,51 @@ fn memory(init: &Path) -> Result<Vec<Line>, Failure> {
         better: Better::Smaller,
     };
     Ok(vec![
+        Line { what: "the same after 3 components", ..line(8.0, "the budget", 1.0) }.with(with_components),
         line(8.0, "the budget", 1.0),
         line(theirs, "tini", f64::INFINITY),
         line(31.0, "supervisord (recorded)", 1.0),
     ])
 }
 
+/// The same, when three components have run: compiled in this start, and from the cache in the next one, which is
+/// measured.
+fn memory_after_components(init: &Path) -> Result<f64, Failure> {
+    let scratch = Scratch::new()?;
+    let variables = [("BIOMERO_SITE", "Example University"), ("BIOMERO_PUBLIC_ADDRESS", "203.0.113.7")];
+    let namespace = worker(&scratch, init, &variables)?;
+    let cache = namespace.path("/var/cache/biomero/hooks");
+    std::fs::create_dir_all(&cache).map_err(|source| Failure::File {
+        action: "make",
+        path: cache.clone(),
+        source,
+    })?;
+    worker_root::give(&cache, SERVICE_USER)?;
+    for example in [NAT_WORKER, BANNER, PIP_CONF] {
+        example.install(&example.built()?, namespace.root())?;
+    }
+    namespace.run(&["--", "/bin/true"], wait::PATIENCE)?.exits(0)?;
+    let mut worker = namespace.start(&["--", "/bin/sleep", "1000"])?;
+    let supervised = worker.init()?;
+    wait::until("the service", wait::PATIENCE, &[namespace.log()], || {
+        worker.processes().iter().any(|name| name == "sleep").then_some(())
+    })?;
+    let resident = resident(supervised.as_raw())?;
+    worker.stop(wait::PATIENCE)?;
+    let ran = namespace.run(&["hooks"], wait::PATIENCE)?.exits(0)?.output;
+    if ran.matches("ok, ").count() != 3 {
+        return Err(Failure::Unexpected(format!("not all three components ran:\n{ran}")));
+    }
+    Ok(resident)
+}
+
 /// A worker as NL-BIOMERO deploys it, without a start-up script of its own: what `init` itself does is measured.
-fn worker(scratch: &Scratch, init: &Path) -> Result<Namespace, Failure> {
-    let namespace = Namespace::new(scratch.path(), Deployment::internal(4061), As::ServiceUser)?;
+fn worker(scratch: &Scratch, init: &Path, variables: &[(&str, &str)]) -> Result<Namespace, Failure> {
+    let mut deployment = Deployment::internal(4061);
+    deployment
+        .variables
+        .extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    let namespace = Namespace::new(scratch.path(), deployment, As::ServiceUser)?;
     let stopwatch = init.with_file_name("stopwatch");
     for (program, place) in [(init, INIT), (stopwatch.as_path(), STOPWATCH)] {
         let place = namespace.path(place);
