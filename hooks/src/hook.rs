@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::component::ComponentError;
 use crate::context::{Context, Need};
 use crate::effect::Effect;
-use crate::grants::Refusal;
+use crate::grants::Refusals;
 
 /// A function from what is known to what should be. It never touches the machine.
 pub trait Hook {
@@ -47,8 +47,8 @@ pub enum HookError {
         remedy: String,
     },
     /// A site's component asked for what its site does not grant.
-    #[error("the component asked for what its [grants] do not hold:\n  {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  "))]
-    Refused(Vec<Refusal>),
+    #[error("the component asked for what its [grants] do not hold:\n  {0}")]
+    Refused(Refusals),
     /// A site's component did not run to its end.
     #[error(transparent)]
     Component(#[from] ComponentError),

@@ -39,7 +39,7 @@ pub use disk::Disk;
 pub use effect::{CommandEffect, Content, Effect, FileEffect, Lock, Owner, Text};
 pub use failure::FailureClass;
 pub use gather::GatherError;
-pub use grants::{Grants, Refusal};
+pub use grants::{Grants, Refusal, Refusals};
 pub use hook::{Hook, HookError};
 pub use machine::{Exit, Machine, MachineError, Process};
 pub use manifest::{Drift, Manifest, ManifestError, Ran};

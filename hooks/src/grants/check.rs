@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::parse::is_normal;
+use super::refusal::{Refusals, short};
 use super::{Grants, PathGrant};
 use crate::effect::{CommandEffect, Effect, FileEffect};
 
@@ -17,18 +18,14 @@ pub(crate) struct Protected {
     pub(crate) rendered: BTreeMap<PathBuf, String>,
 }
 
-/// Something that a hook asked for and that is not granted.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{tried}: {rule}")]
-pub struct Refusal {
-    /// What it tried, in words.
-    pub tried: String,
-    /// The rule, and what to write to allow it where it can be allowed.
-    pub rule: String,
-}
-
 /// Bytes of a variable's value, as the kernel's limit on one string leaves room for.
 const VALUE: usize = 32 << 10;
+/// Words of a command that are told when it is refused.
+const WORDS: usize = 8;
+/// Variables that one plan sets.
+const VARIABLES: usize = 256;
+/// Bytes of their names and values together: with more of them the kernel starts no program any longer.
+const ALL_VARIABLES: usize = 256 << 10;
 
 /// Variables by which whoever sets them decides what other programs run: a pattern does not cover them, only the name.
 const POWERFUL: [&str; 16] = [
@@ -61,9 +58,10 @@ impl Grants {
         effects: &[Effect],
         protected: &Protected,
         rule: &dyn Fn(&Path) -> Option<String>,
-    ) -> Vec<Refusal> {
-        let mut check = Check { grants: self, protected, rule, refusals: Vec::new() };
+    ) -> Refusals {
+        let mut check = Check { grants: self, protected, rule, refusals: Refusals::default() };
         effects.iter().for_each(|effect| check.effect(effect));
+        check.all_variables(effects);
         check.refusals
     }
 
@@ -92,7 +90,7 @@ struct Check<'a> {
     grants: &'a Grants,
     protected: &'a Protected,
     rule: &'a dyn Fn(&Path) -> Option<String>,
-    refusals: Vec<Refusal>,
+    refusals: Refusals,
 }
 
 impl Check<'_> {
@@ -118,8 +116,8 @@ impl Check<'_> {
             }
             Effect::WaitTcp { address, .. } => {
                 if !self.grants.wait.iter().any(|grant| grant.matches(address)) {
-                    let rule = format!("not granted; to allow it: wait = [{address:?}]");
-                    self.refuse(&format!("wait for {}", clean(address)), &rule);
+                    let rule = format!("not granted; to allow it: wait = [{:?}]", short(address));
+                    self.refuse(&format!("wait for {}", short(address)), &rule);
                 }
             }
             Effect::WaitPath { path, .. } => {
@@ -143,20 +141,44 @@ impl Check<'_> {
     }
 
     fn variable(&mut self, name: &str, value: Option<&str>) {
-        let tried = format!("set the variable {}", clean(name));
+        let tried = format!("set the variable {}", short(name));
         if name.is_empty() || name.contains(['=', '\0']) {
             self.refuse(&tried, "a name has no = and is not empty");
         } else if !self.grants.may_set(name) {
-            let rule = format!("not granted; to allow it: set = [{name:?}] (some names a * does not cover)");
+            let rule = format!(
+                "not granted; to allow it: set = [{:?}] (some names a * does not cover)",
+                short(name)
+            );
             self.refuse(&tried, &rule);
         } else if value.is_some_and(|value| value.contains('\0') || value.len() > VALUE) {
             self.refuse(&tried, "a value holds no NUL character and at most 32 KiB");
         }
     }
 
+    /// Every program that is started later gets all of them.
+    fn all_variables(&mut self, effects: &[Effect]) {
+        let (mut count, mut bytes) = (0, 0);
+        for effect in effects {
+            if let Effect::Variable { name, value } = effect {
+                count += 1;
+                bytes += name.len() + value.as_ref().map_or(0, |value| value.reveal().len()) + "=\0".len();
+            }
+        }
+        if count > VARIABLES {
+            self.refuse(&format!("set {count} variables"), &format!("one plan sets at most {VARIABLES}"));
+        }
+        if bytes > ALL_VARIABLES {
+            let rule =
+                format!("all that one plan sets have at most {} KiB, names and values", ALL_VARIABLES >> 10);
+            self.refuse(&format!("set variables of {} KiB", bytes.div_ceil(1024)), &rule);
+        }
+    }
+
     fn command(&mut self, command: &CommandEffect) {
         let argv = &command.argv;
-        let tried = format!("run {}", clean(&argv.join(" ")));
+        let words: Vec<String> = argv.iter().take(WORDS).map(|word| short(word)).collect();
+        let more = if argv.len() > WORDS { " …" } else { "" };
+        let tried = format!("run {}{more}", words.join(" "));
         let begins = |prefix: &Vec<String>| !prefix.is_empty() && argv.starts_with(prefix);
         let (granted, key) = if command.as_service_user {
             (self.grants.run.iter().any(begins), "run")
@@ -166,7 +188,7 @@ impl Check<'_> {
         if argv.first().is_none_or(String::is_empty) || argv.iter().any(|word| word.contains('\0')) {
             self.refuse(&tried, "a command has a program, and no NUL character");
         } else if !granted {
-            self.refuse(&tried, &format!("not granted; to allow it: {key} = [{argv:?}]"));
+            self.refuse(&tried, &format!("not granted; to allow it: {key} = [{words:?}]"));
         }
         for (name, value) in &command.environment {
             self.variable(name, Some(value.reveal()));
@@ -230,21 +252,14 @@ impl Check<'_> {
     }
 
     fn refuse(&mut self, tried: &str, rule: &str) {
-        self.refusals.push(Refusal { tried: tried.to_owned(), rule: rule.to_owned() });
+        self.refusals.add(tried, rule);
     }
 }
 
 const NORMAL: &str = "a path is absolute and in its shortest form, without .. and without control characters";
 
 fn shown(path: &Path) -> String {
-    clean(&path.display().to_string())
-}
-
-/// A component's words on their way to a terminal.
-fn clean(text: &str) -> String {
-    let cut: String = text.chars().take(200).collect();
-    let more = if cut.len() < text.len() { "…" } else { "" };
-    format!("{}{more}", cut.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'"))
+    short(&path.display().to_string())
 }
 
 #[cfg(test)]
@@ -325,7 +340,7 @@ mod tests {
             command(&["update-ca-certificates", "--fresh"], true),
             Effect::Notice("anything".to_owned()),
         ];
-        assert_eq!(grants().check(&effects, &protected(), &|_| None), []);
+        assert_eq!(grants().check(&effects, &protected(), &|_| None).told(), []);
     }
 
     #[test]
@@ -367,8 +382,12 @@ mod tests {
             command(&["/bin/sh", "-c", "rm -rf /\x1b[2J"], true),
             command(&[], true),
         ];
-        let refusals = grants().check(&effects, &protected(), &|_| None);
-        let told: Vec<String> = refusals.iter().map(ToString::to_string).collect();
+        // As many at a time as are told.
+        let told: Vec<String> = effects
+            .chunks(10)
+            .map(|effects| grants().check(effects, &protected(), &|_| None))
+            .flat_map(|refusals| refusals.told().iter().map(ToString::to_string).collect::<Vec<_>>())
+            .collect();
         insta::assert_snapshot!(told.join("\n"));
     }
 
@@ -394,7 +413,7 @@ mod tests {
             |grants: &Grants, effects: &[Effect]| grants.check(effects, &protected, &|_| None).len();
         // The second has its parts in two directories, too.
         assert_eq!(refused(&grants(), &effects), effects.len() + 1);
-        let told = grants().check(&effects[..1], &protected, &|_| None)[0].to_string();
+        let told = grants().check(&effects[..1], &protected, &|_| None).told()[0].to_string();
         insta::assert_snapshot!(told, @r#"move /opt/site/app to /opt/site/old: the hook app rendered /opt/site/app/etc/app.conf below it in this start; to allow it all the same, name the file: write = ["/opt/site/app/etc/app.conf"]"#);
         // What lies beside is not kept, nor is what the site names.
         let beside = [directory("/opt/site/app/etc/other"), directory("/opt/site/application")];
@@ -407,13 +426,50 @@ mod tests {
     #[test]
     fn what_others_rendered_may_be_waited_for() {
         let wait = Effect::WaitPath { path: "/opt/site/other".into(), deadline: Duration::ZERO };
-        assert_eq!(grants().check(&[wait], &protected(), &|_| None), []);
+        assert_eq!(grants().check(&[wait], &protected(), &|_| None).told(), []);
     }
 
     #[test]
     fn nothing_is_granted_by_default() {
         let effects = [Effect::File(file("/tmp/x")), variable("X"), command(&["true"], true)];
         assert_eq!(Grants::default().check(&effects, &Protected::default(), &|_| None).len(), effects.len());
+    }
+
+    #[test]
+    fn of_many_refusals_the_first_are_told_each_in_a_few_words() {
+        let long = "\u{202e}x".repeat(1 << 17);
+        let effects: Vec<Effect> = (0..1000)
+            .flat_map(|number| {
+                [
+                    Effect::File(file(&format!("/no/{number}/{long}"))),
+                    variable(&long),
+                    command(&[&long, &long], true),
+                    Effect::WaitTcp { address: long.clone(), deadline: Duration::ZERO },
+                ]
+            })
+            .take(100)
+            .collect();
+        let refusals = grants().check(&effects, &protected(), &|_| None);
+        // The variables are too large together as well.
+        assert_eq!((refusals.told().len(), refusals.len()), (20, effects.len() + 1));
+        let told = refusals.to_string();
+        assert!(told.ends_with("\n  and 81 more"), "{}", &told[told.len() - 100..]);
+        assert!(told.len() < 20 * 8000 && !told.contains('\u{202e}'), "{} bytes", told.len());
+    }
+
+    #[test]
+    fn the_variables_of_one_plan_leave_room_for_programs_to_start() {
+        let set = |count: usize, bytes: usize| -> Vec<Effect> {
+            let value = Some(Text::Public("x".repeat(bytes)));
+            (0..count)
+                .map(|number| Effect::Variable { name: format!("V{number:03}_PROXY"), value: value.clone() })
+                .collect()
+        };
+        let refused = |effects: &[Effect]| grants().check(effects, &protected(), &|_| None).to_string();
+        assert_eq!(refused(&set(256, 1000)), "");
+        assert_eq!(refused(&set(8, (32 << 10) - 12)), "");
+        insta::assert_snapshot!(refused(&set(257, 1)), @"set 257 variables: one plan sets at most 256");
+        insta::assert_snapshot!(refused(&set(8, (32 << 10) - 11)), @"set variables of 257 KiB: all that one plan sets have at most 256 KiB, names and values");
     }
 
     proptest! {

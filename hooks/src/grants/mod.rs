@@ -6,13 +6,14 @@
 mod check;
 mod parse;
 mod pattern;
+mod refusal;
 
 use std::path::PathBuf;
 
 pub(crate) use check::Protected;
-pub use check::Refusal;
 pub(crate) use parse::{GrantsTable, parse};
 pub(crate) use pattern::Pattern;
+pub use refusal::{Refusal, Refusals};
 
 /// What a hook may know and ask for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -71,7 +71,7 @@ impl Stage {
         let _confined = disk.confine(Confinement::of(&grants));
         disk.keep(Guard::of(&protected, &grants, &disk));
         let rule = |path: &Path| disk.rule(path).unwrap();
-        grants.check(effects, &protected, &rule).iter().map(ToString::to_string).collect()
+        grants.check(effects, &protected, &rule).told().iter().map(ToString::to_string).collect()
     }
 }
 
