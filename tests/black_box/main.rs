@@ -3,6 +3,7 @@
 mod dry_run;
 mod faults;
 mod guests;
+mod guide;
 mod hostile;
 mod image;
 mod laptop;
