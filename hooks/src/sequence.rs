@@ -16,7 +16,7 @@ use crate::disk::{Confined, Disk};
 use crate::effect::Effect;
 use crate::failure::FailureClass;
 use crate::gather::{GatherError, Resolution, gather};
-use crate::grants::{Grants, Protected, Refusal};
+use crate::grants::{Grants, Protected, Refusals};
 use crate::guard::Guard;
 use crate::hook::HookError;
 use crate::machine::{Machine, MachineError};
@@ -335,17 +335,12 @@ pub fn record(
 }
 
 /// What of a component's effects its grants do not hold, where no other hook has rendered anything.
-pub fn refusals(
-    component: &ComponentHook,
-    effects: &[Effect],
-    start: &Start<'_>,
-    disk: &Disk,
-) -> Vec<Refusal> {
+pub fn refusals(component: &ComponentHook, effects: &[Effect], start: &Start<'_>, disk: &Disk) -> Refusals {
     let protected = Protected { own: own::of_init(start, disk), rendered: BTreeMap::new() };
     let _confined = disk.confine(Confinement::of(component.grants()));
     match check(effects, component.grants(), &protected, disk) {
         Err(HookError::Refused(refusals)) => refusals,
-        _ => Vec::new(),
+        _ => Refusals::default(),
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use biomero_config::Environment;
 use biomero_hooks::component::{ComponentHook, GuestContext, Level, answer_json, unexpected};
-use biomero_hooks::{Effect, PlannedEffect, Refusal, Start, Trial};
+use biomero_hooks::{Effect, PlannedEffect, Refusals, Start, Trial};
 
 use super::Bench;
 use crate::command_line::{Common, HookTest};
@@ -42,8 +42,8 @@ pub(crate) fn test(common: &Common, environment: &Environment, options: &HookTes
         print(&report(&trial, &told_context, &answer, &refusals));
     }
     let refused = answer.as_ref().map(|effects| refusals(effects)).unwrap_or_default();
-    for refusal in &refused {
-        error(format!("{}: {refusal}", hook.name()));
+    if !refused.is_empty() {
+        error(format!("{}: {refused}", hook.name()));
     }
     let difference = expected.as_ref().and_then(|expected| unexpected(expected, &answered));
     if let (Some(difference), Some(path)) = (&difference, &options.expect) {
@@ -69,7 +69,7 @@ fn report(
     trial: &Trial,
     context: &GuestContext,
     answer: &Result<Vec<Effect>, biomero_hooks::HookError>,
-    refusals: &dyn Fn(&[Effect]) -> Vec<Refusal>,
+    refusals: &dyn Fn(&[Effect]) -> Refusals,
 ) -> String {
     let hook = &trial.hook;
     let mut text = String::new();
@@ -122,7 +122,7 @@ fn report(
             text.push_str("effects\n");
             for effect in effects {
                 text.push_str(&PlannedEffect::text_of_new(effect));
-                for refusal in refusals(std::slice::from_ref(effect)) {
+                for refusal in refusals(std::slice::from_ref(effect)).told() {
                     let _ = writeln!(text, "   REFUSED {}", refusal.rule);
                 }
             }
