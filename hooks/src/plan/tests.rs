@@ -1,5 +1,9 @@
+use std::time::Instant;
+
+use super::difference::DIFF_TIME;
 use super::*;
-use crate::effect::{CommandEffect, Text};
+use crate::change::{Before, SHOWN};
+use crate::effect::{CommandEffect, Content, FileEffect, Text};
 
 fn file(content: &[u8]) -> FileEffect {
     FileEffect {
