@@ -93,7 +93,7 @@ pub(crate) fn examine(
             Present::Directory { mode: before, owner: owned } => {
                 attributes(before, *mode, owned, identity.owner(*owner))
             }
-            // Applying it fails with the reason; nothing is removed that nobody asked to remove.
+            // See `obstacle`.
             Present::Planned { .. } | Present::File(_) | Present::Other => Change::Create,
         },
         Effect::File(file) => examine_file(file, overlay, identity)?,
@@ -117,6 +117,22 @@ pub(crate) fn examine(
         Effect::Command(_) => Change::Run,
         Effect::Notice(_) => Change::Notice,
     })
+}
+
+/// Why an effect would not be applied: what is there is not removed where nobody asked to remove it.
+pub(crate) fn obstacle(effect: &Effect, change: &Change, overlay: &Overlay) -> Option<String> {
+    let (path, wanted) = match (effect, change) {
+        (Effect::Directory { path, .. }, Change::Create) => (path, "directory"),
+        (Effect::File(file), Change::Replace { before: Before::Other }) => (&file.path, "file"),
+        _ => return None,
+    };
+    let found = match (wanted, present(path, overlay).ok()?) {
+        ("directory", Present::Planned { .. } | Present::File(_)) => "a file",
+        ("directory", Present::Other) => "a symbolic link or a special file",
+        ("file", Present::Directory { .. }) => "a directory",
+        _ => return None,
+    };
+    Some(format!("cannot make the {wanted} {}: {found} is there; move it away", path.display()))
 }
 
 /// As [`examine`], for a file: its content is not copied to be looked at.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use biomero_config::{Environment, OnFailure, Settings};
 
 use crate::apply::{Applier, ApplyError};
-use crate::change::{Change, examine};
+use crate::change::{Change, examine, obstacle};
 use crate::component::{CompileError, ComponentError, ComponentHook, GuestContext, Line};
 use crate::confine::Confinement;
 use crate::context::{Context, Facts, Identity, Need};
@@ -158,7 +158,7 @@ pub fn apply(
     overlay: &Overlay,
     machine: &mut dyn Machine,
     observer: &mut dyn Observer,
-) -> Result<Applied, Aborted> {
+) -> Result<Applied, Box<Aborted>> {
     let mut applied = Applied {
         environment: start.environment.clone(),
         manifest: Manifest::default(),
@@ -195,7 +195,7 @@ pub fn apply(
                 let interrupted = matches!(source.class(), FailureClass::Interrupted(_));
                 let failure = HookFailure { hook: hook.name.clone(), source };
                 if interrupted || hook.policy.on_failure == OnFailure::Abort {
-                    return Err(Aborted { failure, manifest: applied.manifest });
+                    return Err(Box::new(Aborted { failure, manifest: applied.manifest }));
                 }
                 observer.warns(&failure);
                 applied.warnings.push(failure.to_string());
@@ -400,6 +400,10 @@ impl<'a> Rehearsal<'a> {
         for effect in effects {
             match examine(&effect, &self.overlay, self.start.identity, &self.environment) {
                 Ok(change) => {
+                    if let Some(obstacle) = obstacle(&effect, &change, &self.overlay) {
+                        entry.failure = Some(obstacle);
+                        return;
+                    }
                     foresee(&effect, &mut self.overlay, &mut self.environment);
                     entry.effects.push(PlannedEffect { effect, change });
                 }

@@ -121,7 +121,9 @@ fn every_example_answers_its_context_with_its_plan_and_is_granted_all_of_it() ->
     let scratch = Scratch::new()?;
     for example in EXAMPLES {
         let mut test = Command::new(binary::init()?);
-        test.args(["hooks", "test"]).arg(example.built()?).env("XDG_CACHE_HOME", scratch.path());
+        test.args(["hooks", "test"]).arg(example.built()?);
+        test.env("BIOMERO_INIT_HOOKS__COMPILER", binary::compiler()?);
+        test.env("BIOMERO_INIT_HOOKS__CACHE", scratch.path());
         for (option, file) in
             [("--policy", "hook.toml"), ("--context", "context.json"), ("--expect", "plan.json")]
         {

@@ -95,7 +95,9 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
 /// What a site's engineer sees before anything is installed.
 fn test_of_site_hook(scratch: &Scratch) -> Result<String, Failure> {
     let mut test = Command::new(binary::init()?);
-    test.args(["hooks", "test"]).arg(site_hook::kept_banner()).env("XDG_CACHE_HOME", scratch.path());
+    test.args(["hooks", "test"]).arg(site_hook::kept_banner());
+    test.env("BIOMERO_INIT_HOOKS__COMPILER", binary::compiler()?);
+    test.env("BIOMERO_INIT_HOOKS__CACHE", scratch.path().join("cache"));
     for (option, file) in
         [("--policy", "hook.toml"), ("--context", "context.json"), ("--expect", "plan.json")]
     {

@@ -32,13 +32,15 @@ pub fn config() -> Config {
         .memory_reservation(0)
         .memory_reservation_for_growth(1 << 20)
         .memory_guard_size(0)
-        .max_wasm_stack(STACK);
+        .max_wasm_stack(STACK)
+        // Nothing that a hook is written in has a use for it.
+        .wasm_memory64(false);
     config
 }
 
 /// The settings of [`config`] that compiled code depends on, in words.
 pub(super) const fn settings() -> &'static str {
-    "fuel, epochs, no signals, no reservation, no guard"
+    "fuel, epochs, no signals, no reservation, no guard, no 64-bit memory"
 }
 
 /// The target that components are compiled for: this machine's, without what only some processors have, so that a

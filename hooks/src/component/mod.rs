@@ -406,7 +406,7 @@ fn why(error: &wasmtime::Error, refused: Option<String>, limits: &Limits) -> Str
         Some(Trap::StackOverflow) => {
             Some("its stack overflowed; does it call itself without end?".to_owned())
         }
-        Some(trap) => Some(format!("it trapped: {trap}")),
+        Some(trap) => Some(format!("it trapped: {}", trap.to_string().trim_start_matches("wasm trap: "))),
         None if text.contains("fuel allocated for hostcalls") => {
             Some(format!("its answer is larger than {} MiB", limits::ANSWER >> 20))
         }

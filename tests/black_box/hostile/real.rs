@@ -143,7 +143,6 @@ fn root_runs_no_machine_code_that_the_service_user_put_there() -> Result<()> {
 }
 
 #[test]
-#[ignore = "while a component runs, process 1 reads no signal: TERM waits for limits.time, up to ten minutes"]
 fn a_stop_signal_ends_a_start_while_a_component_runs() -> Result<()> {
     let worker = Worker::new(As::ServiceUser)?;
     let limits = "[limits]\ntime = \"50s\"\nfuel = 9_000_000_000_000_000_000\n";
