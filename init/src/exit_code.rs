@@ -41,7 +41,7 @@ pub(crate) const TABLE: &[(u8, &str, &str)] = &[
         "a name, address or path did not come up in time",
         "check the other container; `wait.*` settings",
     ),
-    (HOOK, "a hook's program failed", "read its own lines above the message"),
+    (HOOK, "a hook's program or component failed", "read the message and its own lines above it"),
     (SYSTEM, "the operating system failed `init` itself", "read the message; often a limit of the container"),
     (CANNOT_CREATE, "a file could not be written", "free space, or mount a volume where it says"),
     (PERMISSION, "the system refused it to this user", "chown what is named, or run as the user it names"),

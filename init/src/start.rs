@@ -12,7 +12,7 @@ use biomero_hooks::{
 
 use crate::command_line::{Common, Start};
 use crate::signals::Signals;
-use crate::{exit_code, identity, log, machine, output, passthrough, supervise};
+use crate::{exit_code, identity, log, machine, output, passthrough, spawn, supervise};
 
 /// An end of the start-up, already told to whoever reads the log.
 pub(crate) type Ended = u8;
@@ -189,6 +189,8 @@ fn run_hooks(
         tracing::warn!("{error}");
     }
     let applied = applied.map_err(|aborted| tell(&aborted.failure))?;
+    drop(hooks);
+    spawn::system::release_memory();
     let files = applied.manifest.len();
     tracing::info!(files, took_ms = milliseconds(began.elapsed()), "hooks done");
     Ok((machine.into_signals(), Outcome { identity, applied }))

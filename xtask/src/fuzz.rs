@@ -9,13 +9,16 @@ use crate::command::{cargo, run as run_command, succeeds, workspace};
 use crate::failure::Failure;
 use crate::packages;
 
-/// The fuzz targets, and the folder of files that each starts from.
-const TARGETS: &[(&str, &str)] = &[
-    ("slurm_config", "fuzz/seeds/slurm_config"),
-    ("omero_properties", "hooks/src/builtin/omero_properties/golden"),
-    ("ssh_keys", "fuzz/seeds/ssh_keys"),
-    ("settings", "fuzz/seeds/settings"),
-    ("site_hook", "fuzz/seeds/site_hook"),
+/// The fuzz targets, the folder of files that each starts from, and the bytes of an input.
+const TARGETS: &[(&str, &str, u32)] = &[
+    ("slurm_config", "fuzz/seeds/slurm_config", 4096),
+    ("omero_properties", "hooks/src/builtin/omero_properties/golden", 4096),
+    ("ssh_keys", "fuzz/seeds/ssh_keys", 4096),
+    ("settings", "fuzz/seeds/settings", 4096),
+    ("site_hook", "fuzz/seeds/site_hook", 4096),
+    ("component", "hooks/tests/fixtures", 32 << 10),
+    ("component_answer", "fuzz/seeds/component_answer", 4096),
+    ("context", "hooks/guests/nat-worker", 8192),
 ];
 
 /// Seconds for each target where none are given.
@@ -34,14 +37,15 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
     if !is_installed() {
         run_command(&mut cargo(&["install", "--locked", "--debug", "cargo-fuzz"]))?;
     }
-    for (target, seeds) in TARGETS {
+    for (target, seeds, length) in TARGETS {
         let corpus = workspace().join("fuzz/corpus").join(target);
         fs::create_dir_all(&corpus)
             .map_err(|source| Failure::Start { program: target.to_string(), source })?;
         let corpus = corpus.display().to_string();
         let limit = format!("-max_total_time={seconds}");
         let mut command = cargo(&["fuzz", "run", "--fuzz-dir", "fuzz", target, &corpus, seeds, "--"]);
-        command.args([&limit, "-max_len=4096", "-timeout=20", "-rss_limit_mb=2048", "-print_final_stats=1"]);
+        command.args([&limit, &format!("-max_len={length}"), "-timeout=20", "-rss_limit_mb=2048"]);
+        command.arg("-print_final_stats=1");
         run_command(command.env("RUSTC_BOOTSTRAP", "1"))?;
     }
     Ok(())

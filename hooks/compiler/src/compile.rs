@@ -81,6 +81,8 @@ fn into_file(input: &Path, output: &Path, digest: Option<&str>) -> Result<(), Er
 fn precompile(component: &[u8]) -> wasmtime::Result<Vec<u8>> {
     let mut config = engine_config();
     config.target(&target())?;
+    // A hook runs for a fraction of a millisecond; reading and checking its code takes longer than running it.
+    config.cranelift_opt_level(wasmtime::OptLevel::SpeedAndSize);
     Engine::new(&config)?.precompile_component(component)
 }
 

@@ -33,6 +33,10 @@ pub fn config() -> Config {
         .memory_reservation_for_growth(1 << 20)
         .memory_guard_size(0)
         .max_wasm_stack(STACK)
+        // Half of the file, for traces that nobody would read: a trap says what happened.
+        .generate_address_map(false)
+        .wasm_backtrace_max_frames(None)
+        .native_unwind_info(false)
         // Nothing that a hook is written in has a use for it.
         .wasm_memory64(false);
     config
@@ -40,7 +44,7 @@ pub fn config() -> Config {
 
 /// The settings of [`config`] that compiled code depends on, in words.
 pub(super) const fn settings() -> &'static str {
-    "fuel, epochs, no signals, no reservation, no guard, no 64-bit memory"
+    "fuel, epochs, no signals, no reservation, no guard, no 64-bit memory, no traces"
 }
 
 /// The target that components are compiled for: this machine's, without what only some processors have, so that a

@@ -223,6 +223,10 @@ pub fn schedule(
     let mut components: Vec<PathBuf> = Vec::new();
     let mut named_components: Vec<PathBuf> = Vec::new();
     for path in files(&settings.hooks.directory, disk, &mut problems) {
+        // What editors and volumes keep there, as the folder `..data` of a mounted ConfigMap.
+        if site::is_hidden(&path) {
+            continue;
+        }
         if path.extension().is_some_and(|extension| extension == "wasm") {
             // Up to 128 MiB, read only when a TOML file names it.
             components.push(path);

@@ -157,12 +157,15 @@ pub fn number_of(file_name: &str) -> Option<(u16, &str)> {
     (!stem.is_empty()).then_some((number, stem))
 }
 
-/// Reads one file of `hooks.d`; `None` for what editors and volumes leave there (`*~`, `.*`, `..data`).
+/// Whether editors and volumes leave something of that name (`*~`, `.*`, `..data`), or people for one another.
+pub(super) fn is_hidden(path: &Path) -> bool {
+    let file_name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    file_name.starts_with('.') || file_name.ends_with(['~', '#']) || file_name == "README.md"
+}
+
+/// Reads one file of `hooks.d`; `None` for a component, which its TOML file makes a hook.
 pub(super) fn read(path: &Path, content: &[u8], mode: u32) -> Result<Option<SiteHook>, Vec<SiteError>> {
     let file_name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    if file_name.starts_with('.') || file_name.ends_with(['~', '#']) || file_name == "README.md" {
-        return Ok(None);
-    }
     let named = || vec![SiteError::Name { path: path.to_owned() }];
     let (number, stem) = number_of(file_name).ok_or_else(named)?;
     match file_name.rsplit_once('.').map(|(_, extension)| extension) {

@@ -186,6 +186,7 @@ fn what_editors_and_volumes_leave_in_hooks_d_is_passed_over() {
         ("etc/biomero/hooks.d/.50-x.toml.swp", "x"),
         ("etc/biomero/hooks.d/50-x.toml~", "x"),
         ("etc/biomero/hooks.d/README.md", "x"),
+        ("etc/biomero/hooks.d/..data/50-x.toml", "x"),
     ])
     .unwrap();
     assert_eq!(names(&hooks), ["ssh-keys", "icegrid-node"]);

@@ -370,3 +370,12 @@ pub(crate) fn describe(errno: i32) -> String {
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("the kernel's sigaction layout is spelt out for 64-bit Linux");
+
+/// Gives memory that is not in use back to the kernel: what the start-up needed, supervising does not.
+pub(crate) fn release_memory() {
+    // SAFETY: malloc_trim(3) takes no pointers and may be called at any time.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}

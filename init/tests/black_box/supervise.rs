@@ -207,6 +207,8 @@ fn other_signals_are_forwarded_to_all_services() {
     worker.init().signal(Signal::SIGHUP);
     worker.init().says("a got HUP");
     worker.init().says("b got HUP");
+    worker.init().signal(Signal::SIGTERM);
+    assert_eq!(worker.init().code(), 0, "and nothing is left running");
 }
 
 #[test]
