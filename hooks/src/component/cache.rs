@@ -12,8 +12,12 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 
-use super::{engine, limits};
+use super::engine;
+use super::load::Code;
 use crate::digest::sha256;
+
+/// Bytes of a line that is kept beside one.
+const LINE: u64 = 4096;
 
 /// A folder of compiled components.
 #[derive(Debug, Clone)]
@@ -72,20 +76,19 @@ impl Cache {
     ///
     /// # Errors
     /// What makes it not be loaded.
-    pub(super) fn load(&self, digest: &str) -> Result<Option<Vec<u8>>, CacheError> {
+    pub(super) fn load(&self, digest: &str) -> Result<Option<Code>, CacheError> {
         let path = self.path(digest);
         let beside = beside(&path);
         let (Some(compiled), Some(line)) = (open(&path)?, open(&beside)?) else { return Ok(None) };
         self.check_folder()?;
-        let compiled = read(compiled, &path)?;
         let line = read(line, &beside)?;
         let expected: String =
             String::from_utf8_lossy(&line).split_whitespace().next().unwrap_or_default().to_owned();
-        let found = sha256(&compiled);
+        let (code, found) = Code::copy(compiled).map_err(failed("read", &path))?;
         if found != expected {
             return Err(CacheError::Forged { path, expected: super::state::readable(&expected, 64), found });
         }
-        Ok(Some(compiled))
+        Ok(Some(code))
     }
 
     /// Keeps a compiled component.
@@ -177,9 +180,8 @@ fn open(path: &Path) -> Result<Option<File>, CacheError> {
 }
 
 fn read(file: File, path: &Path) -> Result<Vec<u8>, CacheError> {
-    let size = file.metadata().map_or(0, |metadata| metadata.len());
-    let mut content = Vec::with_capacity(usize::try_from(size.min(limits::COMPILED)).unwrap_or(0));
-    file.take(limits::COMPILED).read_to_end(&mut content).map_err(failed("read", path))?;
+    let mut content = Vec::new();
+    file.take(LINE).read_to_end(&mut content).map_err(failed("read", path))?;
     Ok(content)
 }
 
@@ -232,9 +234,9 @@ mod tests {
     #[test]
     fn what_is_kept_is_found_again_and_sha256sum_agrees() {
         let (_folder, cache) = cache();
-        assert_eq!(cache.load(DIGEST), Ok(None));
+        assert!(cache.load(DIGEST).unwrap().is_none());
         let path = cache.store(DIGEST, b"code").unwrap();
-        assert_eq!(cache.load(DIGEST), Ok(Some(b"code".to_vec())));
+        assert_eq!(cache.load(DIGEST).unwrap().unwrap().bytes().unwrap(), b"code");
         let beside = beside(&path);
         let check = std::process::Command::new("sha256sum")
             .arg("-c")

@@ -1,15 +1,12 @@
 //! Running the compiler program: a short-lived child without privileges that turns `.wasm` into machine code.
 
-use std::fs::File;
-use std::io::{Read as _, Seek as _};
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use biomero_config::Environment;
-use nix::sys::memfd::{MFdFlags, memfd_create};
 
-use super::limits;
+use super::load::{self, Code};
 use crate::machine::{Exit, Machine, MachineError, Process};
 
 /// The compiler program.
@@ -17,10 +14,6 @@ use crate::machine::{Exit, Machine, MachineError, Process};
 pub(super) struct Compiler {
     pub(super) program: PathBuf,
 }
-
-/// What the compiler made.
-#[derive(Debug)]
-pub(super) struct Compiled(Vec<u8>);
 
 /// Why nothing came of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -56,12 +49,6 @@ pub enum CompileError {
     System(String),
 }
 
-impl Compiled {
-    pub(super) fn into_bytes(self) -> Vec<u8> {
-        self.0
-    }
-}
-
 impl Compiler {
     /// Compiles the component at `path`, which has the SHA-256 `digest`, within `deadline`. Nothing is written to any
     /// disk.
@@ -72,14 +59,13 @@ impl Compiler {
         cache: &Path,
         deadline: Duration,
         machine: &mut dyn Machine,
-    ) -> Result<Compiled, CompileError> {
+    ) -> Result<Code, CompileError> {
         if !self.program.exists() {
             let (program, cache) = (self.program.clone(), cache.to_owned());
             return Err(CompileError::NoCompiler { program, cache, component: path.to_owned() });
         }
         let system = |error: &dyn std::fmt::Display| CompileError::System(error.to_string());
-        let memory: OwnedFd =
-            memfd_create(c"compiled", MFdFlags::MFD_CLOEXEC).map_err(|errno| system(&errno))?;
+        let memory = load::memory().map_err(|error| system(&error))?;
         // By way of this process: the child's own descriptors are the machine's business.
         let output = format!("/proc/{}/fd/{}", std::process::id(), memory.as_raw_fd());
         let argv = [
@@ -100,11 +86,6 @@ impl Compiler {
             Ok(Exit::Signal(signal)) => return failed(format!("killed by signal {signal}")),
             Err(source) => return Err(CompileError::Machine { component: path.to_owned(), source }),
         }
-        let mut file = File::from(memory);
-        let mut compiled = Vec::new();
-        file.rewind()
-            .and_then(|()| file.take(limits::COMPILED).read_to_end(&mut compiled))
-            .map_err(|error| system(&error))?;
-        Ok(Compiled(compiled))
+        Code::seal(memory).map_err(|error| system(&error))
     }
 }

@@ -32,6 +32,8 @@ pub fn config() -> Config {
         .memory_reservation(0)
         .memory_reservation_for_growth(1 << 20)
         .memory_guard_size(0)
+        // An instance lives for one call: its memory is filled faster than a file for its image is made.
+        .memory_init_cow(false)
         .max_wasm_stack(STACK)
         // Half of the file, for traces that nobody would read: a trap says what happened.
         .generate_address_map(false)
@@ -44,7 +46,7 @@ pub fn config() -> Config {
 
 /// The settings of [`config`] that compiled code depends on, in words.
 pub(super) const fn settings() -> &'static str {
-    "fuel, epochs, no signals, no reservation, no guard, no 64-bit memory, no traces"
+    "fuel, epochs, no signals, no reservation, no guard, no 64-bit memory, no traces, no images"
 }
 
 /// The target that components are compiled for: this machine's, without what only some processors have, so that a

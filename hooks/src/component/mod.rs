@@ -171,7 +171,7 @@ impl Host {
     /// The component, from a cache; none where it is in neither.
     fn cached(&self, source: &Source) -> Result<Option<Component>, ComponentError> {
         for cache in [&self.cache, &self.second_cache] {
-            if let Some(code) = Trusted::from_cache(cache, &source.digest)? {
+            if let Some(code) = cache.load(&source.digest)?.map(Trusted::of_cache) {
                 return Ok(Some(code.load(self.engine()?).map_err(|error| unusable(&error))?));
             }
         }
@@ -193,12 +193,12 @@ impl Host {
         let compiled = self.compiler.compile(&source.path, &source.digest, folder, deadline, machine)?;
         let code = Trusted::compiled(compiled);
         let component = code.load(self.engine()?).map_err(|error| unusable(&error))?;
-        if keep {
+        if let (true, Ok(bytes)) = (keep, code.bytes()) {
             // Where neither takes it, the next start compiles again.
             let _ = self
                 .cache
-                .store(&source.digest, code.bytes())
-                .or_else(|_| self.second_cache.store(&source.digest, code.bytes()));
+                .store(&source.digest, &bytes)
+                .or_else(|_| self.second_cache.store(&source.digest, &bytes));
         }
         Ok(component)
     }
