@@ -60,6 +60,19 @@ fn site_hooks_set_up_a_worker_behind_a_proxy_and_nat_for_one_of_two_clusters() -
     fs::create_dir_all(&cache).map_err(Trouble::doing("make the cache"))?;
     worker_root::give(&cache, SERVICE_USER)?;
 
+    // Their effects and differences are shown like those of any other hook.
+    let plan = namespace.run(&["--dry-run"], wait::PATIENCE)?.exits(2)?.output;
+    for shown in [
+        "90 icegrid-node  (wasm, /etc/biomero/hooks.d/90-icegrid-node.toml)  in place of the one from init",
+        &format!("+IceGrid.Node.PublishedEndpoints=tcp -h 127.0.0.1 -p {}", router.port),
+        "+host = snellius",
+        "REQUESTS_CA_BUNDLE=",
+        "+SITE='Example University'",
+    ] {
+        assert!(plan.contains(shown), "{shown}:\n{plan}");
+    }
+    assert!(!plan.contains("wonderland"), "{plan}");
+
     let mut worker = namespace.start(&[])?;
     registry.lists("biomeroworker", &[namespace.log()], || worker.has_ended())?;
     assert_eq!(registry.ask("node ping biomeroworker")?.trim(), "node is up");
