@@ -6,12 +6,11 @@ use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use biomero_config::Environment;
 use biomero_fuzz::SETTINGS;
 use biomero_fuzz::component::{InProcess, componentize, trial};
-use biomero_hooks::component::{
-    FileContent, FileState, GuestContext, InputFile, answer_json, unexpected,
-};
-use biomero_hooks::{Disk, Effect, Identity, PlannedEffect, Trial};
+use biomero_hooks::component::{FileContent, FileState, GuestContext, InputFile, answer_json, unexpected};
+use biomero_hooks::{Disk, Effect, Identity, PlannedEffect, Start, Trial};
 use libfuzzer_sys::fuzz_target;
 
 const POLICY: &str = "component = \"hook.wasm\"\n\n[limits]\nfuel = 200000\nmemory_mib = 16\n\n[grants]\n\
@@ -37,9 +36,20 @@ fuzz_target!(|data: &[u8]| {
         files: vec![InputFile {
             asked: "/answer".to_owned(),
             path: "/answer".to_owned(),
-            state: FileState::File { content: FileContent::Hexadecimal(data.to_vec()), mode: 0o644, owner: 0 },
+            state: FileState::File {
+                content: FileContent::Hexadecimal(data.to_vec()),
+                mode: 0o644,
+                owner: 0,
+            },
         }],
         addresses: Vec::new(),
+    };
+    let environment = Environment::default();
+    let start = Start {
+        settings: &SETTINGS,
+        identity: &context.identity,
+        environment: &environment,
+        run_programs: false,
     };
     TRIAL.with(|trial| {
         let answer = trial.hook.plan(&context, &mut InProcess);
@@ -50,7 +60,7 @@ fuzz_target!(|data: &[u8]| {
             let shown = PlannedEffect::text_of_new(effect);
             assert!(!shown.contains('\u{1b}'), "{shown:?}");
             let refusals =
-                biomero_hooks::refusals(&trial.hook, std::slice::from_ref(effect), &SETTINGS, &Disk::below("/"));
+                biomero_hooks::refusals(&trial.hook, std::slice::from_ref(effect), &start, &Disk::below("/"));
             if let (Effect::File(file), true) = (effect, refusals.is_empty()) {
                 assert!(file.path.starts_with("/srv/") && file.path != Path::new("/srv"), "{:?}", file.path);
                 assert_eq!(file.mode & !0o777, 0);

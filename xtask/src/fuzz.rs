@@ -16,7 +16,7 @@ const TARGETS: &[(&str, &str, u32)] = &[
     ("ssh_keys", "fuzz/seeds/ssh_keys", 4096),
     ("settings", "fuzz/seeds/settings", 4096),
     ("site_hook", "fuzz/seeds/site_hook", 4096),
-    ("component", "hooks/tests/fixtures", 32 << 10),
+    ("component", "fuzz/seeds/component", 8192),
     ("component_answer", "fuzz/seeds/component_answer", 4096),
     ("context", "hooks/guests/nat-worker", 8192),
 ];
