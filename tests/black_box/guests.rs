@@ -136,7 +136,7 @@ fn every_example_answers_its_context_with_its_plan_and_is_granted_all_of_it() ->
         let mut test = Command::new(binary::init()?);
         test.args(["hooks", "test"]).arg(example.built()?);
         test.env("BIOMERO_INIT_HOOKS__COMPILER", binary::compiler()?);
-        test.env("BIOMERO_INIT_HOOKS__CACHE", scratch.path());
+        test.env("XDG_CACHE_HOME", scratch.path());
         for (option, file) in
             [("--policy", "hook.toml"), ("--context", "context.json"), ("--expect", "plan.json")]
         {

@@ -119,7 +119,7 @@ impl Project {
         let mut shell = Command::new("sh");
         shell.args(["-e", "-c", commands]).current_dir(&self.folder).env("PATH", path);
         // What `init hooks test` compiles need not be compiled again by a start.
-        shell.env("BIOMERO_INIT_HOOKS__CACHE", self.root.join("var/cache/biomero/hooks"));
+        shell.env("XDG_CACHE_HOME", self.root.join("var/cache"));
         for inherited in ["CARGO_TARGET_DIR", "CARGO_BUILD_TARGET", "CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS"] {
             shell.env_remove(inherited);
         }
@@ -138,6 +138,7 @@ impl Project {
         let told = |table: &str, key: &str| context[table][key].as_str().unwrap_or_default().to_owned();
         let mut init = Command::new(self.root.join(INIT.trim_start_matches('/')));
         init.args(["--dry-run", "--json", "--root"]).arg(&self.root).env_clear();
+        init.env("BIOMERO_INIT_HOOKS__CACHE", "/var/cache/biomero-hooks");
         init.env("OMERODIR", told("settings", "omero.directory"));
         init.env("OMERO_WORKER_NAME", told("settings", "worker.name"));
         init.env("MOTD_CONTACT", told("environment", "MOTD_CONTACT"));

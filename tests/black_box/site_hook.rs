@@ -36,7 +36,6 @@ fn hooks(scratch: &Scratch, arguments: &[&str], files: &[&Path]) -> Result<Outpu
     let mut command = Command::new(binary::init()?);
     command.arg("hooks").args(arguments).args(files).env("XDG_CACHE_HOME", scratch.path());
     command.env("BIOMERO_INIT_HOOKS__COMPILER", binary::compiler()?);
-    command.env("BIOMERO_INIT_HOOKS__CACHE", scratch.path().join("cache"));
     process::output(&mut command, wait::PATIENCE)
 }
 

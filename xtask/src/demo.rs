@@ -97,7 +97,7 @@ fn test_of_site_hook(scratch: &Scratch) -> Result<String, Failure> {
     let mut test = Command::new(binary::init()?);
     test.args(["hooks", "test"]).arg(site_hook::kept_banner());
     test.env("BIOMERO_INIT_HOOKS__COMPILER", binary::compiler()?);
-    test.env("BIOMERO_INIT_HOOKS__CACHE", scratch.path().join("cache"));
+    test.env("XDG_CACHE_HOME", scratch.path());
     for (option, file) in
         [("--policy", "hook.toml"), ("--context", "context.json"), ("--expect", "plan.json")]
     {

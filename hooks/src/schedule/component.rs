@@ -167,23 +167,33 @@ impl Workshop<'_> {
 }
 
 /// The folders and the program that components come from, for a tree below a root too.
-pub(super) fn host(settings: &biomero_config::Settings, disk: &Disk, second_cache: Cache) -> Host {
-    let located = |path: &Path| disk.locate(path, true).unwrap_or_else(|_| path.to_owned());
-    let beside_init = || Some(std::env::current_exe().ok()?.with_file_name("init-hooks"));
-    let compiler = located(&settings.hooks.compiler);
-    let compiler = if disk.root() == Path::new("/") && compiler.exists() {
-        compiler
-    } else {
-        // A tree's own compiler is for its own machine.
-        beside_init().filter(|program| program.exists()).unwrap_or_else(|| settings.hooks.compiler.clone())
-    };
-    Host::new(compiler, Cache::at(located(&settings.hooks.cache)), second_cache)
+pub(super) fn host(settings: &biomero_config::Settings, disk: &Disk) -> Host {
+    // The second is for what the first cannot hold, as where it is the image's and read-only.
+    let second = located(&settings.state.directory, disk).join(SECOND_CACHE);
+    Host::new(compiler(settings, disk), cache(settings, disk), Cache::at(second))
 }
 
-/// What the first cache cannot hold, as where it is the image's and read-only.
-pub(super) fn second_cache(settings: &biomero_config::Settings, disk: &Disk) -> Cache {
-    let state = &settings.state.directory;
-    Cache::at(disk.locate(state, true).unwrap_or_else(|_| state.clone()).join(SECOND_CACHE))
+/// The same for somebody who tries a component: what is compiled goes to a cache of his own.
+pub(super) fn host_with_own_cache(settings: &biomero_config::Settings, disk: &Disk, own: PathBuf) -> Host {
+    Host::new(compiler(settings, disk), Cache::at(own), cache(settings, disk))
+}
+
+fn cache(settings: &biomero_config::Settings, disk: &Disk) -> Cache {
+    Cache::at(located(&settings.hooks.cache, disk))
+}
+
+fn located(path: &Path, disk: &Disk) -> PathBuf {
+    disk.locate(path, true).unwrap_or_else(|_| path.to_owned())
+}
+
+fn compiler(settings: &biomero_config::Settings, disk: &Disk) -> PathBuf {
+    let beside_init = || Some(std::env::current_exe().ok()?.with_file_name("init-hooks"));
+    let compiler = located(&settings.hooks.compiler, disk);
+    if disk.root() == Path::new("/") && compiler.exists() {
+        return compiler;
+    }
+    // A tree's own compiler is for its own machine.
+    beside_init().filter(|program| program.exists()).unwrap_or_else(|| settings.hooks.compiler.clone())
 }
 
 /// In the state directory: what the first cache cannot hold.

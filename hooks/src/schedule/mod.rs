@@ -217,7 +217,7 @@ pub fn schedule(
     let workshop = Workshop {
         disk,
         values: Rc::new(site.values.clone()),
-        host: Rc::new(component::host(settings, disk, component::second_cache(settings, disk))),
+        host: Rc::new(component::host(settings, disk)),
     };
     let mut site_names: Vec<(String, PathBuf)> = Vec::new();
     let mut components: Vec<PathBuf> = Vec::new();

@@ -7,9 +7,9 @@ use std::rc::Rc;
 
 use biomero_config::Values;
 
-use super::component::{ComponentTable, Workshop, digest_of, host};
+use super::component::{ComponentTable, Workshop, digest_of, host_with_own_cache};
 use super::{ScheduleError, Site, site};
-use crate::component::{Cache, ComponentHook, GuestContext};
+use crate::component::{ComponentHook, GuestContext};
 use crate::grants::GrantsTable;
 
 /// A component to try.
@@ -69,7 +69,7 @@ pub fn trial(
         Some(context) => site.values.clone().overlaid(&context.settings),
         None => site.values.clone(),
     };
-    let host = Rc::new(host(site.settings, site.disk, Cache::at(cache)));
+    let host = Rc::new(host_with_own_cache(site.settings, site.disk, cache));
     let workshop = Workshop { disk: site.disk, values: Rc::new(values), host };
     let toml = policy.as_deref().unwrap_or(path);
     let hook = workshop
