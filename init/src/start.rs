@@ -169,6 +169,7 @@ fn run_hooks(
     let identity = identify(settings, environment, &common.root)?;
     let disk = Disk::below(&common.root);
     let hooks = schedule(loaded, &disk, &identity, arguments)?;
+    spawn::system::keep_large_blocks_apart();
     let began = Instant::now();
     let start = biomero_hooks::Start {
         settings,

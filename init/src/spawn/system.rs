@@ -371,6 +371,16 @@ pub(crate) fn describe(errno: i32) -> String {
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("the kernel's sigaction layout is spelt out for 64-bit Linux");
 
+/// From now on large blocks are the kernel's again as soon as they are freed. Without it the C library keeps ever larger
+/// ones, once it has seen one freed.
+pub(crate) fn keep_large_blocks_apart() {
+    // SAFETY: mallopt(3) takes no pointers and may be called at any time.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 128 << 10);
+    }
+}
+
 /// Gives memory that is not in use back to the kernel: what the start-up needed, supervising does not.
 pub(crate) fn release_memory() {
     // SAFETY: malloc_trim(3) takes no pointers and may be called at any time.
