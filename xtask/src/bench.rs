@@ -211,7 +211,7 @@ fn component(init: &Path) -> Result<Vec<Line>, Failure> {
     };
     Ok(vec![
         line("component: load to effects", planned, 1.0, "the budget", 1.0, Better::Smaller),
-        line("component: load to effects", planned, script, "the same as a bash script", 2.0, Better::Larger),
+        line("component: load to effects", planned, script, "the same as a bash script", 1.0, Better::Larger),
         line("component: its file, its pin", found, script, "that script", f64::INFINITY, Better::Smaller),
     ])
 }
