@@ -193,3 +193,13 @@ pub enum Owner {
     /// The user `init` runs as.
     Init,
 }
+
+impl Owner {
+    /// As a plan names it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::ServiceUser => "service-user",
+            Self::Init => "init",
+        }
+    }
+}

@@ -21,8 +21,7 @@ pub(crate) fn paths(start: &Start<'_>, hooks: &[Scheduled], disk: &Disk) -> Vec<
         return Vec::new();
     }
     let mut own = of_init(start, disk);
-    own.extend(hooks.iter().flat_map(|hook| files(hook, start)));
-    own.retain(|path| path.is_absolute());
+    own.extend(hooks.iter().flat_map(|hook| files(hook, start)).filter(|path| path.is_absolute()));
     own
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::change::Change;
 use crate::component::Line;
 use crate::digest::sha256;
-use crate::effect::{Effect, Owner};
+use crate::effect::Effect;
 use crate::schedule::{Kind, Origin, Scheduled};
 use crate::visible::{visible, visible_lines};
 use difference::difference;
@@ -234,12 +234,12 @@ impl PlannedEffect {
         };
         let mut value = match &self.effect {
             Effect::Directory { path, mode, owner } => json!({
-                "effect": "directory", "path": path, "mode": format!("{mode:o}"), "owner": owner_name(*owner),
+                "effect": "directory", "path": path, "mode": format!("{mode:o}"), "owner": owner.name(),
             }),
             Effect::File(file) => {
                 let mut value = json!({
                     "effect": "file", "path": file.path, "mode": format!("{:o}", file.mode),
-                    "owner": owner_name(file.owner), "secret": file.content.is_secret(),
+                    "owner": file.owner.name(), "secret": file.content.is_secret(),
                 });
                 if !file.content.is_secret() {
                     value["sha256"] = sha256(file.content.bytes()).into();
@@ -292,16 +292,11 @@ fn plain_sentence(effect: &Effect, change: &Change) -> String {
     };
     match effect {
         Effect::Directory { path, mode, owner } => {
-            format!("directory {} {mode:o} {}{attributes}", path.display(), owner_name(*owner))
+            format!("directory {} {mode:o} {}{attributes}", path.display(), owner.name())
         }
         Effect::File(file) => {
             let secret = if file.content.is_secret() { " (secret)" } else { "" };
-            format!(
-                "file {} {:o} {}{secret}{attributes}",
-                file.path.display(),
-                file.mode,
-                owner_name(file.owner)
-            )
+            format!("file {} {:o} {}{secret}{attributes}", file.path.display(), file.mode, file.owner.name())
         }
         Effect::Remove { path } => format!("remove {}", path.display()),
         Effect::MoveAside { path, to, reason } => {
@@ -328,13 +323,6 @@ fn limit(deadline: std::time::Duration) -> String {
 
 fn millis(deadline: std::time::Duration) -> u64 {
     u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX)
-}
-
-const fn owner_name(owner: Owner) -> &'static str {
-    match owner {
-        Owner::ServiceUser => "service-user",
-        Owner::Init => "init",
-    }
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ fn a_new_project_in_python_is_built_as_its_readme_says_and_plans_what_it_promise
     let readme = project.read("README.md")?;
     let version = readme.split_once("componentize-py==").and_then(|(_, after)| after.lines().next());
     let tool = format!("componentize-py-{}", version.unwrap_or("of no version"));
-    let programs = cache().join(&tool).join("bin");
+    let programs = binary::cache().join(&tool).join("bin");
     if !programs.join("componentize-py").exists() {
         return Err(missing(&tool));
     }
@@ -183,17 +183,12 @@ fn rust() -> Result<Option<PathBuf>> {
     if Path::new(process::succeed(&mut rustc, SOON)?.trim()).exists() {
         return Ok(None);
     }
-    let made = fs::read_dir(cache()).into_iter().flatten().flatten().map(|entry| entry.path().join("rustc"));
+    let made =
+        fs::read_dir(binary::cache()).into_iter().flatten().flatten().map(|entry| entry.path().join("rustc"));
     let newest = made.filter(|rustc| rustc.exists()).max();
     newest.map(Some).ok_or_else(|| missing("Rust for wasm32-unknown-unknown"))
 }
 
 fn missing(what: &str) -> Trouble {
     Trouble::new(format!("{what} is not there; run `cargo xtask guests`, which installs it"))
-}
-
-/// Where `cargo xtask guests` keeps toolchains.
-fn cache() -> PathBuf {
-    let home = || std::env::home_dir().unwrap_or_else(std::env::temp_dir).join(".cache");
-    std::env::var_os("XDG_CACHE_HOME").map_or_else(home, PathBuf::from).join("biomero-worker")
 }

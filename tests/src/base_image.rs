@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::{Result, Trouble, process};
+use crate::{Result, Trouble, binary, process};
 
 const SUITE: &str = "bookworm";
 
@@ -20,7 +20,7 @@ const PACKAGES: &[&str] = &["zeroc-icegrid", "openssh-client", "libpq5", "libblo
 pub fn tar() -> Result<PathBuf> {
     let mut recipe = DefaultHasher::new();
     (SUITE, PACKAGES).hash(&mut recipe);
-    let folder = cache();
+    let folder = binary::cache();
     let tar = folder.join(format!("{SUITE}-{:016x}.tar", recipe.finish()));
     if tar.exists() {
         return Ok(tar);
@@ -38,9 +38,4 @@ pub fn tar() -> Result<PathBuf> {
         let _ = fs::remove_file(&unfinished);
     }
     renamed.map(|()| tar)
-}
-
-fn cache() -> PathBuf {
-    let home = || std::env::home_dir().unwrap_or_else(std::env::temp_dir).join(".cache");
-    std::env::var_os("XDG_CACHE_HOME").map_or_else(home, PathBuf::from).join("biomero-worker")
 }

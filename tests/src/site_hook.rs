@@ -40,7 +40,7 @@ impl Example {
     /// # Errors
     /// It was not run.
     pub fn built(&self) -> Result<PathBuf> {
-        let path = target().join("guests").join(self.component);
+        let path = binary::target().join("guests").join(self.component);
         if path.exists() {
             return Ok(path);
         }
@@ -71,8 +71,4 @@ impl Example {
 /// The example in C as it was built for the interface 1.0.0: nothing has to be built to try a component.
 pub fn kept_banner() -> PathBuf {
     binary::workspace().join("hooks/tests/fixtures/worker-banner-1.0.0.wasm")
-}
-
-fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| binary::workspace().join("target"), PathBuf::from)
 }

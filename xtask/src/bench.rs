@@ -37,17 +37,23 @@ struct Line {
     better: Better,
 }
 
-impl Line {
-    fn with(self, ours: f64) -> Self {
-        Self { ours, ..self }
-    }
-}
-
 enum Better {
     /// Ours ÷ other ≤ limit.
     Smaller,
     /// Other ÷ ours ≥ limit.
     Larger,
+}
+
+/// Of times in milliseconds.
+const fn line(
+    what: &'static str,
+    ours: f64,
+    other: f64,
+    other_is: &'static str,
+    limit: f64,
+    better: Better,
+) -> Line {
+    Line { what, ours, other, unit: "ms", other_is, limit, better }
 }
 
 /// Builds, measures, prints the table; fails when a budget is missed.
@@ -106,15 +112,7 @@ fn passthrough(init: &Path) -> Result<Vec<Line>, Failure> {
         }
     }
     let [ours, tini, dumb_init, bare] = times.map(median);
-    let against = |what, other, other_is, limit| Line {
-        what,
-        ours,
-        other,
-        unit: "ms",
-        other_is,
-        limit,
-        better: Better::Smaller,
-    };
+    let against = |what, other, other_is, limit| line(what, ours, other, other_is, limit, Better::Smaller);
     Ok(vec![
         against("init --no-hooks -- true", tini, "tini -- true", 1.5),
         against("init --no-hooks -- true", dumb_init, "dumb-init true", f64::INFINITY),
@@ -152,15 +150,6 @@ fn starts(init: &Path, measured_chain: Option<Duration>) -> Result<Vec<Line>, Fa
         None => (shell_chain::RECORDED, "the shell chain (recorded)"),
     };
     let chain = chain.as_secs_f64() * 1e3;
-    let line = |what, ours, other, other_is, limit, better| Line {
-        what,
-        ours,
-        other,
-        unit: "ms",
-        other_is,
-        limit,
-        better,
-    };
     Ok(vec![
         line("first start: hooks to service", first, 25.0, "the budget", 1.0, Better::Smaller),
         line("restart: hooks to service", again, 25.0, "the budget", 1.0, Better::Smaller),
@@ -200,15 +189,6 @@ fn component(init: &Path) -> Result<Vec<Line>, Failure> {
     }
     let nth = |n: usize| median(components.iter().filter_map(|medians| medians.get(n).copied()).collect());
     let (found, planned, script) = (nth(0), nth(1), median(scripts));
-    let line = |what, ours, other, other_is, limit, better| Line {
-        what,
-        ours,
-        other,
-        unit: "ms",
-        other_is,
-        limit,
-        better,
-    };
     Ok(vec![
         line("component: load to effects", planned, 1.0, "the budget", 1.0, Better::Smaller),
         line("component: load to effects", planned, script, "the same as a bash script", 1.0, Better::Larger),
@@ -220,13 +200,7 @@ fn component(init: &Path) -> Result<Vec<Line>, Failure> {
 fn memory(init: &Path) -> Result<Vec<Line>, Failure> {
     let scratch = Scratch::new()?;
     let namespace = worker(&scratch, init, &[])?;
-    let mut worker = namespace.start(&["--", "/bin/sleep", "1000"])?;
-    let supervised = worker.init()?;
-    wait::until("the service", wait::PATIENCE, &[namespace.log()], || {
-        worker.processes().iter().any(|name| name == "sleep").then_some(())
-    })?;
-    let ours = resident(supervised.as_raw())?;
-    worker.stop(wait::PATIENCE)?;
+    let ours = resident_while_supervising(&namespace)?;
     let with_components = memory_after_components(init)?;
 
     let mut tini = Command::new("tini");
@@ -238,7 +212,7 @@ fn memory(init: &Path) -> Result<Vec<Line>, Failure> {
     let theirs = resident(tini.id().as_raw())?;
     tini.stop(wait::PATIENCE)?;
 
-    let line = |other, other_is, limit| Line {
+    let against = |other, other_is, limit| Line {
         what: "resident while supervising",
         ours,
         other,
@@ -248,11 +222,27 @@ fn memory(init: &Path) -> Result<Vec<Line>, Failure> {
         better: Better::Smaller,
     };
     Ok(vec![
-        Line { what: "the same after 3 components", ..line(8.0, "the budget", 1.0) }.with(with_components),
-        line(8.0, "the budget", 1.0),
-        line(theirs, "tini", f64::INFINITY),
-        line(31.0, "supervisord (recorded)", 1.0),
+        Line {
+            what: "the same after 3 components",
+            ours: with_components,
+            ..against(8.0, "the budget", 1.0)
+        },
+        against(8.0, "the budget", 1.0),
+        against(theirs, "tini", f64::INFINITY),
+        against(31.0, "supervisord (recorded)", 1.0),
     ])
+}
+
+/// Of `init` with one service, once that runs.
+fn resident_while_supervising(namespace: &Namespace) -> Result<f64, Failure> {
+    let mut worker = namespace.start(&["--", "/bin/sleep", "1000"])?;
+    let supervised = worker.init()?;
+    wait::until("the service", wait::PATIENCE, &[namespace.log()], || {
+        worker.processes().iter().any(|name| name == "sleep").then_some(())
+    })?;
+    let resident = resident(supervised.as_raw())?;
+    worker.stop(wait::PATIENCE)?;
+    Ok(resident)
 }
 
 /// The same, when three components have run: compiled in this start, and from the cache in the next one, which is
@@ -272,13 +262,7 @@ fn memory_after_components(init: &Path) -> Result<f64, Failure> {
         example.install(&example.built()?, namespace.root())?;
     }
     namespace.run(&["--", "/bin/true"], wait::PATIENCE)?.exits(0)?;
-    let mut worker = namespace.start(&["--", "/bin/sleep", "1000"])?;
-    let supervised = worker.init()?;
-    wait::until("the service", wait::PATIENCE, &[namespace.log()], || {
-        worker.processes().iter().any(|name| name == "sleep").then_some(())
-    })?;
-    let resident = resident(supervised.as_raw())?;
-    worker.stop(wait::PATIENCE)?;
+    let resident = resident_while_supervising(&namespace)?;
     let ran = namespace.run(&["hooks"], wait::PATIENCE)?.exits(0)?.output;
     if ran.matches("ok, ").count() != 3 {
         return Err(Failure::Unexpected(format!("not all three components ran:\n{ran}")));

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use crate::command::{cargo, output, run as run_command, workspace};
+use biomero_tests::binary;
+
+use crate::command::{cargo, output, run as run_command};
 use crate::failure::Failure;
 
 /// PID 1 is read from disk at every start and stays mapped for the container's life.
@@ -47,7 +49,5 @@ pub(crate) fn without_compiler() -> Result<(), Failure> {
 }
 
 fn path() -> PathBuf {
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
-    target.join("release/init")
+    binary::target().join("release/init")
 }

@@ -11,6 +11,8 @@ mod stamp;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use biomero_tests::binary::{cache, target};
+
 use crate::command::{cargo, output, run as run_command, workspace};
 use crate::failure::Failure;
 
@@ -164,16 +166,6 @@ fn sources() -> PathBuf {
 
 fn wit() -> PathBuf {
     workspace().join("hooks/wit")
-}
-
-fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
-}
-
-/// Where toolchains are kept, outside of the tree: they outlive `cargo clean`.
-fn cache() -> PathBuf {
-    let home = || std::env::home_dir().unwrap_or_else(std::env::temp_dir).join(".cache");
-    std::env::var_os("XDG_CACHE_HOME").map_or_else(home, PathBuf::from).join("biomero-worker")
 }
 
 /// For `map_err` of what is done with a file.

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use similar::TextDiff;
 
 use super::guest::FileContent;
-use crate::effect::{Effect, Owner, Text};
+use crate::effect::{Effect, Text};
 use crate::hook::HookError;
 
 /// The answer as JSON.
@@ -30,12 +30,12 @@ fn effect_json(effect: &Effect) -> Value {
     let time = |deadline| biomero_config::duration::display(deadline);
     match effect {
         Effect::Directory { path, mode, owner } => {
-            json!({ "effect": "directory", "path": path, "mode": format!("{mode:o}"), "owner": owner_name(*owner) })
+            json!({ "effect": "directory", "path": path, "mode": format!("{mode:o}"), "owner": owner.name() })
         }
         Effect::File(file) => {
             let mut value = json!({
                 "effect": "file", "path": file.path, "mode": format!("{:o}", file.mode),
-                "owner": owner_name(file.owner),
+                "owner": file.owner.name(),
             });
             match FileContent::of(file.content.bytes().to_vec()) {
                 FileContent::Text(text) => value["content"] = text.into(),
@@ -85,13 +85,6 @@ fn effect_json(effect: &Effect) -> Value {
     }
 }
 
-const fn owner_name(owner: Owner) -> &'static str {
-    match owner {
-        Owner::ServiceUser => "service-user",
-        Owner::Init => "init",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -99,7 +92,7 @@ mod tests {
     use biomero_config::Secret;
 
     use super::*;
-    use crate::effect::{CommandEffect, Content, FileEffect, Lock};
+    use crate::effect::{CommandEffect, Content, FileEffect, Lock, Owner};
 
     #[test]
     fn every_kind_of_effect_has_its_object() {

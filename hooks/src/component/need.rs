@@ -128,7 +128,6 @@ impl Wanted {
 
     /// What the component is told of a recorded context; also what it asked for and the record does not hold.
     pub(super) fn select(&self, context: &GuestContext) -> (GuestContext, Vec<String>) {
-        let wants = |patterns: &[Pattern], name: &str| patterns.iter().any(|pattern| pattern.matches(name));
         let entries = |all: &BTreeMap<String, String>, patterns: &[Pattern]| {
             let wanted = all.iter().filter(|(name, _)| wants(patterns, name));
             wanted.map(|(name, value)| (name.clone(), value.clone())).collect()
@@ -167,7 +166,6 @@ impl Wanted {
     /// # Errors
     /// The bytes that its files have come to when they were more than fit.
     pub(super) fn told(&self, context: &Context<'_>, values: &Values) -> Result<GuestContext, usize> {
-        let wants = |patterns: &[Pattern], name: &str| patterns.iter().any(|pattern| pattern.matches(name));
         let settings: BTreeMap<String, String> = values
             .keys()
             .filter(|key| wants(&self.settings, key))
@@ -219,6 +217,10 @@ impl WantedFile {
                 .collect(),
         }
     }
+}
+
+fn wants(patterns: &[Pattern], name: &str) -> bool {
+    patterns.iter().any(|pattern| pattern.matches(name))
 }
 
 fn state(fact: &FileFact) -> FileState {

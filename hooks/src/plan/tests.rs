@@ -3,7 +3,7 @@ use std::time::Instant;
 use super::difference::DIFF_TIME;
 use super::*;
 use crate::change::{Before, SHOWN};
-use crate::effect::{CommandEffect, Content, FileEffect, Text};
+use crate::effect::{CommandEffect, Content, FileEffect, Owner, Text};
 
 fn file(content: &[u8]) -> FileEffect {
     FileEffect {
