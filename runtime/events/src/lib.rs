@@ -1,0 +1,4 @@
+//! The workflow history: an event log in PostgreSQL, or SQLite where there is no server, in exactly the tables and bytes of
+//! the Python `biomero` client.
+
+pub mod json;

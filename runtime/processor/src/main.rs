@@ -1,0 +1,3 @@
+//! What runs workflows.
+
+fn main() {}
