@@ -5,10 +5,12 @@
 
 pub mod base_image;
 pub mod binary;
+pub mod biomero;
 pub mod command_line;
 pub mod engine;
 pub mod icegrid;
 pub mod namespace;
+pub mod postgres;
 pub mod process;
 pub mod queue;
 pub mod scratch;

@@ -33,7 +33,7 @@ impl Running {
             .open(log)
             .map_err(Trouble::doing(format!("write {}", log.display())))?;
         let errors = output.try_clone().map_err(Trouble::doing("share a log"))?;
-        let child = dies_with_us(command)
+        let child = dies_with_us(&command)
             .stdin(Stdio::null())
             .stdout(output)
             .stderr(errors)
@@ -108,7 +108,7 @@ impl Drop for Running {
 
 /// Wraps a command so that the kernel kills it when we die: a test that is ended by its runner's time limit runs no
 /// destructors.
-fn dies_with_us(command: Command) -> Command {
+pub(crate) fn dies_with_us(command: &Command) -> Command {
     let mut wrapped = Command::new("setpriv");
     wrapped.args(["--pdeathsig", "KILL", "--"]).arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {

@@ -67,6 +67,7 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
         }
     };
     packages::install(&[packages::DEMO, packages::BENCH])?;
+    packages::install_python()?;
     let init = dist::run()?;
     run_command(&mut cargo(&[
         "build",

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::command::run;
+use crate::command::{run, succeeds};
 use crate::failure::Failure;
 
 /// A program, or a header by its path, and the Debian package that has it.
@@ -32,10 +32,13 @@ pub(crate) const TEST: &[Needed<'_>] = &[
     ("mmdebstrap", "mmdebstrap"),
     ("tini", "tini"),
     ("dumb-init", "dumb-init"),
+    ("postgres", "postgresql"),
+    ("openssl", "openssl"),
 ];
 
 /// What the benchmarks compare with, on top of [`DEMO`].
-pub(crate) const BENCH: &[Needed<'_>] = &[("tini", "tini"), ("dumb-init", "dumb-init")];
+pub(crate) const BENCH: &[Needed<'_>] =
+    &[("tini", "tini"), ("dumb-init", "dumb-init"), ("postgres", "postgresql")];
 
 /// What the fuzzer's own library compiles with.
 pub(crate) const FUZZ: &[Needed<'_>] = &[("g++", "g++")];
@@ -74,6 +77,15 @@ pub(crate) fn install(needed: &[&[Needed<'_>]]) -> Result<(), Failure> {
         .env("DEBIAN_FRONTEND", "noninteractive"))
 }
 
+/// A Python that makes virtual environments: Debian's cannot without a package of its own.
+pub(crate) fn install_python() -> Result<(), Failure> {
+    install(&[&[("python3", "python3")]])?;
+    if !succeeds(Command::new("python3").args(["-c", "import ensurepip"])) {
+        install(&[&[("/usr/share/doc/python3-venv", "python3-venv")]])?;
+    }
+    Ok(())
+}
+
 /// Where a program is: on `PATH`, or in the system's folders that an ordinary user's `PATH` leaves out.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     if program.starts_with('/') {
@@ -82,8 +94,15 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from))
+        .chain(postgresql())
         .map(|folder| folder.join(program))
         .find(|candidate| is_program(candidate))
+}
+
+/// Debian keeps each version's programs in a folder of their own.
+fn postgresql() -> impl Iterator<Item = PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    versions.map(|version| version.path().join("bin"))
 }
 
 fn is_program(path: &Path) -> bool {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{GUESTS, Guest, Language, cache, failed, target, wit};
-use crate::command::{output, run as run_command, succeeds};
+use crate::command::{output, run as run_command};
 use crate::failure::Failure;
 use crate::packages;
 
@@ -81,11 +81,7 @@ fn program() -> Result<PathBuf, Failure> {
     if program.exists() {
         return Ok(program);
     }
-    packages::install(&[&[("python3", "python3")]])?;
-    // Debian's Python can make no environment without this package.
-    if !succeeds(Command::new("python3").args(["-c", "import ensurepip"])) {
-        packages::install(&[&[("/usr/share/doc/python3-venv", "python3-venv")]])?;
-    }
+    packages::install_python()?;
     run_command(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
     run_command(
         Command::new(python(&environment))
