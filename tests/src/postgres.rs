@@ -8,8 +8,6 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use nix::sys::signal::Signal;
 use nix::unistd::User;
@@ -17,8 +15,12 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::icegrid::free_port;
 use crate::process::{self, Running};
-use crate::scratch::Scratch;
 use crate::{Result, Trouble, wait};
+
+mod certificate;
+mod shared;
+
+pub use shared::{Shared, shared};
 
 /// The role that programs connect as.
 pub const USER: &str = "biomero";
@@ -237,7 +239,8 @@ impl Postgres {
             ("log_line_prefix".to_owned(), "%m [%p] %q%u@%d ".to_owned()),
         ];
         if options.tls {
-            let (certificate, key) = self.make_certificate()?;
+            let certificate::Pair { certificate, key } = certificate::make(&self.folder, &self.ca())?;
+            self.give(&key, 0o600)?;
             let text = |path: PathBuf| path.display().to_string();
             settings.push(("ssl".to_owned(), "on".to_owned()));
             settings.push(("ssl_cert_file".to_owned(), text(certificate)));
@@ -248,41 +251,6 @@ impl Postgres {
             .iter()
             .map(|(name, value)| format!("{name} = '{}'\n", value.replace('\'', "''")))
             .collect())
-    }
-
-    /// An authority, and a certificate for this machine that it has signed.
-    fn make_certificate(&self) -> Result<(PathBuf, PathBuf)> {
-        let file = |name: &str| self.folder.join(name);
-        let (key, request, certificate) = (file("server.key"), file("server.csr"), file("server.pem"));
-        let extensions = file("server.ext");
-        append(&extensions, "subjectAltName = IP:127.0.0.1, DNS:localhost\nbasicConstraints = CA:FALSE\n")?;
-        let openssl = |command: &str, rest: &[&str], paths: &[(&str, &Path)]| {
-            let mut openssl = Command::new("openssl");
-            openssl.arg(command).args(rest);
-            for (option, path) in paths {
-                openssl.arg(option).arg(path);
-            }
-            process::succeed(&mut openssl, wait::PATIENCE).map(drop)
-        };
-        let ca_key = file("ca.key");
-        let new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
-        let authority = ["-x509", "-days", "2", "-subj", "/CN=the authority of a test"];
-        openssl("req", &[&new[..], &authority].concat(), &[("-keyout", &ca_key), ("-out", &self.ca())])?;
-        let request_for = ["-subj", "/CN=a server of a test"];
-        openssl("req", &[&new[..], &request_for].concat(), &[("-keyout", &key), ("-out", &request)])?;
-        openssl(
-            "x509",
-            &["-req", "-days", "2", "-CAcreateserial"],
-            &[
-                ("-in", &request),
-                ("-CA", &self.ca()),
-                ("-CAkey", &ca_key),
-                ("-extfile", &extensions),
-                ("-out", &certificate),
-            ],
-        )?;
-        self.give(&key, 0o600)?;
-        Ok((certificate, key))
     }
 
     /// A program, run as the cluster's owner: PostgreSQL refuses to be root's.
@@ -322,66 +290,6 @@ impl Drop for Postgres {
     fn drop(&mut self) {
         // The postmaster ends its processes, which are in groups of their own; it is killed only if it does not end.
         let _ = self.stop(Stop::Immediate);
-    }
-}
-
-/// The one server that the tests of this process share, started by the first and stopped by the last of those that
-/// hold it at a time. Each test has a database of its own there.
-///
-/// # Errors
-/// It does not start.
-pub fn shared() -> Result<Arc<Shared>> {
-    static SHARED: Mutex<Weak<Shared>> = Mutex::new(Weak::new());
-    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(running) = shared.upgrade() {
-        return Ok(running);
-    }
-    let started = Arc::new(Shared::start()?);
-    *shared = Arc::downgrade(&started);
-    Ok(started)
-}
-
-/// A server and its folder, which go in this order, and the thread that it would die with: a test's own ends too early.
-#[derive(Debug)]
-pub struct Shared {
-    server: Postgres,
-    _scratch: Scratch,
-    _keeper: Keeper,
-}
-
-impl Shared {
-    fn start() -> Result<Self> {
-        let scratch = Scratch::new()?;
-        let folder = scratch.path().to_path_buf();
-        let (server, keeper) = Keeper::keep(move || Postgres::start(&folder));
-        Ok(Self { server: server?, _scratch: scratch, _keeper: keeper })
-    }
-}
-
-impl std::ops::Deref for Shared {
-    type Target = Postgres;
-
-    fn deref(&self) -> &Postgres {
-        &self.server
-    }
-}
-
-/// A thread that starts something and then does nothing until this is dropped.
-#[derive(Debug)]
-struct Keeper {
-    _end: Sender<()>,
-}
-
-impl Keeper {
-    fn keep<T: Send + 'static>(start: impl FnOnce() -> Result<T> + Send + 'static) -> (Result<T>, Self) {
-        let (end, ended) = channel();
-        let (started, result) = channel();
-        std::thread::spawn(move || {
-            let _ = started.send(start());
-            let _ = ended.recv();
-        });
-        let panicked = |_| Err(Trouble::new("the thread that starts a server has panicked"));
-        (result.recv().unwrap_or_else(panicked), Self { _end: end })
     }
 }
 
@@ -432,6 +340,7 @@ fn append(path: &Path, text: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::Scratch;
 
     #[test]
     fn the_server_is_durable_and_asks_over_tcp_for_the_password() -> Result<()> {
