@@ -236,4 +236,4 @@ fn write_string(text: &str, out: &mut String) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

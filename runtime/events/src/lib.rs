@@ -1,4 +1,9 @@
 //! The workflow history: an event log in PostgreSQL, or SQLite where there is no server, in exactly the tables and bytes of
 //! the Python `biomero` client.
 
+pub mod aggregate;
+pub mod command;
+pub mod event;
 pub mod json;
+pub mod projection;
+pub mod timestamp;
