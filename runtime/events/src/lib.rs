@@ -13,6 +13,7 @@ pub mod projection;
 pub mod schema;
 pub mod stored;
 pub mod timestamp;
+pub mod url;
 
 pub use error::Error;
-pub use log::{Appended, Limits, Recorded};
+pub use log::{Appended, EventLog, Initialised, Limits, Recorded};

@@ -9,6 +9,7 @@ use crate::command::Command;
 use crate::error::Error;
 use crate::postgres;
 use crate::stored::{Corrupt, Notification, Reason};
+use crate::url::DatabaseUrl;
 
 /// How long things may take, and how many connections are held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +80,18 @@ enum Store {
 }
 
 impl EventLog {
+    /// Opens the log that a URL names. Nothing is asked of the database yet.
+    ///
+    /// # Errors
+    /// What the URL says cannot be done, as a certificate that cannot be read.
+    pub async fn open(url: &DatabaseUrl, limits: Limits) -> Result<Self, Error> {
+        let store = match url {
+            DatabaseUrl::Postgres(url) => Store::Postgres(postgres::Store::open(url, limits)?),
+            DatabaseUrl::Sqlite(_) => todo!(),
+        };
+        Ok(Self { store })
+    }
+
     /// Records a command: its events, and what they do to the views, in one transaction.
     ///
     /// Exactly once: repeated under the same id, by whoever does not know whether it was recorded, it answers with the

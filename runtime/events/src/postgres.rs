@@ -13,6 +13,7 @@ use crate::command::Command;
 use crate::error::Error;
 use crate::log::{Appended, Initialised, Limits};
 use crate::stored::Notification;
+use crate::url::PostgresUrl;
 
 mod append;
 mod error;
@@ -25,7 +26,6 @@ use append::Attempt;
 pub use error::DatabaseError;
 use session::Session;
 use sql::{Appending, Place, Projecting};
-
 /// How many events are projected in one transaction when the views are behind.
 const STEP: i64 = 2_000;
 
@@ -47,6 +47,26 @@ impl Store {
 
     fn failed(&self, attempted: &'static str, source: tokio_postgres::Error) -> Error {
         DatabaseError::new(attempted, &self.place, source).into()
+    }
+
+    /// A store in the database of this URL; nothing is asked of it yet.
+    pub(crate) fn open(url: &PostgresUrl, limits: Limits) -> Result<Self, Error> {
+        let mut config = tokio_postgres::Config::new();
+        for server in url.servers() {
+            match &server.place {
+                crate::url::Place::Tcp(host) => config.host(host),
+                crate::url::Place::Unix(folder) => config.host_path(folder),
+            };
+            config.port(server.port);
+            if let Some(password) = url.password(&server) {
+                config.password(password.reveal());
+            }
+        }
+        config.user(url.user().unwrap_or_default());
+        config.dbname(url.database().unwrap_or_default());
+        let manager = deadpool_postgres::Manager::new(config, tokio_postgres::NoTls);
+        let pool = Pool::builder(manager).max_size(limits.connections).build().expect("TODO");
+        Ok(Self::new(pool, format!("{url}"), limits))
     }
 
     /// A store on connections of a pool.
