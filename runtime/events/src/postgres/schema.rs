@@ -9,7 +9,7 @@ use crate::schema::{Kind, LEADER, POSITION, STATE, TABLES, Table};
 
 /// What the database has of the tables.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Found {
+pub(super) struct Found {
     /// Tables that are not there.
     pub missing: Vec<&'static str>,
     /// What differs in tables that are there, a line each.
