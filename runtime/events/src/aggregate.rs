@@ -74,8 +74,8 @@ pub enum Replayed {
 
 impl Replayed {
     /// What its first event makes it; nothing, when that event does not create an aggregate.
-    pub fn created(id: Uuid, event: &Event) -> Option<Self> {
-        let header = Header { id, version: 0, created_on: event.timestamp, modified_on: event.timestamp };
+    pub fn created(id: Uuid, version: i64, event: &Event) -> Option<Self> {
+        let header = Header { id, version, created_on: event.timestamp, modified_on: event.timestamp };
         match event.fact.clone() {
             Fact::WorkflowInitiated { name, description, user, group } => {
                 Some(Self::WorkflowRun(WorkflowRun {
@@ -150,7 +150,7 @@ mod tests {
             user: 2.into(),
             group: 3.into(),
         };
-        Replayed::created(Uuid::nil(), &Event::now(fact)).expect("a first event")
+        Replayed::created(Uuid::nil(), 0, &Event::now(fact)).expect("a first event")
     }
 
     #[test]
@@ -173,7 +173,7 @@ mod tests {
             input_data: Value::Null,
             params: Value::Null,
         };
-        let mut task = Replayed::created(Uuid::nil(), &Event::now(created)).expect("a first event");
+        let mut task = Replayed::created(Uuid::nil(), 0, &Event::now(created)).expect("a first event");
         for fact in [
             Fact::JobIdAdded { job_id: 41.into() },
             Fact::StatusUpdated { status: "PENDING".into() },
@@ -191,6 +191,6 @@ mod tests {
 
     #[test]
     fn what_does_not_begin_with_a_creation_is_nothing() {
-        assert_eq!(Replayed::created(Uuid::nil(), &Event::now(Fact::TaskStarted {})), None);
+        assert_eq!(Replayed::created(Uuid::nil(), 0, &Event::now(Fact::TaskStarted {})), None);
     }
 }

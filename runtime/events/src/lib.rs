@@ -3,7 +3,17 @@
 
 pub mod aggregate;
 pub mod command;
+mod error;
 pub mod event;
 pub mod json;
+mod log;
+mod plan;
+pub mod postgres;
 pub mod projection;
+pub mod schema;
+pub mod stored;
 pub mod timestamp;
+pub mod url;
+
+pub use error::Error;
+pub use log::{Appended, EventLog, Initialised, Limits, Recorded};

@@ -98,7 +98,7 @@ pub struct TaskState {
 
 /// What a task was created with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Created {
+pub(crate) struct Created {
     /// The id of the event.
     pub(crate) id: i64,
     pub(crate) name: String,

@@ -1,0 +1,213 @@
+//! The event log as its users see it, whichever database it is in.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::aggregate::Replayed;
+use crate::command::Command;
+use crate::error::Error;
+use crate::postgres;
+use crate::stored::{Corrupt, Notification, Reason};
+use crate::url::DatabaseUrl;
+
+/// How long things may take, and how many connections are held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// For a connection: name, address, TLS, authentication.
+    pub connect: Duration,
+    /// For one statement.
+    pub statement: Duration,
+    /// For a lock that another writer holds.
+    pub lock: Duration,
+    /// For a command, with all its repetitions: what a restart of the database takes is survived.
+    pub command: Duration,
+    /// How many connections are held at most.
+    pub connections: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            statement: Duration::from_secs(30),
+            lock: Duration::from_secs(15),
+            command: Duration::from_secs(60),
+            connections: 4,
+        }
+    }
+}
+
+/// What became of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Appended {
+    /// Its events, where they stand in the log.
+    pub events: Vec<Recorded>,
+    /// Whether it was recorded before, under the same id: then these are the events of that time.
+    pub repeated: bool,
+}
+
+/// Where an event stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recorded {
+    /// Its place in the log.
+    pub id: i64,
+    /// What it happened to.
+    pub originator_id: Uuid,
+    /// Its place among the events of that.
+    pub originator_version: i64,
+}
+
+/// What setting a database up has done.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Initialised {
+    /// The tables that were created.
+    pub created: Vec<String>,
+    /// How many events were projected.
+    pub projected: u64,
+}
+
+/// The log of all workflow runs and tasks.
+#[derive(Debug)]
+pub struct EventLog {
+    store: Store,
+}
+
+/// Where it is.
+#[derive(Debug)]
+enum Store {
+    Postgres(postgres::Store),
+}
+
+impl EventLog {
+    /// Opens the log that a URL names. Nothing is asked of the database yet.
+    ///
+    /// # Errors
+    /// What the URL says cannot be done, as a certificate that cannot be read.
+    pub async fn open(url: &DatabaseUrl, limits: Limits) -> Result<Self, Error> {
+        let store = match url {
+            DatabaseUrl::Postgres(url) => Store::Postgres(postgres::Store::open(url, limits)?),
+            DatabaseUrl::Sqlite(_) => todo!(),
+        };
+        Ok(Self { store })
+    }
+
+    /// Records a command: its events, and what they do to the views, in one transaction.
+    ///
+    /// Exactly once: repeated under the same id, by whoever does not know whether it was recorded, it answers with the
+    /// events of the first time.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`], [`Error::Exists`], or the database's; nothing was recorded then, except after
+    /// [`Error::GivenUp`], when the last attempt may have been: repeat it under the same id.
+    pub async fn append(&self, command: &Command) -> Result<Appended, Error> {
+        let mut appended = self.append_all(std::slice::from_ref(command)).await?;
+        Ok(appended.pop().unwrap_or(Appended { events: Vec::new(), repeated: false }))
+    }
+
+    /// Records commands in one transaction: all of them or none.
+    ///
+    /// # Errors
+    /// As [`EventLog::append`].
+    pub async fn append_all(&self, commands: &[Command]) -> Result<Vec<Appended>, Error> {
+        match &self.store {
+            Store::Postgres(store) => store.append(commands).await,
+        }
+    }
+
+    /// Creates the tables that are missing and brings the views up to date. Tables that are there are never altered.
+    ///
+    /// # Errors
+    /// [`Error::Schema`] when a table differs from what Python creates.
+    pub async fn initialise(&self) -> Result<Initialised, Error> {
+        match &self.store {
+            Store::Postgres(store) => store.initialise().await,
+        }
+    }
+
+    /// Checks that all tables are there, with the columns they need.
+    ///
+    /// # Errors
+    /// [`Error::NotInitialised`], [`Error::Schema`].
+    pub async fn verify(&self) -> Result<(), Error> {
+        match &self.store {
+            Store::Postgres(store) => store.verify().await,
+        }
+    }
+
+    /// Projects what others have written since the last time. Returns how many events that were.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn catch_up(&self) -> Result<u64, Error> {
+        match &self.store {
+            Store::Postgres(store) => store.catch_up().await,
+        }
+    }
+
+    /// `notification_log.select(start, limit)`: events from the id `start` on, that one too, at most `limit`.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn select(&self, start: i64, limit: u32) -> Result<Vec<Notification>, Error> {
+        match &self.store {
+            Store::Postgres(store) => store.select(start, limit.into()).await,
+        }
+    }
+
+    /// All events of a workflow run or a task, in their order.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] when there is none.
+    pub async fn history(&self, id: Uuid) -> Result<Vec<Notification>, Error> {
+        let history = match &self.store {
+            Store::Postgres(store) => store.history(id).await?,
+        };
+        if history.is_empty() {
+            return Err(Error::Unknown { id, place: self.place() });
+        }
+        Ok(history)
+    }
+
+    /// `repository.get(id)`: the workflow run or the task that its events make.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`]; [`Error::Corrupt`] when a row of it is no event, or one is missing, as Python refuses too.
+    pub async fn get(&self, id: Uuid) -> Result<Replayed, Error> {
+        replay(&self.history(id).await?)
+            .map_err(|corrupt| Error::from(Box::new(corrupt)))?
+            .ok_or(Error::Unknown { id, place: self.place() })
+    }
+
+    /// Which database, for messages: without its password.
+    pub fn place(&self) -> String {
+        match &self.store {
+            Store::Postgres(store) => store.place(),
+        }
+    }
+}
+
+/// What events make; nothing, when there are none.
+fn replay(history: &[Notification]) -> Result<Option<Replayed>, Corrupt> {
+    let mut replayed: Option<Replayed> = None;
+    for notification in history {
+        let event = notification.event()?;
+        // Python takes a first version of 1 as well.
+        let first = notification.originator_version.clamp(0, 1);
+        let expected = replayed.as_ref().map_or(first, |replayed| replayed.header().version + 1);
+        if notification.originator_version != expected {
+            return Err(notification.corrupt(Reason::Gap { expected }));
+        }
+        match &mut replayed {
+            None => {
+                let created = Replayed::created(notification.originator_id, expected, &event);
+                let no_creation =
+                    || notification.corrupt(Reason::NoCreation { topic: notification.topic.clone() });
+                replayed = Some(created.ok_or_else(no_creation)?);
+            }
+            Some(_) if event.fact.creates() => return Err(notification.corrupt(Reason::CreatedAgain)),
+            Some(replayed) => replayed.apply(&event),
+        }
+    }
+    Ok(replayed)
+}

@@ -1,0 +1,240 @@
+//! The log in PostgreSQL, beside the Python client.
+//!
+//! Invariants: what is appended, projected and tracked is committed together or not at all; a connection whose transaction
+//! did not end is closed, never given back; every statement has a deadline.
+
+use std::time::{Duration, Instant};
+
+use deadpool_postgres::Pool;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use crate::command::Command;
+use crate::error::Error;
+use crate::log::{Appended, Initialised, Limits};
+use crate::stored::Notification;
+use crate::url::PostgresUrl;
+
+mod append;
+mod error;
+mod project;
+mod schema;
+mod session;
+mod sql;
+
+use append::Attempt;
+pub use error::DatabaseError;
+use session::Session;
+use sql::{Appending, Place, Projecting};
+/// How many events are projected in one transaction when the views are behind.
+const STEP: i64 = 2_000;
+
+/// A database that holds the log.
+#[derive(Debug)]
+pub(crate) struct Store {
+    pool: Pool,
+    place: String,
+    limits: Limits,
+    append: Appending,
+    real: Projecting,
+}
+
+impl Store {
+    /// Which database, for messages: without its password.
+    pub(crate) fn place(&self) -> String {
+        self.place.clone()
+    }
+
+    fn failed(&self, attempted: &'static str, source: tokio_postgres::Error) -> Error {
+        DatabaseError::new(attempted, &self.place, source).into()
+    }
+
+    /// A store in the database of this URL; nothing is asked of it yet.
+    pub(crate) fn open(url: &PostgresUrl, limits: Limits) -> Result<Self, Error> {
+        let mut config = tokio_postgres::Config::new();
+        for server in url.servers() {
+            match &server.place {
+                crate::url::Place::Tcp(host) => config.host(host),
+                crate::url::Place::Unix(folder) => config.host_path(folder),
+            };
+            config.port(server.port);
+            if let Some(password) = url.password(&server) {
+                config.password(password.reveal());
+            }
+        }
+        config.user(url.user().unwrap_or_default());
+        config.dbname(url.database().unwrap_or_default());
+        let manager = deadpool_postgres::Manager::new(config, tokio_postgres::NoTls);
+        let pool = Pool::builder(manager).max_size(limits.connections).build().expect("TODO");
+        Ok(Self::new(pool, format!("{url}"), limits))
+    }
+
+    /// A store on connections of a pool.
+    pub(crate) fn new(pool: Pool, place: String, limits: Limits) -> Self {
+        Self { pool, place, limits, append: Appending::new(), real: Projecting::at(Place::Real) }
+    }
+
+    async fn session(&self) -> Result<Session, Error> {
+        match self.pool.get().await {
+            Ok(connection) => Ok(Session::new(connection)),
+            Err(error) => Err(DatabaseError::pool(&self.place, error).into()),
+        }
+    }
+
+    /// Creates the tables that are missing, and projects what the log holds.
+    pub(crate) async fn initialise(&self) -> Result<Initialised, Error> {
+        let session = self.session().await?;
+        let found = schema::compare(self, &session).await?;
+        if !found.differences.is_empty() {
+            session.done();
+            return Err(Error::Schema { place: self.place(), differences: found.differences });
+        }
+        schema::create(self, &session, &found.missing).await?;
+        session.done();
+        let created = found.missing.iter().map(|table| (*table).to_owned()).collect();
+        Ok(Initialised { created, projected: self.catch_up().await? })
+    }
+
+    /// Whether all tables are there and as they have to be.
+    pub(crate) async fn verify(&self) -> Result<(), Error> {
+        let session = self.session().await?;
+        let found = schema::compare(self, &session).await?;
+        session.done();
+        if let Some(table) = found.missing.first() {
+            return Err(Error::NotInitialised { place: self.place(), table: (*table).to_owned() });
+        }
+        if found.differences.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Schema { place: self.place(), differences: found.differences })
+    }
+
+    /// Events from an id on, in their order.
+    pub(crate) async fn select(&self, start: i64, limit: i64) -> Result<Vec<Notification>, Error> {
+        self.notifications(&self.append.since, &[&start.saturating_sub(1), &limit]).await
+    }
+
+    /// All events of an aggregate, in their order.
+    pub(crate) async fn history(&self, id: Uuid) -> Result<Vec<Notification>, Error> {
+        self.notifications(&self.append.history, &[&id]).await
+    }
+
+    async fn notifications(
+        &self,
+        statement: &str,
+        values: session::Values<'_>,
+    ) -> Result<Vec<Notification>, Error> {
+        let failed = |error| self.failed("read events", error);
+        let session = self.session().await?;
+        let [statement] = session.prepare([statement]).await.map_err(failed)?;
+        let rows = session.client().query(&statement, values).await.map_err(failed)?;
+        session.done();
+        rows.iter().map(notification).collect::<Result<_, _>>().map_err(failed)
+    }
+
+    /// Records commands, all of them or none, each exactly once however often it is repeated.
+    pub(crate) async fn append(&self, commands: &[Command]) -> Result<Vec<Appended>, Error> {
+        let mut retry = Retry::new("append events", self.limits.command);
+        loop {
+            match append::attempt(self, commands).await {
+                Ok(Attempt::Done(appended)) => return Ok(appended),
+                Ok(Attempt::Behind) => drop(self.catch_up().await?),
+                Err(error) => retry.after(error).await?,
+            }
+        }
+    }
+
+    /// Projects what others have written. Returns how many events that were.
+    pub(crate) async fn catch_up(&self) -> Result<u64, Error> {
+        let mut retry = Retry::new("project events", self.limits.command);
+        let mut projected = 0;
+        loop {
+            match self.project_step().await {
+                Ok(step) => {
+                    projected += step;
+                    if step < STEP as u64 {
+                        return Ok(projected);
+                    }
+                }
+                Err(error) => retry.after(error).await?,
+            }
+        }
+    }
+
+    async fn project_step(&self) -> Result<u64, Error> {
+        let failed = |error| self.failed("project events", error);
+        let session = self.session().await?;
+        session.client().batch_execute("BEGIN").await.map_err(failed)?;
+        let [position, moved] =
+            session.prepare([&self.append.position, &self.append.moved]).await.map_err(failed)?;
+        let row = session.client().query_opt(&position, &[]).await.map_err(failed)?;
+        let Some(row) = row else {
+            return Err(Error::NotInitialised {
+                place: self.place(),
+                table: crate::schema::POSITION.to_owned(),
+            });
+        };
+        let position: i64 = row.try_get(0).map_err(failed)?;
+        let missing = append::since(self, &session, position, STEP).await.map_err(failed)?;
+        if let Some(last) = missing.last() {
+            let (events, _) = project::understood(&missing);
+            project::project(&session, &self.real, &events).await.map_err(failed)?;
+            session.client().execute(&moved, &[&last.id]).await.map_err(failed)?;
+        }
+        session.client().batch_execute("COMMIT").await.map_err(failed)?;
+        session.done();
+        Ok(missing.len() as u64)
+    }
+}
+
+/// A row of the log.
+fn notification(row: &Row) -> Result<Notification, tokio_postgres::Error> {
+    Ok(Notification {
+        id: row.try_get(0)?,
+        originator_id: row.try_get(1)?,
+        originator_version: row.try_get(2)?,
+        topic: row.try_get(3)?,
+        state: row.try_get(4)?,
+    })
+}
+
+/// Repeats what may succeed when it is repeated, later and later, until a deadline.
+struct Retry {
+    attempted: &'static str,
+    begun: Instant,
+    patience: Duration,
+    attempts: u32,
+}
+
+impl Retry {
+    fn new(attempted: &'static str, patience: Duration) -> Self {
+        Self { attempted, begun: Instant::now(), patience, attempts: 0 }
+    }
+
+    /// Waits before the next attempt.
+    ///
+    /// # Errors
+    /// `error` itself, when it would come again; otherwise [`Error::GivenUp`] at the deadline.
+    async fn after(&mut self, error: Error) -> Result<(), Error> {
+        self.attempts += 1;
+        if !error.may_pass() {
+            return Err(error);
+        }
+        // Doubled each time, up to 2 s; the other half by chance, so that those who met once do not meet again.
+        let pause = Duration::from_millis(10 << self.attempts.min(8)).min(Duration::from_secs(2));
+        let chance = f64::from(Uuid::new_v4().as_bytes()[0]) / 256.0;
+        let pause = pause.mul_f64(0.5 + chance / 2.0);
+        if self.begun.elapsed() + pause > self.patience {
+            let seconds = self.begun.elapsed().as_secs();
+            return Err(Error::GivenUp {
+                attempted: self.attempted,
+                attempts: self.attempts,
+                seconds,
+                source: Box::new(error),
+            });
+        }
+        tracing::debug!("{}: attempt {} failed, again in {pause:?}: {error}", self.attempted, self.attempts);
+        tokio::time::sleep(pause).await;
+        Ok(())
+    }
+}

@@ -1,0 +1,250 @@
+//! Appending: one transaction that locks, inserts, projects, moves the listeners' positions, notifies and commits.
+//!
+//! Two round trips, whatever the length of the history: everything that is to be known is asked at once, then everything is
+//! written at once.
+
+use std::collections::{HashMap, HashSet};
+
+use futures_util::future::join;
+use futures_util::join;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::project::{self, Ordered};
+use super::session::{Session, Values};
+use super::{Store, notification};
+use crate::command::Command;
+use crate::error::Error;
+use crate::log::{Appended, Recorded};
+use crate::plan::{Plan, plan};
+use crate::projection::{Key, State};
+use crate::schema::POSITION;
+
+/// How many events of others an append projects on its way. When more are waiting they are projected before it begins, so
+/// that the lock is never held for long.
+const ON_THE_WAY: i64 = 500;
+
+/// What a transaction has come to.
+pub(super) enum Attempt {
+    /// Committed.
+    Done(Vec<Appended>),
+    /// Others have written more than is projected on the way.
+    Behind,
+}
+
+/// What is known once the log is locked.
+struct Known {
+    /// How far the views are projected; none when the tables were never set up.
+    position: Option<i64>,
+    head: i64,
+    versions: HashMap<Uuid, i64>,
+    ids: Vec<i64>,
+    recorded: HashMap<Uuid, (i64, i64)>,
+    states: Vec<(Key, State)>,
+}
+
+/// Commands as one transaction: all of them, or none.
+pub(super) async fn attempt(store: &Store, commands: &[Command]) -> Result<Attempt, Error> {
+    let session = store.session().await?;
+    let outcome = within(store, &session, commands).await;
+    match &outcome {
+        Ok(Attempt::Done(_)) => session.done(),
+        // Nothing was written yet, and the connection is as good as before.
+        Ok(Attempt::Behind)
+        | Err(Error::Unknown { .. } | Error::Exists { .. } | Error::NotInitialised { .. }) => {
+            if session.client().batch_execute("ROLLBACK").await.is_ok() {
+                session.done();
+            }
+        }
+        Err(_) => {}
+    }
+    outcome
+}
+
+async fn within(store: &Store, session: &Session, commands: &[Command]) -> Result<Attempt, Error> {
+    let failed = |error| store.failed("append events", error);
+    let known = ask(store, session, commands).await.map_err(failed)?;
+    let Some(position) = known.position else {
+        return Err(Error::NotInitialised { place: store.place(), table: POSITION.to_owned() });
+    };
+    let recorded = |id| known.recorded.contains_key(&id);
+    let Plan { events: placed, commands: new } =
+        plan(commands, known.versions, known.ids, recorded, || store.place())?;
+    let mut events: Ordered = Vec::new();
+    let mut states = known.states;
+    if position < known.head && !placed.is_empty() {
+        let missing = since(store, session, position, ON_THE_WAY + 1).await.map_err(failed)?;
+        if missing.len() as i64 > ON_THE_WAY {
+            return Ok(Attempt::Behind);
+        }
+        (events, _) = project::understood(&missing);
+    }
+    let others = !events.is_empty();
+    events.extend(placed.iter().map(|event| (event.at.id, event.at.originator_id, event.event.clone())));
+    if others {
+        states = load(store, session, &project::keys(&events)).await.map_err(failed)?;
+    }
+    if let Some(last) = placed.last().map(|event| event.at.id) {
+        let (states, rows) = project::applied(states, &events);
+        let written = join(
+            insert(store, session, &placed, &new, last),
+            // Sent behind the insertion, on the same connection.
+            project::write(session, &store.real, &states, &rows),
+        );
+        let (inserted, projected) = written.await;
+        inserted.and(projected).map_err(failed)?;
+    }
+    let recorded = recorded_before(store, session, &known.recorded).await.map_err(failed)?;
+    session.client().batch_execute(&store.append.commit).await.map_err(failed)?;
+    let placed: Vec<Recorded> = placed.into_iter().map(|event| event.at).collect();
+    Ok(Attempt::Done(told(commands, &new, &placed, &known.recorded, &recorded)))
+}
+
+/// Locks the log and asks for all that has to be known, in one round trip.
+async fn ask(store: &Store, session: &Session, commands: &[Command]) -> Result<Known, tokio_postgres::Error> {
+    let drafts = || commands.iter().flat_map(|command| &command.events);
+    let originators: Vec<Uuid> =
+        drafts().map(|draft| draft.originator_id).collect::<HashSet<_>>().into_iter().collect();
+    let ids: Vec<Uuid> = commands.iter().map(|command| command.id).collect();
+    let keys = project::keys_of(drafts().map(|draft| (draft.originator_id, &draft.event.fact)));
+    let count = drafts().count() as i64;
+    let sql = &store.append;
+    let statements =
+        [&sql.position, &sql.head, &sql.versions, &sql.next_ids, &sql.recorded, &store.real.load_states];
+    let [position, head, versions, next_ids, recorded, states] =
+        session.prepare(statements.map(String::as_str)).await?;
+    let client = session.client();
+    // Named, as `join!` would drop them before it waits.
+    let asked: [Values<'_>; 4] = [&[&originators], &[&count], &[&ids], &[&keys]];
+    let [originators, count, ids, keys] = asked;
+    let (begun, position, head, versions, next_ids, recorded, states) = join!(
+        client.batch_execute(&sql.begin),
+        client.query_opt(&position, &[]),
+        client.query_one(&head, &[]),
+        client.query(&versions, originators),
+        client.query(&next_ids, count),
+        client.query(&recorded, ids),
+        client.query(&states, keys),
+    );
+    begun?;
+    let mut known = Known {
+        position: position?.map(|row| row.try_get(0)).transpose()?,
+        head: head?.try_get(0)?,
+        versions: HashMap::new(),
+        ids: next_ids?.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?,
+        recorded: HashMap::new(),
+        states: states?.iter().filter_map(project::state_of).collect(),
+    };
+    for row in versions? {
+        if let Some(version) = row.try_get::<_, Option<i64>>(1)? {
+            known.versions.insert(row.try_get(0)?, version);
+        }
+    }
+    for row in recorded? {
+        known.recorded.insert(row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?));
+    }
+    Ok(known)
+}
+
+/// The events that are in the log, behind a position.
+pub(super) async fn since(
+    store: &Store,
+    session: &Session,
+    position: i64,
+    limit: i64,
+) -> Result<Vec<crate::stored::Notification>, tokio_postgres::Error> {
+    let [since] = session.prepare([&store.append.since]).await?;
+    session.client().query(&since, &[&position, &limit]).await?.iter().map(notification).collect()
+}
+
+async fn load(
+    store: &Store,
+    session: &Session,
+    keys: &[String],
+) -> Result<Vec<(Key, State)>, tokio_postgres::Error> {
+    let [load] = session.prepare([&store.real.load_states]).await?;
+    Ok(session.client().query(&load, &[&keys]).await?.iter().filter_map(project::state_of).collect())
+}
+
+/// The events, the commands they came from, and how far the views are now.
+async fn insert(
+    store: &Store,
+    session: &Session,
+    placed: &[crate::plan::Placed],
+    new: &[(Uuid, i64, i64)],
+    last: i64,
+) -> Result<(), tokio_postgres::Error> {
+    let sql = &store.append;
+    let [insert, commands, moved] = session.prepare([&sql.insert, &sql.commands, &sql.moved]).await?;
+    let ids: Vec<i64> = placed.iter().map(|event| event.at.id).collect();
+    let originators: Vec<Uuid> = placed.iter().map(|event| event.at.originator_id).collect();
+    let versions: Vec<i64> = placed.iter().map(|event| event.at.originator_version).collect();
+    let topics: Vec<&str> = placed.iter().map(|event| event.event.fact.topic()).collect();
+    let states: Vec<Vec<u8>> = placed.iter().map(|event| event.event.encode()).collect();
+    let command_ids: Vec<Uuid> = new.iter().map(|(id, ..)| *id).collect();
+    let firsts: Vec<i64> = new.iter().map(|(_, first, _)| *first).collect();
+    let lasts: Vec<i64> = new.iter().map(|(.., last)| *last).collect();
+    let client = session.client();
+    let events: Values<'_> = &[&ids, &originators, &versions, &topics, &states];
+    let origins: Values<'_> = &[&command_ids, &firsts, &lasts];
+    let position: Values<'_> = &[&last];
+    let (inserted, recorded, moved) = join!(
+        client.execute(&insert, events),
+        client.execute(&commands, origins),
+        client.execute(&moved, position),
+    );
+    inserted.and(recorded).and(moved).map(drop)
+}
+
+/// The events of commands that were recorded before.
+async fn recorded_before(
+    store: &Store,
+    session: &Session,
+    commands: &HashMap<Uuid, (i64, i64)>,
+) -> Result<Vec<Recorded>, tokio_postgres::Error> {
+    let mut events: Vec<Recorded> = Vec::new();
+    for (first, last) in commands.values() {
+        let [between] = session.prepare([&store.append.between]).await?;
+        for row in session.client().query(&between, &[first, last]).await? {
+            events.push(recorded(&row)?);
+        }
+    }
+    events.sort_unstable_by_key(|event| event.id);
+    Ok(events)
+}
+
+fn recorded(row: &Row) -> Result<Recorded, tokio_postgres::Error> {
+    Ok(Recorded { id: row.try_get(0)?, originator_id: row.try_get(1)?, originator_version: row.try_get(2)? })
+}
+
+/// For each command, its events: the new ones, or those of the first time.
+fn told(
+    commands: &[Command],
+    new: &[(Uuid, i64, i64)],
+    placed: &[Recorded],
+    known: &HashMap<Uuid, (i64, i64)>,
+    before: &[Recorded],
+) -> Vec<Appended> {
+    let new: HashMap<Uuid, (i64, i64)> = new.iter().map(|(id, first, last)| (*id, (*first, *last))).collect();
+    let mut seen = HashSet::new();
+    commands
+        .iter()
+        .map(|command| {
+            let repeated = known.contains_key(&command.id) || !seen.insert(command.id);
+            let (events, place) = match known.get(&command.id) {
+                Some(place) => (before, Some(place)),
+                None => (placed, new.get(&command.id)),
+            };
+            Appended {
+                events: place.map_or_else(Vec::new, |(first, last)| between(events, *first, *last)),
+                repeated,
+            }
+        })
+        .collect()
+}
+
+/// Of events in the order of their ids.
+fn between(events: &[Recorded], first: i64, last: i64) -> Vec<Recorded> {
+    let from = events.partition_point(|event| event.id < first);
+    events.iter().skip(from).take_while(|event| event.id <= last).copied().collect()
+}

@@ -1,0 +1,176 @@
+//! Projecting events that are in the log, or about to be: states read, rules applied, rows and states written.
+
+use futures_util::future::join_all;
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+use super::session::Session;
+use super::sql::Projecting;
+use crate::event::{Event, Fact};
+use crate::projection::{Key, Placed, Projection, Rows, State, touched};
+use crate::stored::{Corrupt, Notification};
+
+/// Events in their order: the id, the originator, what happened.
+pub(super) type Ordered = Vec<(i64, Uuid, Event)>;
+
+/// What is an event, and what is not.
+pub(super) fn understood(notifications: &[Notification]) -> (Ordered, Vec<Corrupt>) {
+    let (mut events, mut corrupt) = (Vec::with_capacity(notifications.len()), Vec::new());
+    for notification in notifications {
+        match notification.event() {
+            Ok(event) => events.push((notification.id, notification.originator_id, event)),
+            Err(problem) => {
+                tracing::warn!("not projected: {problem}");
+                corrupt.push(problem);
+            }
+        }
+    }
+    (events, corrupt)
+}
+
+/// The keys of the states that events touch by themselves.
+pub(super) fn keys(events: &[(i64, Uuid, Event)]) -> Vec<String> {
+    keys_of(events.iter().map(|(_, id, event)| (*id, &event.fact)))
+}
+
+/// The same of events that have no place yet.
+pub(super) fn keys_of<'a>(facts: impl IntoIterator<Item = (Uuid, &'a Fact)>) -> Vec<String> {
+    touched(facts).iter().map(Key::to_string).collect()
+}
+
+/// A state that was read. One that cannot be understood is as good as none: a rebuild writes it anew.
+pub(super) fn state_of(row: &tokio_postgres::Row) -> Option<(Key, State)> {
+    let (key, state): (&str, &str) = (row.try_get(0).ok()?, row.try_get(1).ok()?);
+    Some((key.parse().ok()?, serde_json::from_str(state).ok()?))
+}
+
+/// Applies the rules.
+pub(super) fn applied(states: Vec<(Key, State)>, events: &[(i64, Uuid, Event)]) -> (Vec<(Key, State)>, Rows) {
+    let mut projection = Projection::new(states);
+    for (id, originator_id, event) in events {
+        projection.apply(Placed { id: *id, originator_id: *originator_id, event });
+    }
+    projection.finish()
+}
+
+/// Reads the states, applies the rules, writes what came of it. Two round trips, in the transaction that is open.
+pub(super) async fn project(
+    session: &Session,
+    statements: &Projecting,
+    events: &[(i64, Uuid, Event)],
+) -> Result<(), tokio_postgres::Error> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let [load] = session.prepare([&statements.load_states]).await?;
+    let states = session.client().query(&load, &[&keys(events)]).await?;
+    let (states, rows) = applied(states.iter().filter_map(state_of).collect(), events);
+    write(session, statements, &states, &rows).await
+}
+
+/// Writes states and rows, all statements on their way before the first has answered.
+pub(super) async fn write(
+    session: &Session,
+    statements: &Projecting,
+    states: &[(Key, State)],
+    rows: &Rows,
+) -> Result<(), tokio_postgres::Error> {
+    let all = [
+        (&statements.save_states, states.len(), state_columns(states)),
+        (&statements.jobs, rows.jobs.len(), job_columns(rows)),
+        (&statements.job_progress, rows.job_progress.len(), job_progress_columns(rows)),
+        (&statements.workflow_progress, rows.workflow_progress.len(), workflow_progress_columns(rows)),
+        (&statements.task_execution, rows.task_execution.len(), task_execution_columns(rows)),
+    ];
+    let written = all.iter().filter(|(_, rows, _)| *rows > 0).map(|(statement, _, columns)| async move {
+        let statement = session.client().prepare_cached(statement).await?;
+        // The last column tells which event wrote a row; the real tables have none.
+        let expected = statement.params().len();
+        let values: Vec<&(dyn ToSql + Sync)> =
+            columns.iter().take(expected).map(|column| &**column as _).collect();
+        session.client().execute(&statement, &values).await
+    });
+    for result in join_all(written).await {
+        result?;
+    }
+    Ok(())
+}
+
+/// One array a column.
+type Columns<'a> = Vec<Box<dyn ToSql + Sync + Send + 'a>>;
+
+fn column<'a, T>(values: impl Iterator<Item = T>) -> Box<dyn ToSql + Sync + Send + 'a>
+where
+    T: ToSql + Sync + Send + 'a,
+{
+    Box::new(values.collect::<Vec<T>>())
+}
+
+fn state_columns(states: &[(Key, State)]) -> Columns<'_> {
+    let related =
+        |index: usize| {
+            column(states.iter().map(move |(_, state)| {
+                state.related().get(index).copied().flatten().map(|key| key.to_string())
+            }))
+        };
+    vec![
+        column(states.iter().map(|(key, _)| key.to_string())),
+        related(0),
+        related(1),
+        // A state is a few strings and numbers: it always has a JSON text.
+        column(states.iter().map(|(_, state)| serde_json::to_string(state).unwrap_or_default())),
+    ]
+}
+
+fn job_columns(rows: &Rows) -> Columns<'_> {
+    let each = || rows.jobs.iter();
+    vec![
+        column(each().map(|(job, _)| *job)),
+        column(each().map(|(_, (row, _))| row.user)),
+        column(each().map(|(_, (row, _))| row.group)),
+        column(each().map(|(_, (row, _))| row.task_id)),
+        column(each().map(|(_, (_, id))| *id)),
+    ]
+}
+
+fn job_progress_columns(rows: &Rows) -> Columns<'_> {
+    let each = || rows.job_progress.iter();
+    vec![
+        column(each().map(|(job, _)| *job)),
+        column(each().map(|(_, (row, _))| row.status.as_str())),
+        column(each().map(|(_, (row, _))| row.progress.as_deref())),
+        column(each().map(|(_, (_, id))| *id)),
+    ]
+}
+
+fn workflow_progress_columns(rows: &Rows) -> Columns<'_> {
+    let each = || rows.workflow_progress.iter();
+    vec![
+        column(each().map(|(workflow, _)| *workflow)),
+        column(each().map(|(_, (row, _))| row.status.as_str())),
+        column(each().map(|(_, (row, _))| row.progress.as_str())),
+        column(each().map(|(_, (row, _))| row.user)),
+        column(each().map(|(_, (row, _))| row.group)),
+        column(each().map(|(_, (row, _))| row.name.as_deref())),
+        column(each().map(|(_, (row, _))| row.task.as_deref())),
+        column(each().map(|(_, (row, _))| row.main_task_name.as_deref())),
+        column(each().map(|(_, (row, _))| row.start_time)),
+        column(each().map(|(_, (_, id))| *id)),
+    ]
+}
+
+fn task_execution_columns(rows: &Rows) -> Columns<'_> {
+    let each = || rows.task_execution.iter();
+    vec![
+        column(each().map(|(task, _)| *task)),
+        column(each().map(|(_, (row, _))| row.task_name.as_str())),
+        column(each().map(|(_, (row, _))| row.task_version.as_deref())),
+        column(each().map(|(_, (row, _))| row.user_id)),
+        column(each().map(|(_, (row, _))| row.group_id)),
+        column(each().map(|(_, (row, _))| row.status.as_str())),
+        column(each().map(|(_, (row, _))| row.start_time)),
+        column(each().map(|(_, (row, _))| row.end_time)),
+        column(each().map(|(_, (row, _))| row.error_type.as_deref())),
+        column(each().map(|(_, (_, id))| *id)),
+    ]
+}
