@@ -10,11 +10,13 @@ mod log;
 mod plan;
 pub mod postgres;
 pub mod projection;
+pub mod query;
 pub mod rebuild;
 pub mod schema;
 pub mod stored;
 pub mod timestamp;
 pub mod url;
+pub mod worker;
 
 pub use error::Error;
 pub use log::{Appended, EventLog, Initialised, Limits, Recorded};

@@ -20,10 +20,12 @@ use crate::url::PostgresUrl;
 mod append;
 mod error;
 mod project;
+mod query;
 mod rebuild;
 mod schema;
 mod session;
 mod sql;
+mod worker;
 
 use append::Attempt;
 pub use error::DatabaseError;
@@ -127,12 +129,7 @@ impl Store {
         statement: &str,
         values: session::Values<'_>,
     ) -> Result<Vec<Notification>, Error> {
-        let failed = |error| self.failed("read events", error);
-        let session = self.session().await?;
-        let [statement] = session.prepare([statement]).await.map_err(failed)?;
-        let rows = session.client().query(&statement, values).await.map_err(failed)?;
-        session.done();
-        rows.iter().map(notification).collect::<Result<_, _>>().map_err(failed)
+        self.rows("read events", statement, values, notification).await
     }
 
     /// Records commands, all of them or none, each exactly once however often it is repeated.
