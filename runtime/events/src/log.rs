@@ -8,6 +8,7 @@ use crate::aggregate::Replayed;
 use crate::command::Command;
 use crate::error::Error;
 use crate::postgres;
+use crate::sqlite;
 use crate::stored::{Corrupt, Notification, Reason};
 use crate::url::DatabaseUrl;
 
@@ -76,7 +77,8 @@ pub struct EventLog {
 /// Where it is.
 #[derive(Debug)]
 enum Store {
-    Postgres(postgres::Store),
+    Postgres(Box<postgres::Store>),
+    Sqlite(sqlite::Store),
 }
 
 impl EventLog {
@@ -86,8 +88,8 @@ impl EventLog {
     /// What the URL says cannot be done, as a certificate that cannot be read.
     pub async fn open(url: &DatabaseUrl, limits: Limits) -> Result<Self, Error> {
         let store = match url {
-            DatabaseUrl::Postgres(url) => Store::Postgres(postgres::Store::open(url, limits)?),
-            DatabaseUrl::Sqlite(_) => todo!(),
+            DatabaseUrl::Postgres(url) => Store::Postgres(Box::new(postgres::Store::open(url, limits)?)),
+            DatabaseUrl::Sqlite(path) => Store::Sqlite(sqlite::Store::open(path, limits)),
         };
         Ok(Self { store })
     }
@@ -112,6 +114,7 @@ impl EventLog {
     pub async fn append_all(&self, commands: &[Command]) -> Result<Vec<Appended>, Error> {
         match &self.store {
             Store::Postgres(store) => store.append(commands).await,
+            Store::Sqlite(store) => store.append(commands).await,
         }
     }
 
@@ -122,6 +125,7 @@ impl EventLog {
     pub async fn initialise(&self) -> Result<Initialised, Error> {
         match &self.store {
             Store::Postgres(store) => store.initialise().await,
+            Store::Sqlite(store) => store.initialise().await,
         }
     }
 
@@ -132,6 +136,7 @@ impl EventLog {
     pub async fn verify(&self) -> Result<(), Error> {
         match &self.store {
             Store::Postgres(store) => store.verify().await,
+            Store::Sqlite(store) => store.verify().await,
         }
     }
 
@@ -142,6 +147,7 @@ impl EventLog {
     pub async fn catch_up(&self) -> Result<u64, Error> {
         match &self.store {
             Store::Postgres(store) => store.catch_up().await,
+            Store::Sqlite(store) => store.catch_up().await,
         }
     }
 
@@ -152,6 +158,7 @@ impl EventLog {
     pub async fn select(&self, start: i64, limit: u32) -> Result<Vec<Notification>, Error> {
         match &self.store {
             Store::Postgres(store) => store.select(start, limit.into()).await,
+            Store::Sqlite(store) => store.select(start, limit.into()).await,
         }
     }
 
@@ -162,6 +169,7 @@ impl EventLog {
     pub async fn history(&self, id: Uuid) -> Result<Vec<Notification>, Error> {
         let history = match &self.store {
             Store::Postgres(store) => store.history(id).await?,
+            Store::Sqlite(store) => store.history(id).await?,
         };
         if history.is_empty() {
             return Err(Error::Unknown { id, place: self.place() });
@@ -183,6 +191,7 @@ impl EventLog {
     pub fn place(&self) -> String {
         match &self.store {
             Store::Postgres(store) => store.place(),
+            Store::Sqlite(store) => store.place(),
         }
     }
 }
