@@ -13,6 +13,7 @@ use crate::query::{
     DayUsage, Job, Listed, Page, Repetition, Standing, TaskStatistics, Whose, WorkflowFilter, WorkflowRow,
 };
 use crate::rebuild::{Compared, Progress, Rebuilt};
+use crate::sqlite;
 use crate::stored::{Corrupt, Notification, Reason};
 use crate::timestamp::Timestamp;
 use crate::url::DatabaseUrl;
@@ -83,7 +84,8 @@ pub struct EventLog {
 /// Where it is.
 #[derive(Debug)]
 enum Store {
-    Postgres(postgres::Store),
+    Postgres(Box<postgres::Store>),
+    Sqlite(sqlite::Store),
 }
 
 impl EventLog {
@@ -93,8 +95,8 @@ impl EventLog {
     /// What the URL says cannot be done, as a certificate that cannot be read.
     pub async fn open(url: &DatabaseUrl, limits: Limits) -> Result<Self, Error> {
         let store = match url {
-            DatabaseUrl::Postgres(url) => Store::Postgres(postgres::Store::open(url, limits)?),
-            DatabaseUrl::Sqlite(_) => todo!(),
+            DatabaseUrl::Postgres(url) => Store::Postgres(Box::new(postgres::Store::open(url, limits)?)),
+            DatabaseUrl::Sqlite(path) => Store::Sqlite(sqlite::Store::open(path, limits)),
         };
         Ok(Self { store })
     }
@@ -119,6 +121,7 @@ impl EventLog {
     pub async fn append_all(&self, commands: &[Command]) -> Result<Vec<Appended>, Error> {
         match &self.store {
             Store::Postgres(store) => store.append(commands).await,
+            Store::Sqlite(store) => store.append(commands).await,
         }
     }
 
@@ -129,6 +132,7 @@ impl EventLog {
     pub async fn initialise(&self) -> Result<Initialised, Error> {
         match &self.store {
             Store::Postgres(store) => store.initialise().await,
+            Store::Sqlite(store) => store.initialise().await,
         }
     }
 
@@ -139,6 +143,7 @@ impl EventLog {
     pub async fn verify(&self) -> Result<(), Error> {
         match &self.store {
             Store::Postgres(store) => store.verify().await,
+            Store::Sqlite(store) => store.verify().await,
         }
     }
 
@@ -149,6 +154,7 @@ impl EventLog {
     pub async fn catch_up(&self) -> Result<u64, Error> {
         match &self.store {
             Store::Postgres(store) => store.catch_up().await,
+            Store::Sqlite(store) => store.catch_up().await,
         }
     }
 
@@ -166,6 +172,7 @@ impl EventLog {
     ) -> Result<Rebuilt, Error> {
         match &self.store {
             Store::Postgres(store) => store.rebuild(since, progress).await,
+            Store::Sqlite(_) => todo!(),
         }
     }
 
@@ -176,6 +183,7 @@ impl EventLog {
     pub async fn compare(&self, progress: &(dyn Fn(Progress) + Send + Sync)) -> Result<Compared, Error> {
         match &self.store {
             Store::Postgres(store) => store.compare(progress).await,
+            Store::Sqlite(_) => todo!(),
         }
     }
 
@@ -186,6 +194,7 @@ impl EventLog {
     pub async fn select(&self, start: i64, limit: u32) -> Result<Vec<Notification>, Error> {
         match &self.store {
             Store::Postgres(store) => store.select(start, limit.into()).await,
+            Store::Sqlite(store) => store.select(start, limit.into()).await,
         }
     }
 
@@ -196,6 +205,7 @@ impl EventLog {
     pub async fn history(&self, id: Uuid) -> Result<Vec<Notification>, Error> {
         let history = match &self.store {
             Store::Postgres(store) => store.history(id).await?,
+            Store::Sqlite(store) => store.history(id).await?,
         };
         if history.is_empty() {
             return Err(Error::Unknown { id, place: self.place() });
@@ -220,6 +230,7 @@ impl EventLog {
     pub async fn jobs(&self, whose: Whose, ids: &[i32]) -> Result<Vec<Job>, Error> {
         match &self.store {
             Store::Postgres(store) => store.jobs(whose, ids).await,
+            Store::Sqlite(_) => todo!(),
         }
     }
 
@@ -239,6 +250,7 @@ impl EventLog {
     pub async fn task_statistics(&self, whose: Whose) -> Result<Vec<TaskStatistics>, Error> {
         match &self.store {
             Store::Postgres(store) => store.task_statistics(whose).await,
+            Store::Sqlite(_) => todo!(),
         }
     }
 
@@ -249,6 +261,7 @@ impl EventLog {
     pub async fn usage_over_time(&self, task_name: &str, whose: Whose) -> Result<Vec<DayUsage>, Error> {
         match &self.store {
             Store::Postgres(store) => store.usage_over_time(task_name, whose).await,
+            Store::Sqlite(_) => todo!(),
         }
     }
 
@@ -259,6 +272,7 @@ impl EventLog {
     pub async fn workflows(&self, filter: &WorkflowFilter, page: Page) -> Result<Listed<WorkflowRow>, Error> {
         match &self.store {
             Store::Postgres(store) => store.workflows(filter, page).await,
+            Store::Sqlite(_) => todo!(),
         }
     }
 
@@ -269,6 +283,7 @@ impl EventLog {
     pub async fn workflow_row(&self, id: Uuid) -> Result<Option<WorkflowRow>, Error> {
         match &self.store {
             Store::Postgres(store) => store.workflow_row(id).await,
+            Store::Sqlite(_) => todo!(),
         }
     }
 
@@ -304,6 +319,7 @@ impl EventLog {
     pub async fn standing(&self) -> Result<Standing, Error> {
         match &self.store {
             Store::Postgres(store) => store.counts().await,
+            Store::Sqlite(_) => todo!(),
         }
     }
 
@@ -314,6 +330,7 @@ impl EventLog {
     pub async fn repetitions(&self, limit: u32) -> Result<Vec<Repetition>, Error> {
         match &self.store {
             Store::Postgres(store) => store.repetitions(limit.into()).await,
+            Store::Sqlite(_) => todo!(),
         }
     }
 
@@ -324,6 +341,7 @@ impl EventLog {
     pub async fn gaps(&self, limit: u32) -> Result<Vec<Corrupt>, Error> {
         let gaps = match &self.store {
             Store::Postgres(store) => store.gaps(limit.into()).await?,
+            Store::Sqlite(_) => todo!(),
         };
         Ok(gaps
             .into_iter()
@@ -338,6 +356,7 @@ impl EventLog {
     pub async fn record(&self, event: &WorkerEvent) -> Result<i64, Error> {
         match &self.store {
             Store::Postgres(store) => store.record(event).await,
+            Store::Sqlite(_) => todo!(),
         }
     }
 
@@ -348,6 +367,7 @@ impl EventLog {
     pub async fn worker_events(&self, start: i64, limit: u32) -> Result<Vec<RecordedWorkerEvent>, Error> {
         match &self.store {
             Store::Postgres(store) => store.worker_events(start, limit.into()).await,
+            Store::Sqlite(_) => todo!(),
         }
     }
 
@@ -358,6 +378,7 @@ impl EventLog {
     pub async fn record_job_usage(&self, usage: &[JobUsage]) -> Result<(), Error> {
         match &self.store {
             Store::Postgres(store) => store.record_job_usage(usage).await,
+            Store::Sqlite(_) => todo!(),
         }
     }
 
@@ -368,6 +389,7 @@ impl EventLog {
     pub async fn job_usage(&self, whose: Whose, limit: u32) -> Result<Vec<JobUsage>, Error> {
         match &self.store {
             Store::Postgres(store) => store.job_usage(whose, limit.into()).await,
+            Store::Sqlite(_) => todo!(),
         }
     }
 
@@ -378,6 +400,7 @@ impl EventLog {
     pub async fn usage_by_user(&self, whose: Whose) -> Result<Vec<UserUsage>, Error> {
         match &self.store {
             Store::Postgres(store) => store.usage_by_user(whose).await,
+            Store::Sqlite(_) => todo!(),
         }
     }
 
@@ -385,6 +408,7 @@ impl EventLog {
     pub fn place(&self) -> String {
         match &self.store {
             Store::Postgres(store) => store.place(),
+            Store::Sqlite(store) => store.place(),
         }
     }
 }

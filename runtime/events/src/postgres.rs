@@ -3,8 +3,6 @@
 //! Invariants: what is appended, projected and tracked is committed together or not at all; a connection whose transaction
 //! did not end is closed, never given back; every statement has a deadline.
 
-use std::time::{Duration, Instant};
-
 use deadpool_postgres::Pool;
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -12,7 +10,10 @@ use uuid::Uuid;
 use crate::command::Command;
 use crate::error::Error;
 use crate::log::{Appended, Initialised, Limits};
+use crate::plan::{Attempt, STEP};
+use crate::projection::understood;
 use crate::rebuild::{Compared, Rebuilt};
+use crate::retry::Retry;
 use crate::stored::Notification;
 use crate::timestamp::Timestamp;
 use crate::url::PostgresUrl;
@@ -27,12 +28,9 @@ mod session;
 mod sql;
 mod worker;
 
-use append::Attempt;
 pub use error::DatabaseError;
 use session::Session;
 use sql::{Appending, Place, Projecting};
-/// How many events are projected in one transaction when the views are behind.
-const STEP: i64 = 2_000;
 
 /// A database that holds the log.
 #[derive(Debug)]
@@ -219,7 +217,7 @@ impl Store {
         let position = self.position(&session).await?.notification_id;
         let missing = append::since(self, &session, position, STEP).await.map_err(failed)?;
         if let Some(last) = missing.last() {
-            let (events, _) = project::understood(&missing);
+            let (events, _) = understood(&missing);
             project::project(&session, &self.real, &events).await.map_err(failed)?;
             self.move_positions(&session, last.id, None).await.map_err(failed)?;
         }
@@ -247,45 +245,4 @@ fn notification(row: &Row) -> Result<Notification, tokio_postgres::Error> {
         topic: row.try_get(3)?,
         state: row.try_get(4)?,
     })
-}
-
-/// Repeats what may succeed when it is repeated, later and later, until a deadline.
-struct Retry {
-    attempted: &'static str,
-    begun: Instant,
-    patience: Duration,
-    attempts: u32,
-}
-
-impl Retry {
-    fn new(attempted: &'static str, patience: Duration) -> Self {
-        Self { attempted, begun: Instant::now(), patience, attempts: 0 }
-    }
-
-    /// Waits before the next attempt.
-    ///
-    /// # Errors
-    /// `error` itself, when it would come again; otherwise [`Error::GivenUp`] at the deadline.
-    async fn after(&mut self, error: Error) -> Result<(), Error> {
-        self.attempts += 1;
-        if !error.may_pass() {
-            return Err(error);
-        }
-        // Doubled each time, up to 2 s; the other half by chance, so that those who met once do not meet again.
-        let pause = Duration::from_millis(10 << self.attempts.min(8)).min(Duration::from_secs(2));
-        let chance = f64::from(Uuid::new_v4().as_bytes()[0]) / 256.0;
-        let pause = pause.mul_f64(0.5 + chance / 2.0);
-        if self.begun.elapsed() + pause > self.patience {
-            let seconds = self.begun.elapsed().as_secs();
-            return Err(Error::GivenUp {
-                attempted: self.attempted,
-                attempts: self.attempts,
-                seconds,
-                source: Box::new(error),
-            });
-        }
-        tracing::debug!("{}: attempt {} failed, again in {pause:?}: {error}", self.attempted, self.attempts);
-        tokio::time::sleep(pause).await;
-        Ok(())
-    }
 }
