@@ -5,19 +5,20 @@
 
 use std::collections::{HashMap, HashSet};
 
-use futures_util::future::join;
-use futures_util::join;
+use futures_util::future::join3;
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::project;
-use super::session::{Session, Values};
+use super::session::Session;
+use super::sql::WRITTEN;
 use super::{Store, notification};
 use crate::command::Command;
 use crate::error::Error;
 use crate::log::Recorded;
 use crate::plan::{Attempt, ON_THE_WAY, Plan, plan, told};
-use crate::projection::{Key, Ordered, State, applied, keys, keys_of, understood};
+use crate::projection::{Key, Ordered, Rows, State, applied, keys, keys_of, understood};
 use crate::schema::POSITION;
 
 /// What is known once the log is locked.
@@ -74,13 +75,7 @@ async fn within(store: &Store, session: &Session, commands: &[Command]) -> Resul
     }
     if let Some(last) = placed.last().map(|event| event.at.id) {
         let (states, rows) = applied(states, &events);
-        let written = join(
-            insert(store, session, &placed, &new, last),
-            // Sent behind the insertion, on the same connection.
-            project::write(session, &store.real, &states, &rows),
-        );
-        let (inserted, projected) = written.await;
-        inserted.and(projected).map_err(failed)?;
+        write(store, session, &placed, &new, last, (&states, &rows)).await.map_err(failed)?;
     }
     let recorded = recorded_before(store, session, &known.recorded).await.map_err(failed)?;
     session.client().batch_execute(&store.append.commit).await.map_err(failed)?;
@@ -97,43 +92,48 @@ async fn ask(store: &Store, session: &Session, commands: &[Command]) -> Result<K
     let keys = keys_of(drafts().map(|draft| (draft.originator_id, &draft.event.fact)));
     let count = drafts().count() as i64;
     let sql = &store.append;
-    let statements = [&sql.position, &sql.versions, &sql.next_ids, &sql.recorded, &store.real.load_states];
-    let [position, versions, next_ids, recorded, states] =
-        session.prepare(statements.map(String::as_str)).await?;
+    let [position, known] = session.prepare([&sql.position, &sql.known]).await?;
     let client = session.client();
-    // Named, as `join!` would drop them before it waits.
-    let asked: [Values<'_>; 4] = [&[&originators], &[&count], &[&ids], &[&keys]];
-    let [originators, count, ids, keys] = asked;
-    let (begun, position, versions, next_ids, recorded, states) = join!(
+    // The position is locked by a statement of its own: what another has projected meanwhile is seen by the next one.
+    let (begun, position, known) = join3(
         client.batch_execute(&sql.begin),
         client.query_opt(&position, &[]),
-        client.query(&versions, originators),
-        client.query(&next_ids, count),
-        client.query(&recorded, ids),
-        client.query(&states, keys),
-    );
+        client.query_one(&known, &[&originators, &count, &ids, &keys]),
+    )
+    .await;
     begun?;
-    let (position, head) = match position? {
+    let (position, known) = (position?, known?);
+    let (position, head) = match position {
         Some(row) => (Some(row.try_get(0)?), row.try_get(2)?),
         None => (None, 0),
     };
-    let mut known = Known {
+    let versions: Vec<i64> = known.try_get(0)?;
+    let was_recorded: bool = known.try_get(2)?;
+    let state_keys: Vec<&str> = known.try_get::<_, Option<_>>(3)?.unwrap_or_default();
+    let states: Vec<&str> = known.try_get::<_, Option<_>>(4)?.unwrap_or_default();
+    Ok(Known {
         position,
         head,
-        versions: HashMap::new(),
-        ids: next_ids?.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?,
-        recorded: HashMap::new(),
-        states: states?.iter().filter_map(project::state_of).collect(),
-    };
-    for row in versions? {
-        if let Some(version) = row.try_get::<_, Option<i64>>(1)? {
-            known.versions.insert(row.try_get(0)?, version);
-        }
-    }
-    for row in recorded? {
-        known.recorded.insert(row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?));
-    }
-    Ok(known)
+        versions: originators.into_iter().zip(versions).filter(|(_, version)| *version >= 0).collect(),
+        ids: known.try_get(1)?,
+        recorded: if was_recorded { recorded_as(store, session, &ids).await? } else { HashMap::new() },
+        states: state_keys
+            .into_iter()
+            .zip(states)
+            .filter_map(|(key, state)| project::state(key, state))
+            .collect(),
+    })
+}
+
+/// Where the events of commands stand that are recorded.
+async fn recorded_as(
+    store: &Store,
+    session: &Session,
+    ids: &[Uuid],
+) -> Result<HashMap<Uuid, (i64, i64)>, tokio_postgres::Error> {
+    let [statement] = session.prepare([&store.append.recorded]).await?;
+    let rows = session.client().query(&statement, &[&ids]).await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?)))).collect()
 }
 
 /// The events that are in the log, behind a position.
@@ -162,34 +162,32 @@ async fn load(
     Ok(session.client().query(&load, &[&keys]).await?.iter().filter_map(project::state_of).collect())
 }
 
-/// The events, the commands they came from, and how far the views are now.
-async fn insert(
+/// The events, the commands they came from, what they do to the views, and how far those are now.
+async fn write(
     store: &Store,
     session: &Session,
     placed: &[crate::plan::Placed],
     new: &[(Uuid, i64, i64)],
     last: i64,
+    (states, rows): (&[(Key, State)], &Rows),
 ) -> Result<(), tokio_postgres::Error> {
-    let sql = &store.append;
-    let [insert, commands, moved] = session.prepare([&sql.insert, &sql.commands, &sql.moved]).await?;
+    let statement = session.client().prepare_cached(&store.append.write).await?;
     let ids: Vec<i64> = placed.iter().map(|event| event.at.id).collect();
     let originators: Vec<Uuid> = placed.iter().map(|event| event.at.originator_id).collect();
     let versions: Vec<i64> = placed.iter().map(|event| event.at.originator_version).collect();
     let topics: Vec<&str> = placed.iter().map(|event| event.event.fact.topic()).collect();
-    let states: Vec<Vec<u8>> = placed.iter().map(|event| event.event.encode()).collect();
-    let command_ids: Vec<Uuid> = new.iter().map(|(id, ..)| *id).collect();
+    let encoded: Vec<Vec<u8>> = placed.iter().map(|event| event.event.encode()).collect();
+    let commands: Vec<Uuid> = new.iter().map(|(id, ..)| *id).collect();
     let firsts: Vec<i64> = new.iter().map(|(_, first, _)| *first).collect();
     let lasts: Vec<i64> = new.iter().map(|(.., last)| *last).collect();
-    let client = session.client();
-    let events: Values<'_> = &[&ids, &originators, &versions, &topics, &states];
-    let origins: Values<'_> = &[&command_ids, &firsts, &lasts];
-    let position: Values<'_> = &[&last];
-    let (inserted, recorded, moved) = join!(
-        client.execute(&insert, events),
-        client.execute(&commands, origins),
-        client.execute(&moved, position),
-    );
-    inserted.and(recorded).and(moved).map(drop)
+    let columns = project::columns(states, rows);
+    let mut values: Vec<&(dyn ToSql + Sync)> =
+        vec![&ids, &originators, &versions, &topics, &encoded, &commands, &firsts, &lasts, &last];
+    for (name, (_, columns)) in WRITTEN.iter().zip(&columns) {
+        let expected = super::sql::table(name).columns.len();
+        values.extend(columns.iter().take(expected).map(|column| &**column as &(dyn ToSql + Sync)));
+    }
+    session.client().execute(&statement, &values).await.map(drop)
 }
 
 /// The events of commands that were recorded before.

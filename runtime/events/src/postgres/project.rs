@@ -10,9 +10,13 @@ use crate::event::Event;
 use crate::projection::{Key, Rows, State, applied, keys};
 
 /// A state that was read. One that cannot be understood is as good as none: a rebuild writes it anew.
-pub(super) fn state_of(row: &tokio_postgres::Row) -> Option<(Key, State)> {
-    let (key, state): (&str, &str) = (row.try_get(0).ok()?, row.try_get(1).ok()?);
+pub(super) fn state(key: &str, state: &str) -> Option<(Key, State)> {
     Some((key.parse().ok()?, serde_json::from_str(state).ok()?))
+}
+
+/// The same, in a row of its own.
+pub(super) fn state_of(row: &tokio_postgres::Row) -> Option<(Key, State)> {
+    state(row.try_get(0).ok()?, row.try_get(1).ok()?)
 }
 
 /// Reads the states, applies the rules, writes what came of it. Two round trips, in the transaction that is open.
@@ -37,19 +41,12 @@ pub(super) async fn write(
     states: &[(Key, State)],
     rows: &Rows,
 ) -> Result<(), tokio_postgres::Error> {
-    let all = [
-        (&statements.save_states, states.len(), state_columns(states)),
-        (&statements.jobs, rows.jobs.len(), job_columns(rows)),
-        (&statements.job_progress, rows.job_progress.len(), job_progress_columns(rows)),
-        (&statements.workflow_progress, rows.workflow_progress.len(), workflow_progress_columns(rows)),
-        (&statements.task_execution, rows.task_execution.len(), task_execution_columns(rows)),
-    ];
-    let written = all.iter().filter(|(_, rows, _)| *rows > 0).map(|(statement, _, columns)| async move {
+    let columns = columns(states, rows);
+    let written = statements.write.iter().zip(&columns).filter(|(_, (rows, _))| *rows > 0);
+    let written = written.map(|(statement, (_, columns))| async move {
         let statement = session.client().prepare_cached(statement).await?;
-        // The last column tells which event wrote a row; the real tables have none.
-        let expected = statement.params().len();
         let values: Vec<&(dyn ToSql + Sync)> =
-            columns.iter().take(expected).map(|column| &**column as _).collect();
+            columns.iter().take(statement.params().len()).map(|column| &**column as _).collect();
         session.client().execute(&statement, &values).await
     });
     for result in join_all(written).await {
@@ -58,8 +55,20 @@ pub(super) async fn write(
     Ok(())
 }
 
+/// For each table of [`super::sql::WRITTEN`], how many rows, and their columns; the last column of a view tells which event
+/// wrote a row, which only the shadow keeps.
+pub(super) fn columns<'a>(states: &'a [(Key, State)], rows: &'a Rows) -> [(usize, Columns<'a>); 5] {
+    [
+        (states.len(), state_columns(states)),
+        (rows.jobs.len(), job_columns(rows)),
+        (rows.job_progress.len(), job_progress_columns(rows)),
+        (rows.workflow_progress.len(), workflow_progress_columns(rows)),
+        (rows.task_execution.len(), task_execution_columns(rows)),
+    ]
+}
+
 /// One array a column.
-type Columns<'a> = Vec<Box<dyn ToSql + Sync + Send + 'a>>;
+pub(super) type Columns<'a> = Vec<Box<dyn ToSql + Sync + Send + 'a>>;
 
 fn column<'a, T>(values: impl Iterator<Item = T>) -> Box<dyn ToSql + Sync + Send + 'a>
 where

@@ -75,6 +75,11 @@ impl Place {
 
 /// Rows by the array, one array a column: inserted, or written over the rows of the same key.
 pub(super) fn upsert(place: Place, name: &str) -> String {
+    upsert_from(place, name, 1)
+}
+
+/// The same with parameters from a number on.
+fn upsert_from(place: Place, name: &str, first: usize) -> String {
     let Table { columns, key, .. } = table(name);
     let (keys, others) = columns.split_at_checked(*key).unwrap_or((columns, &[]));
     let touched = place == Place::Shadow && name != STATE;
@@ -82,12 +87,12 @@ pub(super) fn upsert(place: Place, name: &str) -> String {
     let mut arrays: Vec<String> = columns
         .iter()
         .enumerate()
-        .map(|(index, column)| format!("${}::{}[]", index + 1, sent(column.kind)))
+        .map(|(index, column)| format!("${}::{}[]", index + first, sent(column.kind)))
         .collect();
     let mut set = list(others, |column| format!("{0} = EXCLUDED.{0}", quoted(column.name)));
     if touched {
         names.push_str(", touched");
-        arrays.push(format!("${}::bigint[]", columns.len() + 1));
+        arrays.push(format!("${}::bigint[]", columns.len() + first));
         set.push_str(", touched = EXCLUDED.touched");
     }
     format!(
@@ -100,9 +105,14 @@ pub(super) fn upsert(place: Place, name: &str) -> String {
 
 /// The states of some keys, and of those that they name.
 pub(super) fn load_states(place: Place) -> String {
+    load_states_of(place, 1)
+}
+
+/// The same with the keys in a parameter of this number.
+fn load_states_of(place: Place, keys: usize) -> String {
     let state = place.name(STATE);
     format!(
-        "WITH own AS MATERIALIZED (SELECT key, workflow_key, job_key, state FROM {state} WHERE key = ANY($1))
+        "WITH own AS MATERIALIZED (SELECT key, workflow_key, job_key, state FROM {state} WHERE key = ANY(${keys}))
          SELECT key, state FROM own
          UNION ALL
          SELECT key, state FROM {state}
@@ -114,24 +124,56 @@ pub(super) fn load_states(place: Place) -> String {
 #[derive(Debug, Clone)]
 pub(super) struct Projecting {
     pub(super) load_states: String,
-    pub(super) save_states: String,
-    pub(super) jobs: String,
-    pub(super) job_progress: String,
-    pub(super) workflow_progress: String,
-    pub(super) task_execution: String,
+    /// In the order of [`WRITTEN`].
+    pub(super) write: [String; 5],
 }
 
 impl Projecting {
     pub(super) fn at(place: Place) -> Self {
-        Self {
-            load_states: load_states(place),
-            save_states: upsert(place, STATE),
-            jobs: upsert(place, JOBS),
-            job_progress: upsert(place, JOB_PROGRESS),
-            workflow_progress: upsert(place, WORKFLOW_PROGRESS),
-            task_execution: upsert(place, TASK_EXECUTION),
-        }
+        Self { load_states: load_states(place), write: WRITTEN.map(|name| upsert(place, name)) }
     }
+}
+
+/// All that an append writes, as one statement: each one more would cost it as much as its work. Parameters: five arrays of
+/// events, three of commands, the last event's id, then the arrays of [`WRITTEN`].
+fn write() -> String {
+    let mut parameter = 10;
+    let mut parts = vec![
+        format!(
+            "logged AS (INSERT INTO {LOG} (id, originator_id, originator_version, topic, state)
+             SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::text[], $5::bytea[]))"
+        ),
+        format!(
+            "told AS (INSERT INTO {COMMANDS} (command_id, first_id, last_id)
+             SELECT * FROM unnest($6::uuid[], $7::bigint[], $8::bigint[]))"
+        ),
+        moved(9),
+    ];
+    for name in WRITTEN {
+        parts.push(format!("{name}_written AS ({})", upsert_from(Place::Real, name, parameter)));
+        parameter += table(name).columns.len();
+    }
+    format!("WITH {} {}", parts.join(", "), position_moved(9))
+}
+
+/// What a projection writes, in this order.
+pub(super) const WRITTEN: [&str; 5] = [STATE, JOBS, JOB_PROGRESS, WORKFLOW_PROGRESS, TASK_EXECUTION];
+
+/// Moves Python's listeners to the event in a parameter, never back.
+fn moved(parameter: usize) -> String {
+    let each = TRACKING.iter().map(|table| {
+        format!(
+            "{table}_moved AS (INSERT INTO {table} AS old (application_name, notification_id) VALUES ('{LEADER}', ${parameter})
+             ON CONFLICT (application_name) DO UPDATE SET notification_id = EXCLUDED.notification_id
+             WHERE coalesce(old.notification_id, 0) < EXCLUDED.notification_id)"
+        )
+    });
+    each.collect::<Vec<_>>().join(", ")
+}
+
+/// Moves our own position to it.
+fn position_moved(parameter: usize) -> String {
+    format!("UPDATE {POSITION} SET notification_id = ${parameter} WHERE leader = '{LEADER}'")
 }
 
 /// What an append needs beside.
@@ -144,30 +186,18 @@ pub(super) struct Appending {
     pub(super) standing: String,
     pub(super) first: String,
     pub(super) head: String,
-    pub(super) versions: String,
-    pub(super) next_ids: String,
+    pub(super) known: String,
     pub(super) recorded: String,
+    pub(super) write: String,
     pub(super) since: String,
     pub(super) between: String,
     pub(super) history: String,
-    pub(super) insert: String,
-    pub(super) commands: String,
     pub(super) moved: String,
     pub(super) commit: String,
 }
 
 impl Appending {
     pub(super) fn new() -> Self {
-        let tracking: Vec<String> = TRACKING
-            .iter()
-            .map(|table| {
-                format!(
-                    "{table}_moved AS (INSERT INTO {table} AS old (application_name, notification_id) VALUES ('{LEADER}', $1)
-                     ON CONFLICT (application_name) DO UPDATE SET notification_id = EXCLUDED.notification_id
-                     WHERE coalesce(old.notification_id, 0) < EXCLUDED.notification_id)"
-                )
-            })
-            .collect();
         Self {
             begin: format!("BEGIN; LOCK TABLE {LOG} IN EXCLUSIVE MODE"),
             position: format!(
@@ -177,14 +207,16 @@ impl Appending {
             standing: format!("SELECT notification_id, first_id FROM {POSITION} WHERE leader = '{LEADER}'"),
             first: format!("UPDATE {POSITION} SET first_id = $1 WHERE leader = '{LEADER}'"),
             head: format!("SELECT coalesce(max(id), 0) FROM {LOG}"),
-            versions: format!(
-                "SELECT asked.id, (SELECT max(originator_version) FROM {LOG} WHERE originator_id = asked.id)
-                 FROM unnest($1::uuid[]) AS asked (id)"
+            known: format!(
+                "SELECT ARRAY(SELECT coalesce((SELECT max(originator_version) FROM {LOG} WHERE originator_id = asked.id), -1)
+                              FROM unnest($1::uuid[]) WITH ORDINALITY AS asked (id, place) ORDER BY place),
+                        ARRAY(SELECT nextval('{LOG_SEQUENCE}') FROM generate_series(1, $2::bigint)),
+                        EXISTS (SELECT FROM {COMMANDS} WHERE command_id = ANY($3)),
+                        found.keys, found.states
+                 FROM (SELECT array_agg(key), array_agg(state) FROM ({}) AS state) AS found (keys, states)",
+                load_states_of(Place::Real, 4)
             ),
-            next_ids: format!("SELECT nextval('{LOG_SEQUENCE}') FROM generate_series(1, $1::bigint)"),
-            recorded: format!(
-                "SELECT command_id, first_id, last_id FROM {COMMANDS} WHERE command_id = ANY($1)"
-            ),
+            recorded: format!("SELECT command_id, first_id, last_id FROM {COMMANDS} WHERE command_id = ANY($1)"),
             since: format!(
                 "SELECT id, originator_id, originator_version, topic, state FROM {LOG} WHERE id > $1 ORDER BY id LIMIT $2"
             ),
@@ -195,18 +227,8 @@ impl Appending {
             between: format!(
                 "SELECT id, originator_id, originator_version FROM {LOG} WHERE id BETWEEN $1 AND $2 ORDER BY id"
             ),
-            insert: format!(
-                "INSERT INTO {LOG} (id, originator_id, originator_version, topic, state)
-                 SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::text[], $5::bytea[])"
-            ),
-            commands: format!(
-                "INSERT INTO {COMMANDS} (command_id, first_id, last_id)
-                 SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[])"
-            ),
-            moved: format!(
-                "WITH {} UPDATE {POSITION} SET notification_id = $1 WHERE leader = '{LEADER}'",
-                tracking.join(", ")
-            ),
+            write: write(),
+            moved: format!("WITH {} {}", moved(1), position_moved(1)),
             commit: format!("NOTIFY {LOG}; COMMIT"),
         }
     }
