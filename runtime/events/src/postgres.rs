@@ -5,7 +5,6 @@
 
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::Pool;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -16,13 +15,17 @@ use crate::stored::Notification;
 use crate::url::PostgresUrl;
 
 mod append;
+pub mod connect;
 mod error;
 mod project;
 mod schema;
 mod session;
 mod sql;
+mod tls;
 
 use append::Attempt;
+pub use connect::ConnectError;
+use connect::Pool;
 pub use error::DatabaseError;
 use session::Session;
 use sql::{Appending, Place, Projecting};
@@ -51,21 +54,8 @@ impl Store {
 
     /// A store in the database of this URL; nothing is asked of it yet.
     pub(crate) fn open(url: &PostgresUrl, limits: Limits) -> Result<Self, Error> {
-        let mut config = tokio_postgres::Config::new();
-        for server in url.servers() {
-            match &server.place {
-                crate::url::Place::Tcp(host) => config.host(host),
-                crate::url::Place::Unix(folder) => config.host_path(folder),
-            };
-            config.port(server.port);
-            if let Some(password) = url.password(&server) {
-                config.password(password.reveal());
-            }
-        }
-        config.user(url.user().unwrap_or_default());
-        config.dbname(url.database().unwrap_or_default());
-        let manager = deadpool_postgres::Manager::new(config, tokio_postgres::NoTls);
-        let pool = Pool::builder(manager).max_size(limits.connections).build().expect("TODO");
+        let pool = connect::pool(url, &limits)
+            .map_err(|error| DatabaseError::pool("open the history", limits.command, error.into()))?;
         Ok(Self::new(pool, format!("{url}"), limits))
     }
 
@@ -77,7 +67,7 @@ impl Store {
     async fn session(&self) -> Result<Session, Error> {
         match self.pool.get().await {
             Ok(connection) => Ok(Session::new(connection)),
-            Err(error) => Err(DatabaseError::pool(&self.place, error).into()),
+            Err(error) => Err(DatabaseError::pool("connect", self.limits.command, error).into()),
         }
     }
 
