@@ -10,6 +10,7 @@ mod log;
 mod plan;
 pub mod postgres;
 pub mod projection;
+pub mod rebuild;
 pub mod schema;
 pub mod stored;
 pub mod timestamp;

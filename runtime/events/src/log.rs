@@ -8,7 +8,9 @@ use crate::aggregate::Replayed;
 use crate::command::Command;
 use crate::error::Error;
 use crate::postgres;
+use crate::rebuild::{Compared, Progress, Rebuilt};
 use crate::stored::{Corrupt, Notification, Reason};
+use crate::timestamp::Timestamp;
 use crate::url::DatabaseUrl;
 
 /// How long things may take, and how many connections are held.
@@ -142,6 +144,33 @@ impl EventLog {
     pub async fn catch_up(&self) -> Result<u64, Error> {
         match &self.store {
             Store::Postgres(store) => store.catch_up().await,
+        }
+    }
+
+    /// Writes the views anew from the log, and changes in one transaction what differs.
+    ///
+    /// With a date, rows that no event since then has written are left out; each row that stays is what all its events make
+    /// it. Python's own rebuild forgets what such rows were before the date.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn rebuild(
+        &self,
+        since: Option<Timestamp>,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<Rebuilt, Error> {
+        match &self.store {
+            Store::Postgres(store) => store.rebuild(since, progress).await,
+        }
+    }
+
+    /// Compares the views with what the log makes of them, and changes nothing.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn compare(&self, progress: &(dyn Fn(Progress) + Send + Sync)) -> Result<Compared, Error> {
+        match &self.store {
+            Store::Postgres(store) => store.compare(progress).await,
         }
     }
 

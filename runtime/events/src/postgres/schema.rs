@@ -9,7 +9,7 @@ use crate::schema::{Kind, LEADER, POSITION, STATE, TABLES, Table};
 
 /// What the database has of the tables.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Found {
+pub(super) struct Found {
     /// Tables that are not there.
     pub missing: Vec<&'static str>,
     /// What differs in tables that are there, a line each.
@@ -135,7 +135,7 @@ pub(super) async fn create(store: &Store, session: &Session, missing: &[&str]) -
         }
     }
     statements.push(format!(
-        "INSERT INTO {POSITION} (leader, notification_id) VALUES ('{LEADER}', 0) ON CONFLICT DO NOTHING"
+        "INSERT INTO {POSITION} (leader, notification_id, first_id) VALUES ('{LEADER}', 0, 0) ON CONFLICT DO NOTHING"
     ));
     if missing.contains(&STATE) {
         // Rewritten with every event: room for new versions of a row beside the old one.
