@@ -135,6 +135,8 @@ const STATUSES: &[&str] = &[
 const MESSAGES: &[&str] =
     &["", "Job 42 failed", "Fehler: größer als 100 %", "two\nlines\tand 'quotes' \"too\" \\", "🔬"];
 
+const VERSIONS: &[&str] = &["v1.2.0", "latest", "1", ""];
+
 const JOBS: &[i64] = &[1, 2, 3, 40, 41, 42, -1, 2_147_483_647];
 
 fn progress(seeded: &mut Seeded) -> Value {
@@ -147,12 +149,12 @@ fn progress(seeded: &mut Seeded) -> Value {
     }
 }
 
+/// Python does not insist on the type that it declares.
 fn version(seeded: &mut Seeded) -> Value {
     match seeded.below(6) {
         0 => (-1).into(),
         1 => Value::Null,
-        2 => "".into(),
-        _ => seeded.one(&["v1.2.0", "latest", "1"]).into(),
+        _ => seeded.one(VERSIONS).into(),
     }
 }
 
@@ -175,15 +177,16 @@ pub fn calls(seed: u64, length: usize) -> Vec<Call> {
         let choice = seeded.below(20);
         let call = if workflows.is_empty() || (choice == 0 && workflows.len() < 6) {
             workflows.push(format!("workflow {}", workflows.len()));
-            let description = seeded.one(&[json!("für alle 🔬"), json!(-1), json!("")]);
+            let (name, description) = (seeded.one(TASK_NAMES), seeded.one(MESSAGES));
             let (user, group) = (seeded.below(3), seeded.below(3));
-            let arguments = vec![seeded.one(TASK_NAMES).into(), description, user.into(), group.into()];
+            let arguments = vec![name.into(), description.into(), user.into(), group.into()];
             Call { method: "initiate_workflow", of: None, makes: workflows.last().cloned(), arguments }
         } else if tasks.is_empty() || choice < 4 {
             tasks.push(format!("task {}", tasks.len()));
             let input = seeded.one(&[json!({ "Image": [1, 2] }), json!([5]), json!("a text"), Value::Null]);
             let parameters = json!({ "diameter": 30, "flow": 0.4, "name": "ä" });
-            let arguments = vec![seeded.one(TASK_NAMES).into(), version(seeded), input, parameters];
+            let (name, version) = (seeded.one(TASK_NAMES), seeded.one(VERSIONS));
+            let arguments = vec![name.into(), version.into(), input, parameters];
             let of = Some(seeded.one(&workflows));
             Call { method: "add_task_to_workflow", of, makes: tasks.last().cloned(), arguments }
         } else if choice < 7 {

@@ -38,13 +38,20 @@ pub fn views(server: &Postgres, database: &str) -> Result<String> {
     Ok(text)
 }
 
-/// All rows of the log but their ids, which may have gaps.
+/// The rows of the log, in their order.
 ///
 /// # Errors
 /// There is no log.
-pub fn log(server: &Postgres, database: &str) -> Result<String> {
-    let columns = "originator_id, originator_version, topic, state";
-    server.psql(database, &format!("COPY (SELECT {columns} FROM {LOG} ORDER BY id) TO STDOUT"))
+pub fn rows(server: &Postgres, database: &str) -> Result<Vec<Row>> {
+    let columns = "originator_id, originator_version, topic, convert_from(state, 'UTF8')";
+    let text =
+        server.psql(database, &format!("SELECT json_build_array({columns}) FROM {LOG} ORDER BY id"))?;
+    let row = |line: &str| {
+        let (originator_id, originator_version, topic, state) = serde_json::from_str(line).ok()?;
+        Some(Row { originator_id, originator_version, topic, state })
+    };
+    let no_row = |line| Trouble::new(format!("no row: {line}"));
+    text.lines().map(|line| row(line).ok_or_else(|| no_row(line))).collect()
 }
 
 /// Puts rows into a log, in their order, as nobody who projects them notices; `folder` takes the file that is read.
