@@ -17,6 +17,7 @@ use rustls::crypto::{
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::server::ParsedCertificate;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -41,17 +42,13 @@ pub(super) fn connector(url: &PostgresUrl) -> Result<MakeRustlsConnect, ConnectE
         name: mode == SslMode::VerifyFull,
         algorithms: provider.signature_verification_algorithms,
     };
-    let builder = builder(provider)?.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
+    let builder =
+        builder(Arc::clone(&provider))?.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
     let config = match client_certificate(url).filter(|_| encrypts) {
         None => builder.with_no_client_auth(),
         Some((certificate, key)) => {
-            let chain = certificates("client certificate", &certificate)?;
-            let secret = private_key(&key)?;
-            builder.with_client_auth_cert(chain, secret).map_err(|error| ConnectError::File {
-                what: "client certificate",
-                path: certificate,
-                reason: format!("it does not go with its key {}: {error}", key.display()),
-            })?
+            let identity = identity(&provider, certificate, &key)?;
+            builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity)))
         }
     };
     Ok(MakeRustlsConnect::new(config))
@@ -121,6 +118,27 @@ fn client_certificate(url: &PostgresUrl) -> Option<(PathBuf, PathBuf)> {
         url.client_certificate.clone().or_else(|| usual("postgresql.crt").filter(|path| path.exists()))?;
     let key = url.client_key.clone().or_else(|| usual("postgresql.key"))?;
     Some((certificate, key))
+}
+
+/// A client certificate with its key, of whatever version: only the server has to read it.
+fn identity(provider: &CryptoProvider, path: PathBuf, key: &Path) -> Result<CertifiedKey, ConnectError> {
+    const WHAT: &str = "client certificate";
+    let chain = certificates(WHAT, &path)?;
+    let secret = private_key(key)?;
+    let failed = |reason: String| ConnectError::File { what: WHAT, path, reason };
+    let secret = match provider.key_provider.load_private_key(secret) {
+        Ok(secret) => secret,
+        Err(error) => return Err(failed(format!("its key {} cannot be used: {error}", key.display()))),
+    };
+    let public = chain.first().map(|own| Certificate::read(own).and_then(|own| own.public_key()));
+    let is_of_key = match (public, secret.public_key()) {
+        (Some(Ok(public)), Some(of_key)) => public == of_key.as_ref(),
+        (public, _) => public.is_some_and(|public| public.is_ok()),
+    };
+    if !is_of_key {
+        return Err(failed(format!("it does not go with its key {}", key.display())));
+    }
+    Ok(CertifiedKey::new(chain, secret))
 }
 
 fn certificates(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, ConnectError> {
