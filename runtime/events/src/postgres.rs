@@ -3,15 +3,16 @@
 //! Invariants: what is appended, projected and tracked is committed together or not at all; a connection whose transaction
 //! did not end is closed, never given back; every statement has a deadline.
 
-use std::time::{Duration, Instant};
-
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::command::Command;
 use crate::error::Error;
 use crate::log::{Appended, Initialised, Limits};
+use crate::plan::{Attempt, STEP};
+use crate::projection::understood;
 use crate::rebuild::{Compared, Rebuilt};
+use crate::retry::Retry;
 use crate::stored::Notification;
 use crate::timestamp::Timestamp;
 use crate::url::PostgresUrl;
@@ -20,20 +21,19 @@ mod append;
 pub mod connect;
 mod error;
 mod project;
+mod query;
 mod rebuild;
 mod schema;
 mod session;
 mod sql;
 mod tls;
+mod worker;
 
-use append::Attempt;
 pub use connect::ConnectError;
 use connect::Pool;
 pub use error::DatabaseError;
 use session::Session;
 use sql::{Appending, Place, Projecting};
-/// How many events are projected in one transaction when the views are behind.
-const STEP: i64 = 2_000;
 
 /// A database that holds the log.
 #[derive(Debug)]
@@ -117,12 +117,7 @@ impl Store {
         statement: &str,
         values: session::Values<'_>,
     ) -> Result<Vec<Notification>, Error> {
-        let failed = |error| self.failed("read events", error);
-        let session = self.session().await?;
-        let [statement] = session.prepare([statement]).await.map_err(failed)?;
-        let rows = session.client().query(&statement, values).await.map_err(failed)?;
-        session.done();
-        rows.iter().map(notification).collect::<Result<_, _>>().map_err(failed)
+        self.rows("read events", statement, values, notification).await
     }
 
     /// Records commands, all of them or none, each exactly once however often it is repeated.
@@ -211,7 +206,7 @@ impl Store {
         let position = self.position(&session).await?.notification_id;
         let missing = append::since(self, &session, position, STEP).await.map_err(failed)?;
         if let Some(last) = missing.last() {
-            let (events, _) = project::understood(&missing);
+            let (events, _) = understood(&missing);
             project::project(&session, &self.real, &events).await.map_err(failed)?;
             self.move_positions(&session, last.id, None).await.map_err(failed)?;
         }
@@ -239,45 +234,4 @@ fn notification(row: &Row) -> Result<Notification, tokio_postgres::Error> {
         topic: row.try_get(3)?,
         state: row.try_get(4)?,
     })
-}
-
-/// Repeats what may succeed when it is repeated, later and later, until a deadline.
-struct Retry {
-    attempted: &'static str,
-    begun: Instant,
-    patience: Duration,
-    attempts: u32,
-}
-
-impl Retry {
-    fn new(attempted: &'static str, patience: Duration) -> Self {
-        Self { attempted, begun: Instant::now(), patience, attempts: 0 }
-    }
-
-    /// Waits before the next attempt.
-    ///
-    /// # Errors
-    /// `error` itself, when it would come again; otherwise [`Error::GivenUp`] at the deadline.
-    async fn after(&mut self, error: Error) -> Result<(), Error> {
-        self.attempts += 1;
-        if !error.may_pass() {
-            return Err(error);
-        }
-        // Doubled each time, up to 2 s; the other half by chance, so that those who met once do not meet again.
-        let pause = Duration::from_millis(10 << self.attempts.min(8)).min(Duration::from_secs(2));
-        let chance = f64::from(Uuid::new_v4().as_bytes()[0]) / 256.0;
-        let pause = pause.mul_f64(0.5 + chance / 2.0);
-        if self.begun.elapsed() + pause > self.patience {
-            let seconds = self.begun.elapsed().as_secs();
-            return Err(Error::GivenUp {
-                attempted: self.attempted,
-                attempts: self.attempts,
-                seconds,
-                source: Box::new(error),
-            });
-        }
-        tracing::debug!("{}: attempt {} failed, again in {pause:?}: {error}", self.attempted, self.attempts);
-        tokio::time::sleep(pause).await;
-        Ok(())
-    }
 }

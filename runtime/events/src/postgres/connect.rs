@@ -295,6 +295,8 @@ impl Connector {
             ("statement_timeout", Some(milliseconds(self.limits.statement))),
             ("lock_timeout", Some(milliseconds(self.limits.lock))),
             ("idle_in_transaction_session_timeout", Some(milliseconds(self.limits.statement))),
+            // What is asked is asked often and of few rows: one plan each, made once a connection.
+            ("plan_cache_mode", Some("force_generic_plan".to_owned())),
             ("TimeZone", self.url.time_zone.clone()),
         ] {
             if let Some(value) = value {

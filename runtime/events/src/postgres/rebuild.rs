@@ -5,6 +5,7 @@
 //! and with them the grants, dashboards and views that others have built on the tables.
 
 use crate::error::Error;
+use crate::projection::understood;
 use crate::rebuild::{Compared, Progress, Rebuilt, Unreadable, ViewChange, ViewDifference};
 use crate::schema::{JOB_PROGRESS, JOBS, STATE, TASK_EXECUTION, WORKFLOW_PROGRESS};
 use crate::timestamp::Timestamp;
@@ -129,7 +130,7 @@ async fn fill(
         let mut step = append::since(store, session, shadow.position, STEP).await?;
         step.retain(|notification| notification.id <= upto);
         let Some(last) = step.last().map(|notification| notification.id) else { break };
-        let (events, corrupt) = project::understood(&step);
+        let (events, corrupt) = understood(&step);
         if let (None, Some(since)) = (shadow.first, since) {
             shadow.first = events.iter().find(|(.., event)| event.timestamp >= since).map(|(id, ..)| *id);
         }
