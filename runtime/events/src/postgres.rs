@@ -3,7 +3,6 @@
 //! Invariants: what is appended, projected and tracked is committed together or not at all; a connection whose transaction
 //! did not end is closed, never given back; every statement has a deadline.
 
-use deadpool_postgres::Pool;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -19,6 +18,7 @@ use crate::timestamp::Timestamp;
 use crate::url::PostgresUrl;
 
 mod append;
+pub mod connect;
 mod error;
 mod project;
 mod query;
@@ -26,8 +26,11 @@ mod rebuild;
 mod schema;
 mod session;
 mod sql;
+mod tls;
 mod worker;
 
+pub use connect::ConnectError;
+use connect::Pool;
 pub use error::DatabaseError;
 use session::Session;
 use sql::{Appending, Place, Projecting};
@@ -54,22 +57,8 @@ impl Store {
 
     /// A store in the database of this URL; nothing is asked of it yet.
     pub(crate) fn open(url: &PostgresUrl, limits: Limits) -> Result<Self, Error> {
-        let mut config = tokio_postgres::Config::new();
-        for server in url.servers() {
-            match &server.place {
-                crate::url::Place::Tcp(host) => config.host(host),
-                crate::url::Place::Unix(folder) => config.host_path(folder),
-            };
-            config.port(server.port);
-            if let Some(password) = url.password(&server) {
-                config.password(password.reveal());
-            }
-        }
-        config.options("-c plan_cache_mode=force_generic_plan");
-        config.user(url.user().unwrap_or_default());
-        config.dbname(url.database().unwrap_or_default());
-        let manager = deadpool_postgres::Manager::new(config, tokio_postgres::NoTls);
-        let pool = Pool::builder(manager).max_size(limits.connections).build().expect("TODO");
+        let pool = connect::pool(url, &limits)
+            .map_err(|error| DatabaseError::pool("open the history", limits.command, error.into()))?;
         Ok(Self::new(pool, format!("{url}"), limits))
     }
 
@@ -81,7 +70,7 @@ impl Store {
     async fn session(&self) -> Result<Session, Error> {
         match self.pool.get().await {
             Ok(connection) => Ok(Session::new(connection)),
-            Err(error) => Err(DatabaseError::pool(&self.place, error).into()),
+            Err(error) => Err(DatabaseError::pool("connect", self.limits.command, error).into()),
         }
     }
 
