@@ -12,16 +12,21 @@ use crate::error::Error;
 use crate::log::{Appended, Initialised, Limits};
 use crate::plan::{Attempt, STEP};
 use crate::projection::understood;
+use crate::rebuild::{Compared, Rebuilt};
 use crate::retry::Retry;
 use crate::stored::Notification;
+use crate::timestamp::Timestamp;
 use crate::url::PostgresUrl;
 
 mod append;
 mod error;
 mod project;
+mod query;
+mod rebuild;
 mod schema;
 mod session;
 mod sql;
+mod worker;
 
 pub use error::DatabaseError;
 use session::Session;
@@ -122,12 +127,7 @@ impl Store {
         statement: &str,
         values: session::Values<'_>,
     ) -> Result<Vec<Notification>, Error> {
-        let failed = |error| self.failed("read events", error);
-        let session = self.session().await?;
-        let [statement] = session.prepare([statement]).await.map_err(failed)?;
-        let rows = session.client().query(&statement, values).await.map_err(failed)?;
-        session.done();
-        rows.iter().map(notification).collect::<Result<_, _>>().map_err(failed)
+        self.rows("read events", statement, values, notification).await
     }
 
     /// Records commands, all of them or none, each exactly once however often it is repeated.
@@ -159,30 +159,80 @@ impl Store {
         }
     }
 
+    /// How far the views are; nobody else projects until the transaction ends.
+    async fn position(&self, session: &Session) -> Result<Standing, Error> {
+        self.stands(session, &self.append.position).await
+    }
+
+    /// How far the views are at this moment.
+    async fn standing(&self, session: &Session) -> Result<Standing, Error> {
+        self.stands(session, &self.append.standing).await
+    }
+
+    async fn stands(&self, session: &Session, statement: &str) -> Result<Standing, Error> {
+        let failed = |error| self.failed("read how far the views are", error);
+        let [statement] = session.prepare([statement]).await.map_err(failed)?;
+        let row = session.client().query_opt(&statement, &[]).await.map_err(failed)?;
+        let not_initialised =
+            || Error::NotInitialised { place: self.place(), table: crate::schema::POSITION.to_owned() };
+        let row = row.ok_or_else(not_initialised)?;
+        let read = || Ok(Standing { notification_id: row.try_get(0)?, first_id: row.try_get(1)? });
+        read().map_err(failed)
+    }
+
+    /// Says how far the views are, to Python's listeners too, so that they skip what was projected.
+    async fn move_positions(
+        &self,
+        session: &Session,
+        last: i64,
+        first: Option<i64>,
+    ) -> Result<(), tokio_postgres::Error> {
+        let [moved, first_moved] = session.prepare([&self.append.moved, &self.append.first]).await?;
+        session.client().execute(&moved, &[&last]).await?;
+        if let Some(first) = first {
+            session.client().execute(&first_moved, &[&first]).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes the views anew; see [`crate::EventLog::rebuild`].
+    pub(crate) async fn rebuild(
+        &self,
+        since: Option<Timestamp>,
+        progress: rebuild::Progressed<'_>,
+    ) -> Result<Rebuilt, Error> {
+        rebuild::rebuild(self, since, progress).await
+    }
+
+    /// Compares the views with the log; see [`crate::EventLog::compare`].
+    pub(crate) async fn compare(&self, progress: rebuild::Progressed<'_>) -> Result<Compared, Error> {
+        rebuild::compare(self, progress).await
+    }
+
     async fn project_step(&self) -> Result<u64, Error> {
         let failed = |error| self.failed("project events", error);
         let session = self.session().await?;
         session.client().batch_execute("BEGIN").await.map_err(failed)?;
-        let [position, moved] =
-            session.prepare([&self.append.position, &self.append.moved]).await.map_err(failed)?;
-        let row = session.client().query_opt(&position, &[]).await.map_err(failed)?;
-        let Some(row) = row else {
-            return Err(Error::NotInitialised {
-                place: self.place(),
-                table: crate::schema::POSITION.to_owned(),
-            });
-        };
-        let position: i64 = row.try_get(0).map_err(failed)?;
+        let position = self.position(&session).await?.notification_id;
         let missing = append::since(self, &session, position, STEP).await.map_err(failed)?;
         if let Some(last) = missing.last() {
             let (events, _) = understood(&missing);
             project::project(&session, &self.real, &events).await.map_err(failed)?;
-            session.client().execute(&moved, &[&last.id]).await.map_err(failed)?;
+            self.move_positions(&session, last.id, None).await.map_err(failed)?;
         }
         session.client().batch_execute("COMMIT").await.map_err(failed)?;
         session.done();
         Ok(missing.len() as u64)
     }
+}
+
+/// How far the views are.
+#[derive(Debug, Clone, Copy)]
+struct Standing {
+    /// The last event that was projected.
+    notification_id: i64,
+    /// Rows last written before this event are left out.
+    first_id: i64,
 }
 
 /// A row of the log.

@@ -205,7 +205,12 @@ pub const TABLES: &[Table] = &[
     table(
         POSITION,
         Owner::Ours,
-        &[column("leader", Kind::Varchar32), column("notification_id", Kind::BigInt)],
+        &[
+            column("leader", Kind::Varchar32),
+            column("notification_id", Kind::BigInt),
+            // The views hold no rows that were last written before this event.
+            column("first_id", Kind::BigInt),
+        ],
         1,
     ),
     table(

@@ -145,6 +145,12 @@ pub(super) async fn since(
     session.client().query(&since, &[&position, &limit]).await?.iter().map(notification).collect()
 }
 
+/// The id of the last event.
+pub(super) async fn head(store: &Store, session: &Session) -> Result<i64, tokio_postgres::Error> {
+    let [head] = session.prepare([&store.append.head]).await?;
+    session.client().query_one(&head, &[]).await?.try_get(0)
+}
+
 async fn load(
     store: &Store,
     session: &Session,

@@ -1,9 +1,10 @@
 //! The statements, made once from the tables they are about: the real ones, or those that a rebuild fills beside them.
 
 use crate::schema::{
-    COMMANDS, Column, JOB_PROGRESS, JOBS, Kind, LEADER, LOG, POSITION, STATE, TABLES, TASK_EXECUTION,
-    TRACKING, Table, WORKFLOW_PROGRESS,
+    COMMANDS, JOB_PROGRESS, JOBS, Kind, LEADER, LOG, POSITION, STATE, TASK_EXECUTION, TRACKING, Table,
+    WORKFLOW_PROGRESS,
 };
+use crate::sql::{list, quoted, table};
 
 /// The type of a column, as PostgreSQL's `CREATE TABLE` has it.
 pub(super) const fn declared(kind: Kind) -> &'static str {
@@ -38,20 +39,6 @@ const fn sent(kind: Kind) -> &'static str {
         Kind::Varchar | Kind::Varchar32 => "text",
         other => stored(other),
     }
-}
-
-/// The table of this name.
-pub(super) fn table(name: &str) -> &'static Table {
-    TABLES.iter().find(|table| table.name == name).unwrap_or(&TABLES[0])
-}
-
-/// A name in quotation marks: two columns are called `user` and `group`.
-pub(super) fn quoted(name: &str) -> String {
-    format!("\"{name}\"")
-}
-
-fn list(columns: &[Column], each: impl Fn(&Column) -> String) -> String {
-    columns.iter().map(each).collect::<Vec<_>>().join(", ")
 }
 
 /// Where a projection is written.
@@ -141,6 +128,8 @@ pub(super) struct Appending {
     /// reader of the log relies.
     pub(super) begin: String,
     pub(super) position: String,
+    pub(super) standing: String,
+    pub(super) first: String,
     pub(super) head: String,
     pub(super) versions: String,
     pub(super) next_ids: String,
@@ -168,7 +157,11 @@ impl Appending {
             .collect();
         Self {
             begin: format!("BEGIN; LOCK TABLE {LOG} IN EXCLUSIVE MODE"),
-            position: format!("SELECT notification_id FROM {POSITION} WHERE leader = '{LEADER}' FOR UPDATE"),
+            position: format!(
+                "SELECT notification_id, first_id FROM {POSITION} WHERE leader = '{LEADER}' FOR UPDATE"
+            ),
+            standing: format!("SELECT notification_id, first_id FROM {POSITION} WHERE leader = '{LEADER}'"),
+            first: format!("UPDATE {POSITION} SET first_id = $1 WHERE leader = '{LEADER}'"),
             head: format!("SELECT coalesce(max(id), 0) FROM {LOG}"),
             versions: format!(
                 "SELECT asked.id, (SELECT max(originator_version) FROM {LOG} WHERE originator_id = asked.id)
@@ -205,4 +198,16 @@ impl Appending {
             commit: format!("NOTIFY {LOG}; COMMIT"),
         }
     }
+}
+
+/// A temporary table like `name`, whose rows also tell which event wrote them.
+pub(super) fn shadow(name: &str) -> String {
+    let Table { columns, key, .. } = table(name);
+    let key = list(columns.get(..*key).unwrap_or(columns), |column| quoted(column.name));
+    let touched = if name == STATE { "" } else { "touched bigint NOT NULL, " };
+    let shadow = Place::Shadow.name(name);
+    format!(
+        "CREATE TEMPORARY TABLE {shadow} (LIKE {name}, {touched}PRIMARY KEY ({key}))",
+        shadow = shadow.trim_start_matches("pg_temp.")
+    )
 }
