@@ -65,6 +65,7 @@ impl Store {
                 config.password(password.reveal());
             }
         }
+        config.options("-c plan_cache_mode=force_generic_plan");
         config.user(url.user().unwrap_or_default());
         config.dbname(url.database().unwrap_or_default());
         let manager = deadpool_postgres::Manager::new(config, tokio_postgres::NoTls);

@@ -97,27 +97,29 @@ async fn ask(store: &Store, session: &Session, commands: &[Command]) -> Result<K
     let keys = keys_of(drafts().map(|draft| (draft.originator_id, &draft.event.fact)));
     let count = drafts().count() as i64;
     let sql = &store.append;
-    let statements =
-        [&sql.position, &sql.head, &sql.versions, &sql.next_ids, &sql.recorded, &store.real.load_states];
-    let [position, head, versions, next_ids, recorded, states] =
+    let statements = [&sql.position, &sql.versions, &sql.next_ids, &sql.recorded, &store.real.load_states];
+    let [position, versions, next_ids, recorded, states] =
         session.prepare(statements.map(String::as_str)).await?;
     let client = session.client();
     // Named, as `join!` would drop them before it waits.
     let asked: [Values<'_>; 4] = [&[&originators], &[&count], &[&ids], &[&keys]];
     let [originators, count, ids, keys] = asked;
-    let (begun, position, head, versions, next_ids, recorded, states) = join!(
+    let (begun, position, versions, next_ids, recorded, states) = join!(
         client.batch_execute(&sql.begin),
         client.query_opt(&position, &[]),
-        client.query_one(&head, &[]),
         client.query(&versions, originators),
         client.query(&next_ids, count),
         client.query(&recorded, ids),
         client.query(&states, keys),
     );
     begun?;
+    let (position, head) = match position? {
+        Some(row) => (Some(row.try_get(0)?), row.try_get(2)?),
+        None => (None, 0),
+    };
     let mut known = Known {
-        position: position?.map(|row| row.try_get(0)).transpose()?,
-        head: head?.try_get(0)?,
+        position,
+        head,
         versions: HashMap::new(),
         ids: next_ids?.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?,
         recorded: HashMap::new(),

@@ -1,8 +1,8 @@
 //! The statements, made once from the tables they are about: the real ones, or those that a rebuild fills beside them.
 
 use crate::schema::{
-    COMMANDS, JOB_PROGRESS, JOBS, Kind, LEADER, LOG, POSITION, STATE, TASK_EXECUTION, TRACKING, Table,
-    WORKFLOW_PROGRESS,
+    COMMANDS, JOB_PROGRESS, JOBS, Kind, LEADER, LOG, LOG_SEQUENCE, POSITION, STATE, TASK_EXECUTION, TRACKING,
+    Table, WORKFLOW_PROGRESS,
 };
 use crate::sql::{list, quoted, table};
 
@@ -158,7 +158,8 @@ impl Appending {
         Self {
             begin: format!("BEGIN; LOCK TABLE {LOG} IN EXCLUSIVE MODE"),
             position: format!(
-                "SELECT notification_id, first_id FROM {POSITION} WHERE leader = '{LEADER}' FOR UPDATE"
+                "SELECT notification_id, first_id, (SELECT coalesce(max(id), 0) FROM {LOG})
+                 FROM {POSITION} WHERE leader = '{LEADER}' FOR UPDATE"
             ),
             standing: format!("SELECT notification_id, first_id FROM {POSITION} WHERE leader = '{LEADER}'"),
             first: format!("UPDATE {POSITION} SET first_id = $1 WHERE leader = '{LEADER}'"),
@@ -167,9 +168,7 @@ impl Appending {
                 "SELECT asked.id, (SELECT max(originator_version) FROM {LOG} WHERE originator_id = asked.id)
                  FROM unnest($1::uuid[]) AS asked (id)"
             ),
-            next_ids: format!(
-                "SELECT nextval(pg_get_serial_sequence('{LOG}', 'id')::regclass) FROM generate_series(1, $1::bigint)"
-            ),
+            next_ids: format!("SELECT nextval('{LOG_SEQUENCE}') FROM generate_series(1, $1::bigint)"),
             recorded: format!(
                 "SELECT command_id, first_id, last_id FROM {COMMANDS} WHERE command_id = ANY($1)"
             ),
