@@ -14,6 +14,7 @@ pub mod query;
 pub mod rebuild;
 mod retry;
 pub mod schema;
+mod sql;
 pub mod sqlite;
 pub mod stored;
 pub mod timestamp;

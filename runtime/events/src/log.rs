@@ -172,7 +172,7 @@ impl EventLog {
     ) -> Result<Rebuilt, Error> {
         match &self.store {
             Store::Postgres(store) => store.rebuild(since, progress).await,
-            Store::Sqlite(_) => todo!(),
+            Store::Sqlite(store) => store.rebuild(since, progress).await,
         }
     }
 
@@ -183,7 +183,7 @@ impl EventLog {
     pub async fn compare(&self, progress: &(dyn Fn(Progress) + Send + Sync)) -> Result<Compared, Error> {
         match &self.store {
             Store::Postgres(store) => store.compare(progress).await,
-            Store::Sqlite(_) => todo!(),
+            Store::Sqlite(store) => store.compare(progress).await,
         }
     }
 
@@ -230,7 +230,7 @@ impl EventLog {
     pub async fn jobs(&self, whose: Whose, ids: &[i32]) -> Result<Vec<Job>, Error> {
         match &self.store {
             Store::Postgres(store) => store.jobs(whose, ids).await,
-            Store::Sqlite(_) => todo!(),
+            Store::Sqlite(store) => store.jobs(whose, ids).await,
         }
     }
 
@@ -250,7 +250,7 @@ impl EventLog {
     pub async fn task_statistics(&self, whose: Whose) -> Result<Vec<TaskStatistics>, Error> {
         match &self.store {
             Store::Postgres(store) => store.task_statistics(whose).await,
-            Store::Sqlite(_) => todo!(),
+            Store::Sqlite(store) => store.task_statistics(whose).await,
         }
     }
 
@@ -261,7 +261,7 @@ impl EventLog {
     pub async fn usage_over_time(&self, task_name: &str, whose: Whose) -> Result<Vec<DayUsage>, Error> {
         match &self.store {
             Store::Postgres(store) => store.usage_over_time(task_name, whose).await,
-            Store::Sqlite(_) => todo!(),
+            Store::Sqlite(store) => store.usage_over_time(task_name, whose).await,
         }
     }
 
@@ -272,7 +272,7 @@ impl EventLog {
     pub async fn workflows(&self, filter: &WorkflowFilter, page: Page) -> Result<Listed<WorkflowRow>, Error> {
         match &self.store {
             Store::Postgres(store) => store.workflows(filter, page).await,
-            Store::Sqlite(_) => todo!(),
+            Store::Sqlite(store) => store.workflows(filter, page).await,
         }
     }
 
@@ -283,7 +283,7 @@ impl EventLog {
     pub async fn workflow_row(&self, id: Uuid) -> Result<Option<WorkflowRow>, Error> {
         match &self.store {
             Store::Postgres(store) => store.workflow_row(id).await,
-            Store::Sqlite(_) => todo!(),
+            Store::Sqlite(store) => store.workflow_row(id).await,
         }
     }
 
@@ -319,7 +319,7 @@ impl EventLog {
     pub async fn standing(&self) -> Result<Standing, Error> {
         match &self.store {
             Store::Postgres(store) => store.counts().await,
-            Store::Sqlite(_) => todo!(),
+            Store::Sqlite(store) => store.counts().await,
         }
     }
 
@@ -330,7 +330,7 @@ impl EventLog {
     pub async fn repetitions(&self, limit: u32) -> Result<Vec<Repetition>, Error> {
         match &self.store {
             Store::Postgres(store) => store.repetitions(limit.into()).await,
-            Store::Sqlite(_) => todo!(),
+            Store::Sqlite(store) => store.repetitions(limit.into()).await,
         }
     }
 
@@ -341,7 +341,7 @@ impl EventLog {
     pub async fn gaps(&self, limit: u32) -> Result<Vec<Corrupt>, Error> {
         let gaps = match &self.store {
             Store::Postgres(store) => store.gaps(limit.into()).await?,
-            Store::Sqlite(_) => todo!(),
+            Store::Sqlite(store) => store.gaps(limit.into()).await?,
         };
         Ok(gaps
             .into_iter()
@@ -356,7 +356,7 @@ impl EventLog {
     pub async fn record(&self, event: &WorkerEvent) -> Result<i64, Error> {
         match &self.store {
             Store::Postgres(store) => store.record(event).await,
-            Store::Sqlite(_) => todo!(),
+            Store::Sqlite(store) => store.record(event).await,
         }
     }
 
@@ -367,7 +367,7 @@ impl EventLog {
     pub async fn worker_events(&self, start: i64, limit: u32) -> Result<Vec<RecordedWorkerEvent>, Error> {
         match &self.store {
             Store::Postgres(store) => store.worker_events(start, limit.into()).await,
-            Store::Sqlite(_) => todo!(),
+            Store::Sqlite(store) => store.worker_events(start, limit.into()).await,
         }
     }
 
@@ -378,7 +378,7 @@ impl EventLog {
     pub async fn record_job_usage(&self, usage: &[JobUsage]) -> Result<(), Error> {
         match &self.store {
             Store::Postgres(store) => store.record_job_usage(usage).await,
-            Store::Sqlite(_) => todo!(),
+            Store::Sqlite(store) => store.record_job_usage(usage).await,
         }
     }
 
@@ -389,7 +389,7 @@ impl EventLog {
     pub async fn job_usage(&self, whose: Whose, limit: u32) -> Result<Vec<JobUsage>, Error> {
         match &self.store {
             Store::Postgres(store) => store.job_usage(whose, limit.into()).await,
-            Store::Sqlite(_) => todo!(),
+            Store::Sqlite(store) => store.job_usage(whose, limit.into()).await,
         }
     }
 
@@ -400,7 +400,7 @@ impl EventLog {
     pub async fn usage_by_user(&self, whose: Whose) -> Result<Vec<UserUsage>, Error> {
         match &self.store {
             Store::Postgres(store) => store.usage_by_user(whose).await,
-            Store::Sqlite(_) => todo!(),
+            Store::Sqlite(store) => store.usage_by_user(whose).await,
         }
     }
 

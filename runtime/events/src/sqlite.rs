@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rusqlite::TransactionBehavior;
+use rusqlite::{Params, Row, TransactionBehavior};
 use tokio::sync::{Mutex as TaskMutex, Semaphore};
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -17,16 +17,21 @@ use crate::command::Command;
 use crate::error::Error;
 use crate::log::{Appended, Initialised, Limits};
 use crate::plan::{Attempt, STEP};
+use crate::rebuild::{Compared, Rebuilt};
 use crate::retry::Retry;
 use crate::stored::Notification;
+use crate::timestamp::Timestamp;
 
 mod append;
 mod connection;
 mod error;
 mod project;
+mod query;
+mod rebuild;
 mod schema;
 mod sql;
 mod value;
+mod worker;
 
 use connection::Connection;
 pub use error::FileError;
@@ -140,14 +145,8 @@ impl Store {
 
     /// All events of an aggregate, in their order.
     pub(crate) async fn history(&self, id: Uuid) -> Result<Vec<Notification>, Error> {
-        self.read("read events", move |database, connection| {
-            let history = || -> rusqlite::Result<_> {
-                let mut history = connection.prepare_cached(&database.sql.history)?;
-                history.query_map([id.as_bytes()], value::notification)?.collect()
-            };
-            history().map_err(|error| database.failed("read events", error))
-        })
-        .await
+        let history = self.database.sql.history.clone();
+        self.rows("read events", history, [id.into_bytes()], value::notification).await
     }
 
     /// Records commands, all of them or none, each exactly once however often it is repeated.
@@ -184,25 +183,65 @@ impl Store {
         }
     }
 
+    /// Writes the views anew; see [`crate::EventLog::rebuild`].
+    pub(crate) async fn rebuild(
+        &self,
+        since: Option<Timestamp>,
+        progress: rebuild::Progressed<'_>,
+    ) -> Result<Rebuilt, Error> {
+        rebuild::rebuild(self, since, progress).await
+    }
+
+    /// Compares the views with the log; see [`crate::EventLog::compare`].
+    pub(crate) async fn compare(&self, progress: rebuild::Progressed<'_>) -> Result<Compared, Error> {
+        rebuild::compare(self, progress).await
+    }
+
     /// Runs `work` in a transaction that holds the write lock, and commits it unless it fails.
     async fn write<T: Send + 'static>(
         &self,
         attempted: &'static str,
         work: impl FnOnce(&Database, &rusqlite::Connection) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let writer = Arc::clone(&self.writer).lock_owned();
-        let mut writer =
-            timeout(self.database.limits.lock, writer).await.map_err(|_| self.locked(attempted))?;
-        let database = Arc::clone(&self.database);
-        self.blocking(attempted, move || {
+        self.exclusively(attempted, move |database, writer| {
             let connection = database.connect(writer.take())?;
             let connection = writer.insert(connection);
             let failed = |error| database.failed(attempted, error);
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-            let done = work(&database, &transaction)?;
+            let done = work(database, &transaction)?;
             transaction.commit().map_err(failed)?;
             Ok(done)
+        })
+        .await
+    }
+
+    /// Runs `work` while nobody else in this process writes.
+    async fn exclusively<T: Send + 'static>(
+        &self,
+        attempted: &'static str,
+        work: impl FnOnce(&Database, &mut Option<Connection>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let writer = Arc::clone(&self.writer).lock_owned();
+        let mut writer =
+            timeout(self.database.limits.lock, writer).await.map_err(|_| self.locked(attempted))?;
+        let database = Arc::clone(&self.database);
+        self.blocking(attempted, move || work(&database, &mut writer)).await
+    }
+
+    /// Runs one statement that reads.
+    async fn rows<T: Send + 'static>(
+        &self,
+        attempted: &'static str,
+        statement: String,
+        values: impl Params + Send + 'static,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<Vec<T>, Error> {
+        self.read(attempted, move |database, connection| {
+            let rows = || -> rusqlite::Result<_> {
+                connection.prepare_cached(&statement)?.query_map(values, read)?.collect()
+            };
+            rows().map_err(|error| database.failed(attempted, error))
         })
         .await
     }

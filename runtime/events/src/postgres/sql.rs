@@ -1,9 +1,10 @@
 //! The statements, made once from the tables they are about: the real ones, or those that a rebuild fills beside them.
 
 use crate::schema::{
-    COMMANDS, Column, JOB_PROGRESS, JOBS, Kind, LEADER, LOG, LOG_SEQUENCE, POSITION, STATE, TABLES,
-    TASK_EXECUTION, TRACKING, Table, WORKFLOW_PROGRESS,
+    COMMANDS, JOB_PROGRESS, JOBS, Kind, LEADER, LOG, LOG_SEQUENCE, POSITION, STATE, TASK_EXECUTION, TRACKING,
+    Table, WORKFLOW_PROGRESS,
 };
+use crate::sql::{list, quoted, table};
 
 /// The type of a column, as PostgreSQL's `CREATE TABLE` has it.
 pub(super) const fn declared(kind: Kind) -> &'static str {
@@ -38,20 +39,6 @@ const fn sent(kind: Kind) -> &'static str {
         Kind::Varchar | Kind::Varchar32 => "text",
         other => stored(other),
     }
-}
-
-/// The table of this name.
-pub(super) fn table(name: &str) -> &'static Table {
-    TABLES.iter().find(|table| table.name == name).unwrap_or(&TABLES[0])
-}
-
-/// A name in quotation marks: two columns are called `user` and `group`.
-pub(super) fn quoted(name: &str) -> String {
-    format!("\"{name}\"")
-}
-
-fn list(columns: &[Column], each: impl Fn(&Column) -> String) -> String {
-    columns.iter().map(each).collect::<Vec<_>>().join(", ")
 }
 
 /// Where a projection is written.
@@ -243,90 +230,5 @@ pub(super) fn shadow(name: &str) -> String {
     format!(
         "CREATE TEMPORARY TABLE {shadow} (LIKE {name}, {touched}PRIMARY KEY ({key}))",
         shadow = shadow.trim_start_matches("pg_temp.")
-    )
-}
-
-/// Rows of the shadow that the view should have.
-fn wanted(name: &str) -> &'static str {
-    if name == STATE { "true" } else { "new.touched >= $1" }
-}
-
-/// Whether two rows have the same key.
-fn same_key(name: &str) -> String {
-    let Table { columns, key, .. } = table(name);
-    let equal: Vec<String> =
-        columns.iter().take(*key).map(|column| format!("old.{0} = new.{0}", quoted(column.name))).collect();
-    equal.join(" AND ")
-}
-
-/// A row's values beside its key.
-fn values(of: &str, name: &str) -> String {
-    let Table { columns, key, .. } = table(name);
-    format!(
-        "({})",
-        list(columns.get(*key..).unwrap_or(&[]), |column| format!("{of}.{}", quoted(column.name)))
-    )
-}
-
-/// Deletes what the shadow has not.
-pub(super) fn delete_superfluous(name: &str) -> String {
-    format!(
-        "DELETE FROM {name} AS old WHERE NOT EXISTS (SELECT FROM {} AS new WHERE {} AND {})",
-        Place::Shadow.name(name),
-        same_key(name),
-        wanted(name),
-    )
-}
-
-/// Writes what the shadow has and the table has not, or has otherwise.
-pub(super) fn write_different(name: &str) -> String {
-    let Table { columns, key, .. } = table(name);
-    let (keys, others) = columns.split_at_checked(*key).unwrap_or((columns, &[]));
-    let names = list(columns, |column| quoted(column.name));
-    format!(
-        "INSERT INTO {name} AS old ({names}) SELECT {names} FROM {} AS new WHERE {}
-         ON CONFLICT ({}) DO UPDATE SET {} WHERE {} IS DISTINCT FROM {}",
-        Place::Shadow.name(name),
-        wanted(name),
-        list(keys, |column| quoted(column.name)),
-        list(others, |column| format!("{0} = EXCLUDED.{0}", quoted(column.name))),
-        values("old", name),
-        values("EXCLUDED", name),
-    )
-}
-
-/// The table beside the shadow.
-fn beside(name: &str) -> String {
-    format!(
-        "(SELECT * FROM {} AS new WHERE {}) AS new FULL JOIN {name} AS old ON {}",
-        Place::Shadow.name(name),
-        wanted(name),
-        same_key(name),
-    )
-}
-
-/// How many rows are missing, superfluous, different.
-pub(super) fn count_differences(name: &str) -> String {
-    let key = table(name).columns.first().map_or_else(String::new, |column| quoted(column.name));
-    format!(
-        "SELECT count(*) FILTER (WHERE old.{key} IS NULL), count(*) FILTER (WHERE new.{key} IS NULL),
-                count(*) FILTER (WHERE old.{key} = new.{key} AND {} IS DISTINCT FROM {})
-         FROM {}",
-        values("old", name),
-        values("new", name),
-        beside(name),
-    )
-}
-
-/// The keys of a few of those.
-pub(super) fn example_differences(name: &str) -> String {
-    let key = table(name).columns.first().map_or_else(String::new, |column| quoted(column.name));
-    format!(
-        "SELECT coalesce(old.{key}, new.{key})::text FROM {}
-         WHERE old.{key} IS NULL OR new.{key} IS NULL OR {} IS DISTINCT FROM {}
-         ORDER BY 1 LIMIT $2",
-        beside(name),
-        values("old", name),
-        values("new", name),
     )
 }

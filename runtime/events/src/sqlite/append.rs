@@ -26,7 +26,7 @@ pub(super) fn append(
 ) -> Result<Attempt, Error> {
     let failed = |error| database.failed("append events", error);
     let sql = &database.sql;
-    let position = position(database, connection)?;
+    let position = position(database, connection)?.notification_id;
     let head = head(connection, sql).map_err(failed)?;
     let known = recorded(connection, sql, commands).map_err(failed)?;
     let versions = versions(connection, sql, commands).map_err(failed)?;
@@ -46,7 +46,7 @@ pub(super) fn append(
         insert(connection, sql, &placed, &new).map_err(failed)?;
         let last = placed.last().map_or(head, |event| event.at.id);
         events.extend(placed.iter().map(|event| (event.at.id, event.at.originator_id, event.event.clone())));
-        project(connection, sql, &events).map_err(failed)?;
+        project(connection, &sql.real, &events).map_err(failed)?;
         moved(connection, sql, last).map_err(failed)?;
     }
     let before = recorded_before(connection, sql, &known).map_err(failed)?;
@@ -58,26 +58,38 @@ pub(super) fn append(
 pub(super) fn project_step(database: &Database, connection: &Connection) -> Result<u64, Error> {
     let failed = |error| database.failed("project events", error);
     let sql = &database.sql;
-    let position = position(database, connection)?;
+    let position = position(database, connection)?.notification_id;
     let missing = since(connection, sql, position, STEP).map_err(failed)?;
     if let Some(last) = missing.last() {
         let (events, _) = understood(&missing);
-        project(connection, sql, &events).map_err(failed)?;
+        project(connection, &sql.real, &events).map_err(failed)?;
         moved(connection, sql, last.id).map_err(failed)?;
     }
     Ok(missing.len() as u64)
 }
 
-/// How far the views are projected.
-fn position(database: &Database, connection: &Connection) -> Result<i64, Error> {
+/// How far the views are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Position {
+    /// The last event that was projected.
+    pub(super) notification_id: i64,
+    /// Rows last written before this event are left out.
+    pub(super) first_id: i64,
+}
+
+/// How far the views are, as this transaction sees it.
+pub(super) fn position(database: &Database, connection: &Connection) -> Result<Position, Error> {
     let failed = |error| database.failed("read how far the views are", error);
     let mut position = connection.prepare_cached(&database.sql.position).map_err(failed)?;
-    let position = position.query_row([], |row| row.get(0)).optional().map_err(failed)?;
+    let position = position
+        .query_row([], |row| Ok(Position { notification_id: row.get(0)?, first_id: row.get(1)? }))
+        .optional()
+        .map_err(failed)?;
     position.ok_or_else(|| database.not_initialised(POSITION))
 }
 
 /// The id of the last event.
-fn head(connection: &Connection, sql: &Statements) -> rusqlite::Result<i64> {
+pub(super) fn head(connection: &Connection, sql: &Statements) -> rusqlite::Result<i64> {
     connection.prepare_cached(&sql.head)?.query_row([], |row| row.get(0))
 }
 
@@ -149,7 +161,7 @@ fn insert(
 }
 
 /// The views are projected up to here, and Python's listeners need not do it.
-fn moved(connection: &Connection, sql: &Statements, last: i64) -> rusqlite::Result<()> {
+pub(super) fn moved(connection: &Connection, sql: &Statements, last: i64) -> rusqlite::Result<()> {
     for statement in &sql.moved {
         connection.prepare_cached(statement)?.execute([last])?;
     }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use rusqlite::{Connection, OptionalExtension as _, Result, params};
+use rusqlite::{Connection, OptionalExtension as _, Result, Statement, ToSql, params};
 use uuid::Uuid;
 
-use super::sql::Statements;
+use super::sql::Projecting;
 use super::value::{hex, wall_time};
 use crate::event::Event;
 use crate::projection::{Key, Rows, State, applied, touched};
@@ -13,7 +13,7 @@ use crate::projection::{Key, Rows, State, applied, touched};
 /// Projects events, in their order.
 pub(super) fn project(
     connection: &Connection,
-    sql: &Statements,
+    sql: &Projecting,
     events: &[(i64, Uuid, Event)],
 ) -> Result<()> {
     let states = load(connection, sql, touched(events.iter().map(|(_, id, event)| (*id, &event.fact))))?;
@@ -23,7 +23,7 @@ pub(super) fn project(
 
 /// The states of some keys, and of those that they name. One that cannot be understood is as good as none: a rebuild writes
 /// it anew.
-fn load(connection: &Connection, sql: &Statements, keys: BTreeSet<Key>) -> Result<Vec<(Key, State)>> {
+fn load(connection: &Connection, sql: &Projecting, keys: BTreeSet<Key>) -> Result<Vec<(Key, State)>> {
     let mut load = connection.prepare_cached(&sql.load_state)?;
     let mut states = Vec::new();
     let mut asked = BTreeSet::new();
@@ -41,7 +41,7 @@ fn load(connection: &Connection, sql: &Statements, keys: BTreeSet<Key>) -> Resul
     Ok(states)
 }
 
-fn write(connection: &Connection, sql: &Statements, states: &[(Key, State)], rows: &Rows) -> Result<()> {
+fn write(connection: &Connection, sql: &Projecting, states: &[(Key, State)], rows: &Rows) -> Result<()> {
     let mut save = connection.prepare_cached(&sql.save_state)?;
     for (key, state) in states {
         let [workflow, job] = state.related().map(|key| key.map(|key| key.to_string()));
@@ -50,40 +50,50 @@ fn write(connection: &Connection, sql: &Statements, states: &[(Key, State)], row
         save.execute(params![key.to_string(), workflow, job, state])?;
     }
     let mut job = connection.prepare_cached(&sql.job)?;
-    for (id, (row, _)) in &rows.jobs {
-        job.execute(params![id, row.user, row.group, hex(row.task_id)])?;
+    for (id, (row, event)) in &rows.jobs {
+        execute(&mut job, &[id, &row.user, &row.group, &hex(row.task_id), event])?;
     }
     let mut job_progress = connection.prepare_cached(&sql.job_progress)?;
-    for (id, (row, _)) in &rows.job_progress {
-        job_progress.execute(params![id, row.status, row.progress])?;
+    for (id, (row, event)) in &rows.job_progress {
+        execute(&mut job_progress, &[id, &row.status, &row.progress, event])?;
     }
     let mut workflow_progress = connection.prepare_cached(&sql.workflow_progress)?;
-    for (id, (row, _)) in &rows.workflow_progress {
-        workflow_progress.execute(params![
-            hex(*id),
-            row.status,
-            row.progress,
-            row.user,
-            row.group,
-            row.name,
-            row.task,
-            row.main_task_name,
-            wall_time(row.start_time),
-        ])?;
+    for (id, (row, event)) in &rows.workflow_progress {
+        let values: [&dyn ToSql; 10] = [
+            &hex(*id),
+            &row.status,
+            &row.progress,
+            &row.user,
+            &row.group,
+            &row.name,
+            &row.task,
+            &row.main_task_name,
+            &wall_time(row.start_time),
+            event,
+        ];
+        execute(&mut workflow_progress, &values)?;
     }
     let mut task_execution = connection.prepare_cached(&sql.task_execution)?;
-    for (id, (row, _)) in &rows.task_execution {
-        task_execution.execute(params![
-            hex(*id),
-            row.task_name,
-            row.task_version,
-            row.user_id,
-            row.group_id,
-            row.status,
-            wall_time(row.start_time),
-            row.end_time.map(wall_time),
-            row.error_type,
-        ])?;
+    for (id, (row, event)) in &rows.task_execution {
+        let values: [&dyn ToSql; 10] = [
+            &hex(*id),
+            &row.task_name,
+            &row.task_version,
+            &row.user_id,
+            &row.group_id,
+            &row.status,
+            &wall_time(row.start_time),
+            &row.end_time.map(wall_time),
+            &row.error_type,
+            event,
+        ];
+        execute(&mut task_execution, &values)?;
     }
     Ok(())
+}
+
+/// The last value tells which event wrote a row; the real tables have no place for it.
+fn execute(statement: &mut Statement<'_>, values: &[&dyn ToSql]) -> Result<()> {
+    let expected = statement.parameter_count();
+    statement.execute(values.get(..expected).unwrap_or(values)).map(drop)
 }

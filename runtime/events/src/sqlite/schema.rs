@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, Result};
 
-use super::sql::{declared, declared_by_python, list, quoted};
+use super::sql::{Place, declared, declared_by_python};
 use crate::schema::{Kind, LEADER, POSITION, TABLES, Table};
+use crate::sql::{list, quoted};
 
 /// What the file has of the tables.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -121,7 +122,7 @@ fn differences(table: &Table, columns: &BTreeMap<String, Present>, unique: &[Vec
 /// Creates what is missing, in the transaction that is open, and alters nothing.
 pub(super) fn create(connection: &Connection, missing: &[&str]) -> Result<()> {
     for table in TABLES.iter().filter(|table| missing.contains(&table.name)) {
-        connection.execute_batch(&create_table(table))?;
+        connection.execute_batch(&create_table(Place::Real, table))?;
         if let Some((index, columns)) = table.unique {
             let columns = columns.join(", ");
             connection
@@ -129,15 +130,17 @@ pub(super) fn create(connection: &Connection, missing: &[&str]) -> Result<()> {
         }
     }
     connection.execute_batch(&format!(
-        "INSERT INTO {POSITION} (leader, notification_id) VALUES ('{LEADER}', 0) ON CONFLICT DO NOTHING"
+        "INSERT INTO {POSITION} (leader, notification_id, first_id) VALUES ('{LEADER}', 0, 0) ON CONFLICT DO NOTHING"
     ))
 }
 
-fn create_table(table: &Table) -> String {
+/// A table, or its shadow.
+pub(super) fn create_table(place: Place, table: &Table) -> String {
     let columns = list(table.columns, |column| {
         let null = if column.nullable { "" } else { " NOT NULL" };
         format!("{} {}{null}", quoted(column.name), declared(column))
     });
+    let touched = if place.is_touched(table.name) { ", touched INTEGER NOT NULL" } else { "" };
     let key = list(table.columns.get(..table.key).unwrap_or_default(), |column| quoted(column.name));
-    format!("CREATE TABLE {} ({columns}, PRIMARY KEY ({key}))", table.name)
+    format!("CREATE TABLE {} ({columns}{touched}, PRIMARY KEY ({key}))", place.name(table.name))
 }

@@ -1,9 +1,10 @@
 //! The statements, made once from the tables they are about.
 
 use crate::schema::{
-    COMMANDS, Column, JOB_PROGRESS, JOBS, Kind, LEADER, LOG, POSITION, STATE, TABLES, TASK_EXECUTION,
-    TRACKING, Table, WORKFLOW_PROGRESS,
+    COMMANDS, Column, JOB_PROGRESS, JOBS, Kind, LEADER, LOG, POSITION, STATE, TASK_EXECUTION, TRACKING,
+    Table, WORKFLOW_PROGRESS,
 };
+use crate::sql::{list, quoted, table};
 
 /// The type that a column is declared with.
 ///
@@ -37,36 +38,78 @@ fn is_binary(column: &Column) -> bool {
     column.name == "originator_id"
 }
 
-/// The table of this name.
-fn table(name: &str) -> &'static Table {
-    TABLES.iter().find(|table| table.name == name).unwrap_or(&TABLES[0])
+/// Where a projection is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// The view tables that people look at, and the state beside them.
+    Real,
+    /// Temporary tables of one connection, whose rows also tell which event wrote them.
+    Shadow,
 }
 
-/// A name in quotation marks: two columns are called `user` and `group`.
-pub(super) fn quoted(name: &str) -> String {
-    format!("\"{name}\"")
+impl Place {
+    /// What the table is called there.
+    pub(super) fn name(self, table: &str) -> String {
+        match self {
+            Self::Real => table.to_owned(),
+            Self::Shadow => format!("temp.shadow_{table}"),
+        }
+    }
+
+    /// Whether the rows of a table tell which event wrote them.
+    pub(super) fn is_touched(self, table: &str) -> bool {
+        self == Self::Shadow && table != STATE
+    }
 }
 
-pub(super) fn list(columns: &[Column], each: impl Fn(&Column) -> String) -> String {
-    columns.iter().map(each).collect::<Vec<_>>().join(", ")
-}
-
-fn upsert(name: &str) -> String {
+/// A row, inserted or written over the one of the same key.
+pub(super) fn upsert(place: Place, name: &str) -> String {
     let Table { columns, key, .. } = table(name);
     let (keys, others) = columns.split_at_checked(*key).unwrap_or((columns, &[]));
+    let mut names = list(columns, |column| quoted(column.name));
+    let mut values = list(columns, |_| "?".to_owned());
+    let mut set = list(others, |column| format!("{0} = excluded.{0}", quoted(column.name)));
+    if place.is_touched(name) {
+        names.push_str(", touched");
+        values.push_str(", ?");
+        set.push_str(", touched = excluded.touched");
+    }
     format!(
-        "INSERT INTO {name} ({}) VALUES ({}) ON CONFLICT ({}) DO UPDATE SET {}",
-        list(columns, |column| quoted(column.name)),
-        list(columns, |_| "?".to_owned()),
+        "INSERT INTO {} ({names}) VALUES ({values}) ON CONFLICT ({}) DO UPDATE SET {set}",
+        place.name(name),
         list(keys, |column| quoted(column.name)),
-        list(others, |column| format!("{0} = excluded.{0}", quoted(column.name))),
     )
 }
 
-/// Every statement that is run again and again.
+/// What a projection needs.
+#[derive(Debug)]
+pub(super) struct Projecting {
+    pub(super) load_state: String,
+    pub(super) save_state: String,
+    pub(super) job: String,
+    pub(super) job_progress: String,
+    pub(super) workflow_progress: String,
+    pub(super) task_execution: String,
+}
+
+impl Projecting {
+    pub(super) fn at(place: Place) -> Self {
+        Self {
+            load_state: format!("SELECT state FROM {} WHERE key = ?1", place.name(STATE)),
+            save_state: upsert(place, STATE),
+            job: upsert(place, JOBS),
+            job_progress: upsert(place, JOB_PROGRESS),
+            workflow_progress: upsert(place, WORKFLOW_PROGRESS),
+            task_execution: upsert(place, TASK_EXECUTION),
+        }
+    }
+}
+
+/// What is asked of the log and written beside it.
 #[derive(Debug)]
 pub(super) struct Statements {
     pub(super) position: String,
+    pub(super) first: String,
     pub(super) head: String,
     pub(super) version: String,
     pub(super) recorded: String,
@@ -76,12 +119,7 @@ pub(super) struct Statements {
     pub(super) insert: String,
     pub(super) command: String,
     pub(super) moved: Vec<String>,
-    pub(super) load_state: String,
-    pub(super) save_state: String,
-    pub(super) job: String,
-    pub(super) job_progress: String,
-    pub(super) workflow_progress: String,
-    pub(super) task_execution: String,
+    pub(super) real: Projecting,
 }
 
 impl Statements {
@@ -99,7 +137,8 @@ impl Statements {
         moved.push(format!("UPDATE {POSITION} SET notification_id = ?1 WHERE leader = '{LEADER}'"));
         let events = format!("SELECT id, originator_id, originator_version, topic, state FROM {LOG}");
         Self {
-            position: format!("SELECT notification_id FROM {POSITION} WHERE leader = '{LEADER}'"),
+            position: format!("SELECT notification_id, first_id FROM {POSITION} WHERE leader = '{LEADER}'"),
+            first: format!("UPDATE {POSITION} SET first_id = ?1 WHERE leader = '{LEADER}'"),
             head: format!("SELECT coalesce(max(id), 0) FROM {LOG}"),
             version: format!("SELECT max(originator_version) FROM {LOG} WHERE originator_id = ?1"),
             recorded: format!("SELECT first_id, last_id FROM {COMMANDS} WHERE command_id = ?1"),
@@ -113,12 +152,7 @@ impl Statements {
             ),
             command: format!("INSERT INTO {COMMANDS} (command_id, first_id, last_id) VALUES (?1, ?2, ?3)"),
             moved,
-            load_state: format!("SELECT state FROM {STATE} WHERE key = ?1"),
-            save_state: upsert(STATE),
-            job: upsert(JOBS),
-            job_progress: upsert(JOB_PROGRESS),
-            workflow_progress: upsert(WORKFLOW_PROGRESS),
-            task_execution: upsert(TASK_EXECUTION),
+            real: Projecting::at(Place::Real),
         }
     }
 }

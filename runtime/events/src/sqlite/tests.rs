@@ -78,3 +78,50 @@ async fn the_file_and_its_folder_are_for_their_owner_alone() {
         assert_eq!(found & 0o777, mode, "{path}");
     }
 }
+
+/// What a person with the `sqlite3` shell does behind our back.
+fn behind(folder: &Path, sql: &str) {
+    rusqlite::Connection::open(folder.join("history.db"))
+        .and_then(|connection| connection.execute_batch(sql))
+        .expect(sql);
+}
+
+async fn a_run(log: &EventLog) {
+    log.append_all(&begin()).await.expect("appended");
+    let commands = [
+        Command::start_task(TASK),
+        Command::add_job_id(TASK, 42),
+        Command::update_task_status(TASK, "RUNNING"),
+        Command::update_task_progress(TASK, Some("43%")),
+        Command::fail_task(TASK, "out of memory"),
+    ];
+    for command in &commands {
+        log.append(command).await.expect("appended");
+    }
+}
+
+#[tokio::test]
+async fn views_that_are_right_stay_as_they_are_and_wrong_ones_are_corrected() {
+    let folder = folder();
+    let log = initialised(folder.path()).await;
+    a_run(&log).await;
+    let rebuilt = log.rebuild(None, &|_| {}).await.expect("rebuilt");
+    let changes = |rebuilt: &crate::rebuild::Rebuilt| {
+        rebuilt.views.iter().map(|view| (view.deleted, view.written)).collect::<Vec<_>>()
+    };
+    assert_eq!((rebuilt.events, changes(&rebuilt)), (8, vec![(0, 0); 4]));
+    behind(
+        folder.path(),
+        "UPDATE biomero_job_view SET \"user\" = 9; DELETE FROM biomero_job_progress_view;
+         INSERT INTO biomero_task_execution SELECT 'f' || substr(task_id, 2), task_name, NULL, 1, 2, 'X', start_time, NULL, NULL
+         FROM biomero_task_execution",
+    );
+    let compared = log.compare(&|_| {}).await.expect("compared");
+    let differences: Vec<(u64, u64, u64)> =
+        compared.views.iter().map(|view| (view.missing, view.superfluous, view.different)).collect();
+    assert_eq!(differences, [(0, 0, 1), (1, 0, 0), (0, 0, 0), (0, 1, 0)]);
+    assert_eq!(compared.views[0].examples, ["42"]);
+    let rebuilt = log.rebuild(None, &|_| {}).await.expect("rebuilt");
+    assert_eq!(changes(&rebuilt), [(0, 1), (0, 1), (0, 0), (1, 0)]);
+    assert!(log.compare(&|_| {}).await.expect("compared").views.iter().all(|view| view.is_none()));
+}

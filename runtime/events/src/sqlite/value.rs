@@ -5,15 +5,35 @@
 //! as it comes: a row that somebody made by hand does not stop the rest.
 
 use rusqlite::Row;
-use rusqlite::types::ValueRef;
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::stored::Notification;
+use crate::timestamp::Timestamp;
 
 /// An id outside of the log.
 pub(super) fn hex(id: Uuid) -> String {
     id.simple().to_string()
+}
+
+/// An id that was written as text or as bytes.
+pub(super) struct Id(pub(super) Uuid);
+
+impl FromSql for Id {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        uuid(value).map(Self).ok_or(FromSqlError::InvalidType)
+    }
+}
+
+/// A moment that was written as text.
+pub(super) struct Moment(pub(super) OffsetDateTime);
+
+impl FromSql for Moment {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let moment: Timestamp = value.as_str()?.parse().map_err(FromSqlError::other)?;
+        Ok(Self(moment.as_time()))
+    }
 }
 
 /// An id, whichever way it was written.
@@ -72,7 +92,6 @@ fn bytes(value: ValueRef<'_>) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::timestamp::Timestamp;
 
     #[test]
     fn a_wall_time_is_in_utc_and_as_long_as_any_other() {
