@@ -213,6 +213,7 @@ impl Store {
         let missing = append::since(self, &session, position, STEP).await.map_err(failed)?;
         if let Some(last) = missing.last() {
             let (events, _) = understood(&missing);
+            append::witness(self, &session, position).await.map_err(failed)?;
             project::project(&session, &self.real, &events).await.map_err(failed)?;
             self.move_positions(&session, last.id, None).await.map_err(failed)?;
         }

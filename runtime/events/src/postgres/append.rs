@@ -67,6 +67,7 @@ async fn within(store: &Store, session: &Session, commands: &[Command]) -> Resul
             return Ok(Attempt::Behind);
         }
         (events, _) = understood(&missing);
+        witness(store, session, position).await.map_err(failed)?;
     }
     let others = !events.is_empty();
     events.extend(placed.iter().map(|event| (event.at.id, event.at.originator_id, event.event.clone())));
@@ -145,6 +146,23 @@ pub(super) async fn since(
 ) -> Result<Vec<crate::stored::Notification>, tokio_postgres::Error> {
     let [since] = session.prepare([&store.append.since]).await?;
     session.client().query(&since, &[&position, &limit]).await?.iter().map(notification).collect()
+}
+
+/// Looks whether a Python worker projects what is behind our position.
+pub(super) async fn witness(
+    store: &Store,
+    session: &Session,
+    position: i64,
+) -> Result<(), tokio_postgres::Error> {
+    let [witnessed] = session.prepare([&store.append.witnessed]).await?;
+    if session.client().execute(&witnessed, &[&position]).await? > 0 {
+        tracing::warn!(
+            "a Python worker with listeners on projects into the views of {} as well, from its own memory: set \
+             enable_job_accounting, enable_job_progress and enable_workflow_analytics to False for it",
+            store.place
+        );
+    }
+    Ok(())
 }
 
 /// The id of the last event.
