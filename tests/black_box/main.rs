@@ -1,6 +1,7 @@
 //! Black-box tests of the finished binary against real servers. One binary: the machinery is linked once.
 
 mod dry_run;
+mod events;
 mod faults;
 mod guests;
 mod guide;

@@ -10,10 +10,15 @@ mod log;
 mod plan;
 pub mod postgres;
 pub mod projection;
+pub mod query;
+pub mod rebuild;
+mod retry;
 pub mod schema;
+pub mod sqlite;
 pub mod stored;
 pub mod timestamp;
 pub mod url;
+pub mod worker;
 
 pub use error::Error;
 pub use log::{Appended, EventLog, Initialised, Limits, Recorded};

@@ -10,27 +10,15 @@ use futures_util::join;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::project::{self, Ordered};
+use super::project;
 use super::session::{Session, Values};
 use super::{Store, notification};
 use crate::command::Command;
 use crate::error::Error;
-use crate::log::{Appended, Recorded};
-use crate::plan::{Plan, plan};
-use crate::projection::{Key, State};
+use crate::log::Recorded;
+use crate::plan::{Attempt, ON_THE_WAY, Plan, plan, told};
+use crate::projection::{Key, Ordered, State, applied, keys, keys_of, understood};
 use crate::schema::POSITION;
-
-/// How many events of others an append projects on its way. When more are waiting they are projected before it begins, so
-/// that the lock is never held for long.
-const ON_THE_WAY: i64 = 500;
-
-/// What a transaction has come to.
-pub(super) enum Attempt {
-    /// Committed.
-    Done(Vec<Appended>),
-    /// Others have written more than is projected on the way.
-    Behind,
-}
 
 /// What is known once the log is locked.
 struct Known {
@@ -77,15 +65,15 @@ async fn within(store: &Store, session: &Session, commands: &[Command]) -> Resul
         if missing.len() as i64 > ON_THE_WAY {
             return Ok(Attempt::Behind);
         }
-        (events, _) = project::understood(&missing);
+        (events, _) = understood(&missing);
     }
     let others = !events.is_empty();
     events.extend(placed.iter().map(|event| (event.at.id, event.at.originator_id, event.event.clone())));
     if others {
-        states = load(store, session, &project::keys(&events)).await.map_err(failed)?;
+        states = load(store, session, &keys(&events)).await.map_err(failed)?;
     }
     if let Some(last) = placed.last().map(|event| event.at.id) {
-        let (states, rows) = project::applied(states, &events);
+        let (states, rows) = applied(states, &events);
         let written = join(
             insert(store, session, &placed, &new, last),
             // Sent behind the insertion, on the same connection.
@@ -106,30 +94,32 @@ async fn ask(store: &Store, session: &Session, commands: &[Command]) -> Result<K
     let originators: Vec<Uuid> =
         drafts().map(|draft| draft.originator_id).collect::<HashSet<_>>().into_iter().collect();
     let ids: Vec<Uuid> = commands.iter().map(|command| command.id).collect();
-    let keys = project::keys_of(drafts().map(|draft| (draft.originator_id, &draft.event.fact)));
+    let keys = keys_of(drafts().map(|draft| (draft.originator_id, &draft.event.fact)));
     let count = drafts().count() as i64;
     let sql = &store.append;
-    let statements =
-        [&sql.position, &sql.head, &sql.versions, &sql.next_ids, &sql.recorded, &store.real.load_states];
-    let [position, head, versions, next_ids, recorded, states] =
+    let statements = [&sql.position, &sql.versions, &sql.next_ids, &sql.recorded, &store.real.load_states];
+    let [position, versions, next_ids, recorded, states] =
         session.prepare(statements.map(String::as_str)).await?;
     let client = session.client();
     // Named, as `join!` would drop them before it waits.
     let asked: [Values<'_>; 4] = [&[&originators], &[&count], &[&ids], &[&keys]];
     let [originators, count, ids, keys] = asked;
-    let (begun, position, head, versions, next_ids, recorded, states) = join!(
+    let (begun, position, versions, next_ids, recorded, states) = join!(
         client.batch_execute(&sql.begin),
         client.query_opt(&position, &[]),
-        client.query_one(&head, &[]),
         client.query(&versions, originators),
         client.query(&next_ids, count),
         client.query(&recorded, ids),
         client.query(&states, keys),
     );
     begun?;
+    let (position, head) = match position? {
+        Some(row) => (Some(row.try_get(0)?), row.try_get(2)?),
+        None => (None, 0),
+    };
     let mut known = Known {
-        position: position?.map(|row| row.try_get(0)).transpose()?,
-        head: head?.try_get(0)?,
+        position,
+        head,
         versions: HashMap::new(),
         ids: next_ids?.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?,
         recorded: HashMap::new(),
@@ -155,6 +145,12 @@ pub(super) async fn since(
 ) -> Result<Vec<crate::stored::Notification>, tokio_postgres::Error> {
     let [since] = session.prepare([&store.append.since]).await?;
     session.client().query(&since, &[&position, &limit]).await?.iter().map(notification).collect()
+}
+
+/// The id of the last event.
+pub(super) async fn head(store: &Store, session: &Session) -> Result<i64, tokio_postgres::Error> {
+    let [head] = session.prepare([&store.append.head]).await?;
+    session.client().query_one(&head, &[]).await?.try_get(0)
 }
 
 async fn load(
@@ -215,36 +211,4 @@ async fn recorded_before(
 
 fn recorded(row: &Row) -> Result<Recorded, tokio_postgres::Error> {
     Ok(Recorded { id: row.try_get(0)?, originator_id: row.try_get(1)?, originator_version: row.try_get(2)? })
-}
-
-/// For each command, its events: the new ones, or those of the first time.
-fn told(
-    commands: &[Command],
-    new: &[(Uuid, i64, i64)],
-    placed: &[Recorded],
-    known: &HashMap<Uuid, (i64, i64)>,
-    before: &[Recorded],
-) -> Vec<Appended> {
-    let new: HashMap<Uuid, (i64, i64)> = new.iter().map(|(id, first, last)| (*id, (*first, *last))).collect();
-    let mut seen = HashSet::new();
-    commands
-        .iter()
-        .map(|command| {
-            let repeated = known.contains_key(&command.id) || !seen.insert(command.id);
-            let (events, place) = match known.get(&command.id) {
-                Some(place) => (before, Some(place)),
-                None => (placed, new.get(&command.id)),
-            };
-            Appended {
-                events: place.map_or_else(Vec::new, |(first, last)| between(events, *first, *last)),
-                repeated,
-            }
-        })
-        .collect()
-}
-
-/// Of events in the order of their ids.
-fn between(events: &[Recorded], first: i64, last: i64) -> Vec<Recorded> {
-    let from = events.partition_point(|event| event.id < first);
-    events.iter().skip(from).take_while(|event| event.id <= last).copied().collect()
 }

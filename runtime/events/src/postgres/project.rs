@@ -6,51 +6,13 @@ use uuid::Uuid;
 
 use super::session::Session;
 use super::sql::Projecting;
-use crate::event::{Event, Fact};
-use crate::projection::{Key, Placed, Projection, Rows, State, touched};
-use crate::stored::{Corrupt, Notification};
-
-/// Events in their order: the id, the originator, what happened.
-pub(super) type Ordered = Vec<(i64, Uuid, Event)>;
-
-/// What is an event, and what is not.
-pub(super) fn understood(notifications: &[Notification]) -> (Ordered, Vec<Corrupt>) {
-    let (mut events, mut corrupt) = (Vec::with_capacity(notifications.len()), Vec::new());
-    for notification in notifications {
-        match notification.event() {
-            Ok(event) => events.push((notification.id, notification.originator_id, event)),
-            Err(problem) => {
-                tracing::warn!("not projected: {problem}");
-                corrupt.push(problem);
-            }
-        }
-    }
-    (events, corrupt)
-}
-
-/// The keys of the states that events touch by themselves.
-pub(super) fn keys(events: &[(i64, Uuid, Event)]) -> Vec<String> {
-    keys_of(events.iter().map(|(_, id, event)| (*id, &event.fact)))
-}
-
-/// The same of events that have no place yet.
-pub(super) fn keys_of<'a>(facts: impl IntoIterator<Item = (Uuid, &'a Fact)>) -> Vec<String> {
-    touched(facts).iter().map(Key::to_string).collect()
-}
+use crate::event::Event;
+use crate::projection::{Key, Rows, State, applied, keys};
 
 /// A state that was read. One that cannot be understood is as good as none: a rebuild writes it anew.
 pub(super) fn state_of(row: &tokio_postgres::Row) -> Option<(Key, State)> {
     let (key, state): (&str, &str) = (row.try_get(0).ok()?, row.try_get(1).ok()?);
     Some((key.parse().ok()?, serde_json::from_str(state).ok()?))
-}
-
-/// Applies the rules.
-pub(super) fn applied(states: Vec<(Key, State)>, events: &[(i64, Uuid, Event)]) -> (Vec<(Key, State)>, Rows) {
-    let mut projection = Projection::new(states);
-    for (id, originator_id, event) in events {
-        projection.apply(Placed { id: *id, originator_id: *originator_id, event });
-    }
-    projection.finish()
 }
 
 /// Reads the states, applies the rules, writes what came of it. Two round trips, in the transaction that is open.

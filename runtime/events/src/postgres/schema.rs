@@ -135,7 +135,7 @@ pub(super) async fn create(store: &Store, session: &Session, missing: &[&str]) -
         }
     }
     statements.push(format!(
-        "INSERT INTO {POSITION} (leader, notification_id) VALUES ('{LEADER}', 0) ON CONFLICT DO NOTHING"
+        "INSERT INTO {POSITION} (leader, notification_id, first_id) VALUES ('{LEADER}', 0, 0) ON CONFLICT DO NOTHING"
     ));
     if missing.contains(&STATE) {
         // Rewritten with every event: room for new versions of a row beside the old one.

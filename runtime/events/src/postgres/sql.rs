@@ -1,8 +1,8 @@
 //! The statements, made once from the tables they are about: the real ones, or those that a rebuild fills beside them.
 
 use crate::schema::{
-    COMMANDS, Column, JOB_PROGRESS, JOBS, Kind, LEADER, LOG, POSITION, STATE, TABLES, TASK_EXECUTION,
-    TRACKING, Table, WORKFLOW_PROGRESS,
+    COMMANDS, Column, JOB_PROGRESS, JOBS, Kind, LEADER, LOG, LOG_SEQUENCE, POSITION, STATE, TABLES,
+    TASK_EXECUTION, TRACKING, Table, WORKFLOW_PROGRESS,
 };
 
 /// The type of a column, as PostgreSQL's `CREATE TABLE` has it.
@@ -141,6 +141,8 @@ pub(super) struct Appending {
     /// reader of the log relies.
     pub(super) begin: String,
     pub(super) position: String,
+    pub(super) standing: String,
+    pub(super) first: String,
     pub(super) head: String,
     pub(super) versions: String,
     pub(super) next_ids: String,
@@ -168,15 +170,18 @@ impl Appending {
             .collect();
         Self {
             begin: format!("BEGIN; LOCK TABLE {LOG} IN EXCLUSIVE MODE"),
-            position: format!("SELECT notification_id FROM {POSITION} WHERE leader = '{LEADER}' FOR UPDATE"),
+            position: format!(
+                "SELECT notification_id, first_id, (SELECT coalesce(max(id), 0) FROM {LOG})
+                 FROM {POSITION} WHERE leader = '{LEADER}' FOR UPDATE"
+            ),
+            standing: format!("SELECT notification_id, first_id FROM {POSITION} WHERE leader = '{LEADER}'"),
+            first: format!("UPDATE {POSITION} SET first_id = $1 WHERE leader = '{LEADER}'"),
             head: format!("SELECT coalesce(max(id), 0) FROM {LOG}"),
             versions: format!(
                 "SELECT asked.id, (SELECT max(originator_version) FROM {LOG} WHERE originator_id = asked.id)
                  FROM unnest($1::uuid[]) AS asked (id)"
             ),
-            next_ids: format!(
-                "SELECT nextval(pg_get_serial_sequence('{LOG}', 'id')::regclass) FROM generate_series(1, $1::bigint)"
-            ),
+            next_ids: format!("SELECT nextval('{LOG_SEQUENCE}') FROM generate_series(1, $1::bigint)"),
             recorded: format!(
                 "SELECT command_id, first_id, last_id FROM {COMMANDS} WHERE command_id = ANY($1)"
             ),
@@ -205,4 +210,101 @@ impl Appending {
             commit: format!("NOTIFY {LOG}; COMMIT"),
         }
     }
+}
+
+/// A temporary table like `name`, whose rows also tell which event wrote them.
+pub(super) fn shadow(name: &str) -> String {
+    let Table { columns, key, .. } = table(name);
+    let key = list(columns.get(..*key).unwrap_or(columns), |column| quoted(column.name));
+    let touched = if name == STATE { "" } else { "touched bigint NOT NULL, " };
+    let shadow = Place::Shadow.name(name);
+    format!(
+        "CREATE TEMPORARY TABLE {shadow} (LIKE {name}, {touched}PRIMARY KEY ({key}))",
+        shadow = shadow.trim_start_matches("pg_temp.")
+    )
+}
+
+/// Rows of the shadow that the view should have.
+fn wanted(name: &str) -> &'static str {
+    if name == STATE { "true" } else { "new.touched >= $1" }
+}
+
+/// Whether two rows have the same key.
+fn same_key(name: &str) -> String {
+    let Table { columns, key, .. } = table(name);
+    let equal: Vec<String> =
+        columns.iter().take(*key).map(|column| format!("old.{0} = new.{0}", quoted(column.name))).collect();
+    equal.join(" AND ")
+}
+
+/// A row's values beside its key.
+fn values(of: &str, name: &str) -> String {
+    let Table { columns, key, .. } = table(name);
+    format!(
+        "({})",
+        list(columns.get(*key..).unwrap_or(&[]), |column| format!("{of}.{}", quoted(column.name)))
+    )
+}
+
+/// Deletes what the shadow has not.
+pub(super) fn delete_superfluous(name: &str) -> String {
+    format!(
+        "DELETE FROM {name} AS old WHERE NOT EXISTS (SELECT FROM {} AS new WHERE {} AND {})",
+        Place::Shadow.name(name),
+        same_key(name),
+        wanted(name),
+    )
+}
+
+/// Writes what the shadow has and the table has not, or has otherwise.
+pub(super) fn write_different(name: &str) -> String {
+    let Table { columns, key, .. } = table(name);
+    let (keys, others) = columns.split_at_checked(*key).unwrap_or((columns, &[]));
+    let names = list(columns, |column| quoted(column.name));
+    format!(
+        "INSERT INTO {name} AS old ({names}) SELECT {names} FROM {} AS new WHERE {}
+         ON CONFLICT ({}) DO UPDATE SET {} WHERE {} IS DISTINCT FROM {}",
+        Place::Shadow.name(name),
+        wanted(name),
+        list(keys, |column| quoted(column.name)),
+        list(others, |column| format!("{0} = EXCLUDED.{0}", quoted(column.name))),
+        values("old", name),
+        values("EXCLUDED", name),
+    )
+}
+
+/// The table beside the shadow.
+fn beside(name: &str) -> String {
+    format!(
+        "(SELECT * FROM {} AS new WHERE {}) AS new FULL JOIN {name} AS old ON {}",
+        Place::Shadow.name(name),
+        wanted(name),
+        same_key(name),
+    )
+}
+
+/// How many rows are missing, superfluous, different.
+pub(super) fn count_differences(name: &str) -> String {
+    let key = table(name).columns.first().map_or_else(String::new, |column| quoted(column.name));
+    format!(
+        "SELECT count(*) FILTER (WHERE old.{key} IS NULL), count(*) FILTER (WHERE new.{key} IS NULL),
+                count(*) FILTER (WHERE old.{key} = new.{key} AND {} IS DISTINCT FROM {})
+         FROM {}",
+        values("old", name),
+        values("new", name),
+        beside(name),
+    )
+}
+
+/// The keys of a few of those.
+pub(super) fn example_differences(name: &str) -> String {
+    let key = table(name).columns.first().map_or_else(String::new, |column| quoted(column.name));
+    format!(
+        "SELECT coalesce(old.{key}, new.{key})::text FROM {}
+         WHERE old.{key} IS NULL OR new.{key} IS NULL OR {} IS DISTINCT FROM {}
+         ORDER BY 1 LIMIT $2",
+        beside(name),
+        values("old", name),
+        values("new", name),
+    )
 }
