@@ -20,5 +20,5 @@ pub mod timestamp;
 pub mod url;
 pub mod worker;
 
-pub use error::Error;
+pub use error::{Class, Error};
 pub use log::{Appended, EventLog, Initialised, Limits, Recorded};

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use biomero_events::Class;
 use thiserror::Error;
 
 use crate::{exit_code, output};
@@ -43,6 +44,14 @@ pub(crate) enum Ended {
         /// What is wrong.
         source: biomero_events::url::UrlError,
     },
+    /// The date of a rebuild makes no sense.
+    #[error("{origin} is {text:?}: write a day as 2026-11-22, a moment as 2026-11-22T10:00:00Z, or 30d for the last thirty days")]
+    Since {
+        /// Who said it.
+        origin: String,
+        /// What they said.
+        text: String,
+    },
     /// There is no place for the embedded file.
     #[error(
         "no database is named, and there is no home folder for a file: set SQLALCHEMY_URL, or events.file in /etc/biomero/init.toml"
@@ -73,14 +82,15 @@ impl Ended {
     fn exit_code(&self) -> u8 {
         match self {
             Self::ReaderGone => exit_code::SUCCESS,
-            Self::Output(_) => exit_code::OUTPUT,
+            Self::Output(_) => exit_code::CANNOT_WRITE,
             Self::System(_) => exit_code::FAILURE,
             Self::Settings(_)
             | Self::SlurmConfig(_)
             | Self::Unreadable { .. }
             | Self::Url { .. }
+            | Self::Since { .. }
             | Self::Nowhere => exit_code::CONFIGURATION,
-            Self::Log { source, .. } => of_log(source),
+            Self::Log { source, .. } => of_class(source.class()),
         }
     }
 }
@@ -94,15 +104,16 @@ impl From<io::Error> for Ended {
     }
 }
 
-fn of_log(error: &biomero_events::Error) -> u8 {
-    use biomero_events::Error;
-    match error {
-        Error::Unknown { .. } | Error::NotInitialised { .. } => exit_code::ABSENT,
-        Error::Corrupt(_) => exit_code::CORRUPT,
-        Error::Schema { .. } => exit_code::SCHEMA,
-        Error::GivenUp { source, .. } => of_log(source),
-        Error::Exists { .. } => exit_code::FAILURE,
-        Error::Postgres(_) => exit_code::UNAVAILABLE,
+const fn of_class(class: Class) -> u8 {
+    match class {
+        Class::Absent => exit_code::ABSENT,
+        Class::Corrupt => exit_code::CORRUPT,
+        Class::Schema => exit_code::SCHEMA,
+        Class::Unavailable => exit_code::UNAVAILABLE,
+        Class::Full => exit_code::CANNOT_WRITE,
+        Class::Permission => exit_code::PERMISSION,
+        Class::Unsuitable => exit_code::CONFIGURATION,
+        Class::Exists | Class::Other => exit_code::FAILURE,
     }
 }
 

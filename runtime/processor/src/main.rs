@@ -1,11 +1,13 @@
 //! `processor`: what runs workflows. So far their history: `processor events`; see ARCHITECTURE.md.
 
 mod command_line;
+mod configuration;
 mod database;
 mod ended;
 mod events;
 mod exit_code;
 mod output;
+mod progress;
 mod table;
 
 use std::process::ExitCode;

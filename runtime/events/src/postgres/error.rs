@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::error::Class;
+
 /// PostgreSQL said no, or nothing.
 #[derive(Debug, Error)]
 #[error("cannot {attempted} in {place}: {source:?}")]
@@ -26,6 +28,14 @@ impl DatabaseError {
 
     pub(crate) fn pool(place: &str, source: deadpool_postgres::PoolError) -> Self {
         Self { attempted: "connect", place: place.to_owned(), source: source.into() }
+    }
+
+    /// What it is about.
+    pub(crate) fn class(&self) -> Class {
+        match &self.source {
+            Source::Postgres(error) => error.code().map_or(Class::Unavailable, |_| Class::Other),
+            Source::Pool(_) => Class::Unavailable,
+        }
     }
 
     /// Whether the same may succeed later.
