@@ -5,6 +5,7 @@ pub mod aggregate;
 pub mod command;
 mod error;
 pub mod event;
+mod follow;
 pub mod json;
 mod log;
 mod plan;
@@ -22,4 +23,5 @@ pub mod url;
 pub mod worker;
 
 pub use error::Error;
-pub use log::{Appended, EventLog, Initialised, Limits, Recorded};
+pub use follow::Follower;
+pub use log::{Appended, EventLog, Initialised, Limits, Recorded, Section};

@@ -8,6 +8,7 @@ use crate::aggregate::Replayed;
 use crate::command::Command;
 use crate::error::Error;
 use crate::event::{Fact, uuid_of};
+use crate::follow::{Follower, Wake};
 use crate::postgres;
 use crate::query::{
     DayUsage, Job, Listed, Page, Repetition, Standing, TaskStatistics, Whose, WorkflowFilter, WorkflowRow,
@@ -73,6 +74,26 @@ pub struct Initialised {
     pub created: Vec<String>,
     /// How many events were projected.
     pub projected: u64,
+}
+
+/// A part of the log, and where it goes on: Python's `Section`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Section {
+    /// The ids of its first and last event.
+    pub id: Option<(i64, i64)>,
+    /// Its events.
+    pub items: Vec<Notification>,
+    /// The section behind it; none when this one holds fewer events than were asked for.
+    pub next_id: Option<(i64, i64)>,
+}
+
+impl Section {
+    fn of(items: Vec<Notification>, limit: u32) -> Self {
+        let id = items.first().zip(items.last()).map(|(first, last)| (first.id, last.id));
+        let is_full = limit > 0 && items.len() as u64 == u64::from(limit);
+        let next_id = id.filter(|_| is_full).map(|(_, last)| (last + 1, last + i64::from(limit)));
+        Self { id, items, next_id }
+    }
 }
 
 /// The log of all workflow runs and tasks.
@@ -195,6 +216,38 @@ impl EventLog {
         match &self.store {
             Store::Postgres(store) => store.select(start, limit.into()).await,
             Store::Sqlite(store) => store.select(start, limit.into()).await,
+        }
+    }
+
+    /// A section of the log, as `notification_log["1,10"]`: events from `first` to `last` by id, at most `limit`, and where
+    /// the next section begins.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn section(&self, first: i64, last: i64, limit: u32) -> Result<Section, Error> {
+        let first = first.max(1);
+        let limit =
+            u32::try_from(last.saturating_sub(first).saturating_add(1).max(0)).unwrap_or(u32::MAX).min(limit);
+        let items = if limit == 0 { Vec::new() } else { self.select(first, limit).await? };
+        Ok(Section::of(items, limit))
+    }
+
+    /// Goes on with the events behind the id `after` as they are recorded, by whomever.
+    pub const fn follow(&self, after: i64) -> Follower<'_> {
+        Follower::new(self, after)
+    }
+
+    pub(crate) async fn wake(&self) -> Result<Wake, Error> {
+        match &self.store {
+            Store::Postgres(store) => store.listen().await.map(Wake::Postgres),
+            Store::Sqlite(_) => todo!(),
+        }
+    }
+
+    pub(crate) const fn limits(&self) -> Limits {
+        match &self.store {
+            Store::Postgres(store) => store.limits(),
+            Store::Sqlite(_) => todo!(),
         }
     }
 

@@ -20,6 +20,7 @@ use crate::url::PostgresUrl;
 mod append;
 pub mod connect;
 mod error;
+mod listen;
 mod project;
 mod query;
 mod rebuild;
@@ -32,6 +33,7 @@ mod worker;
 pub use connect::ConnectError;
 use connect::Pool;
 pub use error::DatabaseError;
+pub(crate) use listen::Listener;
 use session::Session;
 use sql::{Appending, Place, Projecting};
 
@@ -49,6 +51,10 @@ impl Store {
     /// Which database, for messages: without its password.
     pub(crate) fn place(&self) -> String {
         self.place.clone()
+    }
+
+    pub(crate) const fn limits(&self) -> Limits {
+        self.limits
     }
 
     fn failed(&self, attempted: &'static str, source: tokio_postgres::Error) -> Error {
@@ -207,6 +213,7 @@ impl Store {
         let missing = append::since(self, &session, position, STEP).await.map_err(failed)?;
         if let Some(last) = missing.last() {
             let (events, _) = understood(&missing);
+            append::witness(self, &session, position).await.map_err(failed)?;
             project::project(&session, &self.real, &events).await.map_err(failed)?;
             self.move_positions(&session, last.id, None).await.map_err(failed)?;
         }

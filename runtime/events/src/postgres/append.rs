@@ -67,6 +67,7 @@ async fn within(store: &Store, session: &Session, commands: &[Command]) -> Resul
             return Ok(Attempt::Behind);
         }
         (events, _) = understood(&missing);
+        witness(store, session, position).await.map_err(failed)?;
     }
     let others = !events.is_empty();
     events.extend(placed.iter().map(|event| (event.at.id, event.at.originator_id, event.event.clone())));
@@ -147,6 +148,23 @@ pub(super) async fn since(
     session.client().query(&since, &[&position, &limit]).await?.iter().map(notification).collect()
 }
 
+/// Looks whether a Python worker projects what is behind our position.
+pub(super) async fn witness(
+    store: &Store,
+    session: &Session,
+    position: i64,
+) -> Result<(), tokio_postgres::Error> {
+    let [witnessed] = session.prepare([&store.append.witnessed]).await?;
+    if session.client().execute(&witnessed, &[&position]).await? > 0 {
+        tracing::warn!(
+            "a Python worker with listeners on projects into the views of {} as well, from its own memory: set \
+             enable_job_accounting, enable_job_progress and enable_workflow_analytics to False for it",
+            store.place
+        );
+    }
+    Ok(())
+}
+
 /// The id of the last event.
 pub(super) async fn head(store: &Store, session: &Session) -> Result<i64, tokio_postgres::Error> {
     let [head] = session.prepare([&store.append.head]).await?;
@@ -184,7 +202,7 @@ async fn write(
     let mut values: Vec<&(dyn ToSql + Sync)> =
         vec![&ids, &originators, &versions, &topics, &encoded, &commands, &firsts, &lasts, &last];
     for (name, (_, columns)) in WRITTEN.iter().zip(&columns) {
-        let expected = super::sql::table(name).columns.len();
+        let expected = crate::sql::table(name).columns.len();
         values.extend(columns.iter().take(expected).map(|column| &**column as &(dyn ToSql + Sync)));
     }
     session.client().execute(&statement, &values).await.map(drop)

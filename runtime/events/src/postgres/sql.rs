@@ -2,9 +2,10 @@
 
 use crate::schema::{
     COMMANDS, JOB_PROGRESS, JOBS, Kind, LEADER, LOG, LOG_SEQUENCE, POSITION, STATE, TASK_EXECUTION, TRACKING,
-    Table, WORKFLOW_PROGRESS,
+    Table, WORKER_EVENTS, WORKFLOW_PROGRESS,
 };
 use crate::sql::{list, quoted, table};
+use crate::worker::PROJECTED_BY_PYTHON;
 
 /// The type of a column, as PostgreSQL's `CREATE TABLE` has it.
 pub(super) const fn declared(kind: Kind) -> &'static str {
@@ -158,6 +159,29 @@ fn moved(parameter: usize) -> String {
     each.collect::<Vec<_>>().join(", ")
 }
 
+/// Records, at most once an hour, that listeners of Python stand behind the event in the parameter, to which we had moved them:
+/// a Python worker projects as well, from its own memory.
+fn witnessed() -> String {
+    let ahead: Vec<String> = TRACKING
+        .iter()
+        .map(|table| {
+            format!(
+                "SELECT '{table}' AS listener, notification_id FROM {table}
+                 WHERE application_name = '{LEADER}' AND notification_id > $1"
+            )
+        })
+        .collect();
+    format!(
+        "INSERT INTO {WORKER_EVENTS} (recorded, topic, state)
+         SELECT now(), '{PROJECTED_BY_PYTHON}',
+                json_build_object('listeners', json_agg(listener), 'notification_id', max(notification_id))::text
+         FROM ({}) AS ahead
+         HAVING count(*) > 0 AND $1::bigint > 0 AND NOT EXISTS (
+             SELECT FROM {WORKER_EVENTS} WHERE topic = '{PROJECTED_BY_PYTHON}' AND recorded > now() - interval '1 hour')",
+        ahead.join(" UNION ALL ")
+    )
+}
+
 /// Moves our own position to it.
 fn position_moved(parameter: usize) -> String {
     format!("UPDATE {POSITION} SET notification_id = ${parameter} WHERE leader = '{LEADER}'")
@@ -180,6 +204,7 @@ pub(super) struct Appending {
     pub(super) between: String,
     pub(super) history: String,
     pub(super) moved: String,
+    pub(super) witnessed: String,
     pub(super) commit: String,
 }
 
@@ -216,6 +241,7 @@ impl Appending {
             ),
             write: write(),
             moved: format!("WITH {} {}", moved(1), position_moved(1)),
+            witnessed: witnessed(),
             commit: format!("NOTIFY {LOG}; COMMIT"),
         }
     }
