@@ -11,5 +11,6 @@ mod image;
 mod laptop;
 mod main_job;
 mod new_hook;
+mod processor;
 mod reference;
 mod site_hook;
