@@ -80,15 +80,28 @@ impl Store {
         }
     }
 
+    /// The server ends what takes too long; this is for one that has stopped, or that the network has cut off. Whoever
+    /// has to do with it drops the session, and with that the connection.
+    async fn answered<T>(
+        &self,
+        attempted: &'static str,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let limit = self.limits.statement + self.limits.lock;
+        tokio::time::timeout(limit, work)
+            .await
+            .unwrap_or_else(|_| Err(DatabaseError::Silent { attempted, place: self.place(), limit }.into()))
+    }
+
     /// Creates the tables that are missing, and projects what the log holds.
     pub(crate) async fn initialise(&self) -> Result<Initialised, Error> {
         let session = self.session().await?;
-        let found = schema::compare(self, &session).await?;
+        let found = self.answered("compare the tables", schema::compare(self, &session)).await?;
         if !found.differences.is_empty() {
             session.done();
             return Err(Error::Schema { place: self.place(), differences: found.differences });
         }
-        schema::create(self, &session, &found.missing).await?;
+        self.answered("create tables", schema::create(self, &session, &found.missing)).await?;
         session.done();
         let created = found.missing.iter().map(|table| (*table).to_owned()).collect();
         Ok(Initialised { created, projected: self.catch_up().await? })
@@ -97,7 +110,7 @@ impl Store {
     /// Whether all tables are there and as they have to be.
     pub(crate) async fn verify(&self) -> Result<(), Error> {
         let session = self.session().await?;
-        let found = schema::compare(self, &session).await?;
+        let found = self.answered("compare the tables", schema::compare(self, &session)).await?;
         session.done();
         if let Some(table) = found.missing.first() {
             return Err(Error::NotInitialised { place: self.place(), table: (*table).to_owned() });
@@ -206,19 +219,24 @@ impl Store {
     }
 
     async fn project_step(&self) -> Result<u64, Error> {
-        let failed = |error| self.failed("project events", error);
         let session = self.session().await?;
+        let projected = self.answered("project events", self.project_within(&session)).await?;
+        session.done();
+        Ok(projected)
+    }
+
+    async fn project_within(&self, session: &Session) -> Result<u64, Error> {
+        let failed = |error| self.failed("project events", error);
         session.client().batch_execute("BEGIN").await.map_err(failed)?;
-        let position = self.position(&session).await?.notification_id;
-        let missing = append::since(self, &session, position, STEP).await.map_err(failed)?;
+        let position = self.position(session).await?.notification_id;
+        let missing = append::since(self, session, position, STEP).await.map_err(failed)?;
         if let Some(last) = missing.last() {
             let (events, _) = understood(&missing);
-            append::witness(self, &session, position).await.map_err(failed)?;
-            project::project(&session, &self.real, &events).await.map_err(failed)?;
-            self.move_positions(&session, last.id, None).await.map_err(failed)?;
+            append::witness(self, session, position).await.map_err(failed)?;
+            project::project(session, &self.real, &events).await.map_err(failed)?;
+            self.move_positions(session, last.id, None).await.map_err(failed)?;
         }
         session.client().batch_execute("COMMIT").await.map_err(failed)?;
-        session.done();
         Ok(missing.len() as u64)
     }
 }

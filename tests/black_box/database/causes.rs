@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use biomero_events::EventLog;
 use biomero_tests::icegrid::free_port;
 use biomero_tests::postgres::Options;
+use biomero_tests::relay::{Fault, Relay};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -270,6 +271,26 @@ fn a_statement_that_fails_says_what_to_do_about_it() -> Result<()> {
                 history(&text, limits).await?.select(1, 1).await.expect_err("it is locked").to_string();
             assert!(said.contains(code) && said.contains("holds a lock"), "{said}");
         }
+        Ok(())
+    })
+}
+
+#[test]
+fn a_server_that_falls_silent_on_an_open_connection_is_given_up() -> Result<()> {
+    let server = shared()?;
+    let text = server.create_database("falls_silent")?;
+    let relay = Relay::to(server.port())?;
+    let through = text.replace(&format!(":{}/", server.port()), &format!(":{}/", relay.port()));
+    let limits = Limits { lock: Duration::ZERO, statement: Duration::from_millis(500), ..LIMITS };
+    run(async {
+        history(&text, LIMITS).await?.initialise().await.map_err(trouble)?;
+        let log = history(&through, limits).await?;
+        log.select(1, 1).await.map_err(trouble)?;
+        // `Sync`, with which each statement ends.
+        relay.on(b"S\0\0\0\x04", Fault::FallsSilent, 1);
+        let said = log.select(1, 1).await.expect_err("nothing comes back").to_string();
+        assert!(said.contains("the server has not answered within 0.5 s"), "{said}");
+        log.select(1, 1).await.map_err(trouble)?;
         Ok(())
     })
 }

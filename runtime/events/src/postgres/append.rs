@@ -35,7 +35,7 @@ struct Known {
 /// Commands as one transaction: all of them, or none.
 pub(super) async fn attempt(store: &Store, commands: &[Command]) -> Result<Attempt, Error> {
     let session = store.session().await?;
-    let outcome = within(store, &session, commands).await;
+    let outcome = store.answered("append events", within(store, &session, commands)).await;
     match &outcome {
         Ok(Attempt::Done(_)) => session.done(),
         // Nothing was written yet, and the connection is as good as before.

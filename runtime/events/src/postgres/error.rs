@@ -72,6 +72,19 @@ pub enum DatabaseError {
         /// Why not.
         source: Box<ConnectError>,
     },
+    /// The server has the statement and says nothing, not even that it took too long.
+    #[error(
+        "cannot {attempted} in {place}: the server has not answered within {} s, and the connection was given up; the same again may succeed",
+        limit.as_secs_f32()
+    )]
+    Silent {
+        /// What was to be done.
+        attempted: &'static str,
+        /// In which database.
+        place: String,
+        /// What was allowed.
+        limit: Duration,
+    },
     /// There was a statement, and no success.
     #[error("cannot {attempted} in {place}: {}{}", reason(.source), remedy(*.kind))]
     Statement {
@@ -123,6 +136,7 @@ impl DatabaseError {
     pub(crate) fn kind(&self) -> Kind {
         match self {
             Self::Connect { source, .. } => source.kind(),
+            Self::Silent { .. } => Kind::Retry,
             Self::Statement { kind: Remedy(kind), .. } => *kind,
         }
     }

@@ -39,10 +39,11 @@ impl Store {
         let (client, notifications) = connect::listener(&self.pool)
             .await
             .map_err(|error| DatabaseError::pool("listen for events", self.limits.command, error.into()))?;
-        client
-            .batch_execute(&format!("LISTEN {LOG}"))
-            .await
-            .map_err(|error| self.failed("listen for events", error))?;
+        let listen = format!("LISTEN {LOG}");
+        let work = async {
+            client.batch_execute(&listen).await.map_err(|error| self.failed("listen for events", error))
+        };
+        self.answered("listen for events", work).await?;
         Ok(Listener { _client: client, notifications })
     }
 }

@@ -28,8 +28,11 @@ impl Store {
     ) -> Result<Vec<T>, Error> {
         let failed = |error| self.failed(attempted, error);
         let session = self.session().await?;
-        let [statement] = session.prepare([statement]).await.map_err(failed)?;
-        let rows = session.client().query(&statement, values).await.map_err(failed)?;
+        let work = async {
+            let [statement] = session.prepare([statement]).await.map_err(failed)?;
+            session.client().query(&statement, values).await.map_err(failed)
+        };
+        let rows = self.answered(attempted, work).await?;
         session.done();
         rows.iter().map(read).collect::<Read<_>>().map_err(failed)
     }

@@ -59,7 +59,7 @@ fn builder(
 ) -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>, ConnectError> {
     ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| ConnectError::SystemRoots { reason: error.to_string() })
+        .map_err(|error| ConnectError::Pool { reason: error.to_string() })
 }
 
 const fn verifying(mode: SslMode) -> Option<&'static str> {

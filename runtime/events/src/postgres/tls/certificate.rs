@@ -131,7 +131,21 @@ fn covers(name: &str, host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use rustls::pki_types::pem::PemObject as _;
+
     use super::*;
+
+    /// `/CN=common.example.org`; `DNS:*.example.org, DNS:db, IP:10.0.0.1, IP:fd00::1`.
+    const NAMES: &[u8] = include_bytes!("names.pem");
+    /// `/O=x/CN=10.0.0.2`; `DNS:only.example.org`.
+    const COMMON: &[u8] = include_bytes!("common.pem");
+
+    fn certificate(pem: &[u8]) -> Certificate {
+        let certificate = CertificateDer::from_pem_slice(pem).expect("PEM");
+        Certificate::read(&certificate).expect("a certificate")
+    }
 
     #[test]
     fn a_star_stands_for_one_label() {
@@ -145,6 +159,56 @@ mod tests {
             ("*", "db", false),
         ] {
             assert_eq!(covers(name, host), covered, "{name} {host}");
+        }
+    }
+
+    #[test]
+    fn the_common_name_counts_only_without_an_alternative_of_the_hosts_kind() {
+        for (pem, host, is_for) in [
+            (NAMES, "db", true),
+            (NAMES, "one.example.org", true),
+            (NAMES, "10.0.0.1", true),
+            (NAMES, "fd00::1", true),
+            (NAMES, "10.0.0.2", false),
+            (NAMES, "example.org", false),
+            (COMMON, "only.example.org", true),
+            (COMMON, "10.0.0.2", true),
+            (COMMON, "10.0.0.1", false),
+            (COMMON, "other.example.org", false),
+        ] {
+            let name = ServerName::try_from(host).expect("a name");
+            assert_eq!(certificate(pem).is_for(&name).is_ok(), is_for, "{host}");
+        }
+        let elsewhere = ServerName::try_from("elsewhere").expect("a name");
+        let Err(CertificateError::NotValidForNameContext { presented, .. }) =
+            certificate(NAMES).is_for(&elsewhere)
+        else {
+            panic!("it is for nobody else");
+        };
+        assert_eq!(presented, ["*.example.org", "db", "10.0.0.1", "fd00::1"]);
+    }
+
+    #[test]
+    fn a_certificate_is_valid_from_its_first_second_to_its_last() {
+        let certificate = certificate(NAMES);
+        let (first, last) = (1_795_490_925, 4_949_090_925);
+        for (seconds, expected) in [
+            (first - 1, Err(CertificateError::NotValidYet)),
+            (first, Ok(())),
+            (last, Ok(())),
+            (last + 1, Err(CertificateError::Expired)),
+        ] {
+            let moment = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+            assert_eq!(certificate.is_valid_at(moment), expected, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_refused() {
+        let whole = CertificateDer::from_pem_slice(NAMES).expect("PEM");
+        for length in 0..whole.len() {
+            let cut = CertificateDer::from(whole.get(..length).expect("shorter"));
+            assert!(Certificate::read(&cut).is_err(), "{length}");
         }
     }
 }
