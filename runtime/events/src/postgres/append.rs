@@ -184,7 +184,7 @@ async fn write(
     let mut values: Vec<&(dyn ToSql + Sync)> =
         vec![&ids, &originators, &versions, &topics, &encoded, &commands, &firsts, &lasts, &last];
     for (name, (_, columns)) in WRITTEN.iter().zip(&columns) {
-        let expected = super::sql::table(name).columns.len();
+        let expected = crate::sql::table(name).columns.len();
         values.extend(columns.iter().take(expected).map(|column| &**column as &(dyn ToSql + Sync)));
     }
     session.client().execute(&statement, &values).await.map(drop)
