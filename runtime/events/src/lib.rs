@@ -3,6 +3,7 @@
 
 pub mod aggregate;
 pub mod command;
+pub mod copy;
 mod error;
 pub mod event;
 mod follow;

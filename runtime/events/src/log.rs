@@ -104,7 +104,7 @@ pub struct EventLog {
 
 /// Where it is.
 #[derive(Debug)]
-enum Store {
+pub(crate) enum Store {
     Postgres(Box<postgres::Store>),
     Sqlite(sqlite::Store),
 }
@@ -455,6 +455,10 @@ impl EventLog {
             Store::Postgres(store) => store.usage_by_user(whose).await,
             Store::Sqlite(store) => store.usage_by_user(whose).await,
         }
+    }
+
+    pub(crate) const fn store(&self) -> &Store {
+        &self.store
     }
 
     /// Which database, for messages: without its password.

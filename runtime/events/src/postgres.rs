@@ -19,6 +19,7 @@ use crate::url::PostgresUrl;
 
 mod append;
 pub mod connect;
+mod copy;
 mod error;
 mod listen;
 mod project;

@@ -1,6 +1,6 @@
 //! Statements about the tables that every database understands.
 
-use crate::schema::{Column, STATE, TABLES, Table};
+use crate::schema::{COMMANDS, Column, JOB_USAGE, LOG, STATE, TABLES, Table};
 
 /// The table of this name.
 pub(crate) fn table(name: &str) -> &'static Table {
@@ -98,5 +98,37 @@ pub(crate) fn example_differences(name: &str, shadow: &str) -> String {
         beside(name, shadow),
         values("old", name),
         values("new", name),
+    )
+}
+
+/// The next events behind `$1`, at most `$2` of them and not many more bytes than `$3`, but one at least.
+pub(crate) fn part() -> String {
+    format!(
+        "SELECT id, originator_id, originator_version, topic, state FROM {LOG}
+         WHERE id > $1 AND id <= (
+             SELECT max(id) FROM (
+                 SELECT id, sum(size) OVER (ORDER BY id) - size AS before
+                 FROM (SELECT id, octet_length(state) AS size FROM {LOG} WHERE id > $1 ORDER BY id LIMIT $2) AS next
+             ) AS sized WHERE before < $3)
+         ORDER BY id"
+    )
+}
+
+/// How many rows of a table there are up to the id `$1`, and the last of those ids.
+pub(crate) fn extent(table: &str) -> String {
+    format!("SELECT count(*), coalesce(max(id), 0) FROM {table} WHERE id <= $1")
+}
+
+/// The next commands from the id `$1` on, at most `$2`.
+pub(crate) fn commands() -> String {
+    format!("SELECT command_id, first_id, last_id FROM {COMMANDS} WHERE command_id >= $1 ORDER BY 1 LIMIT $2")
+}
+
+/// What the next jobs behind the key `$1`, `$2`, `$3` have used, or the first ones; at most `$4`.
+pub(crate) fn usage_behind() -> String {
+    const KEY: &str = "cluster, slurm_job_id, submitted";
+    format!(
+        "SELECT {} FROM {JOB_USAGE} WHERE CAST($1 AS text) IS NULL OR ({KEY}) > ($1, $2, $3) ORDER BY {KEY} LIMIT $4",
+        list(table(JOB_USAGE).columns, |column| quoted(column.name)),
     )
 }

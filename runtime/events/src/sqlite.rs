@@ -24,6 +24,7 @@ use crate::timestamp::Timestamp;
 
 mod append;
 mod connection;
+mod copy;
 mod error;
 mod project;
 mod query;

@@ -100,28 +100,7 @@ impl Store {
              FROM {JOB_USAGE} WHERE (?1 IS NULL OR \"user\" = ?1) AND (?2 IS NULL OR \"group\" = ?2)
              ORDER BY submitted DESC, slurm_job_id DESC LIMIT ?3"
         );
-        self.rows("read what jobs have used", statement, (whose.user, whose.group, limit), |row| {
-            Ok(JobUsage {
-                cluster: row.get(0)?,
-                slurm_job_id: row.get(1)?,
-                submitted: row.get::<_, Moment>(2)?.0,
-                task_id: id(row, 3)?,
-                user: row.get(4)?,
-                group: row.get(5)?,
-                job_state: row.get(6)?,
-                exit_code: row.get(7)?,
-                signal: row.get(8)?,
-                partition: row.get(9)?,
-                node_list: row.get(10)?,
-                started: moment(row, 11)?,
-                ended: moment(row, 12)?,
-                elapsed_seconds: row.get(13)?,
-                allocated_cpus: row.get(14)?,
-                cpu_seconds: row.get(15)?,
-                max_rss_bytes: row.get(16)?,
-            })
-        })
-        .await
+        self.rows("read what jobs have used", statement, (whose.user, whose.group, limit), used).await
     }
 
     pub(crate) async fn usage_by_user(&self, whose: Whose) -> Result<Vec<UserUsage>, Error> {
@@ -143,6 +122,29 @@ impl Store {
         })
         .await
     }
+}
+
+/// What a job has used, in the order of its columns.
+pub(super) fn used(row: &Row<'_>) -> Result<JobUsage> {
+    Ok(JobUsage {
+        cluster: row.get(0)?,
+        slurm_job_id: row.get(1)?,
+        submitted: row.get::<_, Moment>(2)?.0,
+        task_id: id(row, 3)?,
+        user: row.get(4)?,
+        group: row.get(5)?,
+        job_state: row.get(6)?,
+        exit_code: row.get(7)?,
+        signal: row.get(8)?,
+        partition: row.get(9)?,
+        node_list: row.get(10)?,
+        started: moment(row, 11)?,
+        ended: moment(row, 12)?,
+        elapsed_seconds: row.get(13)?,
+        allocated_cpus: row.get(14)?,
+        cpu_seconds: row.get(15)?,
+        max_rss_bytes: row.get(16)?,
+    })
 }
 
 fn id(row: &Row<'_>, index: usize) -> Result<Option<Uuid>> {
