@@ -1,6 +1,8 @@
 //! Black-box tests of the finished binary against real servers. One binary: the machinery is linked once.
 
+mod database;
 mod dry_run;
+mod events;
 mod faults;
 mod guests;
 mod guide;

@@ -13,11 +13,14 @@ pub mod namespace;
 pub mod postgres;
 pub mod process;
 pub mod queue;
+pub mod relay;
+pub mod scenario;
 pub mod scratch;
 pub mod silent_dns;
 pub mod site_hook;
 pub mod tree;
 pub mod trouble;
+pub mod views;
 pub mod wait;
 pub mod worker_root;
 

@@ -38,8 +38,9 @@ pub struct Options {
     pub tls: bool,
     /// Lines for `postgresql.conf`: names and values.
     pub settings: Vec<(String, String)>,
-    /// Where the cluster goes, if not below the folder of everything else: an empty or a new folder.
-    pub data: Option<PathBuf>,
+    /// Folders below the server's that are file systems of their own, with so many megabytes: for as long as the server
+    /// runs, and seen by it alone. Only root can mount.
+    pub small: Vec<(&'static str, u32)>,
 }
 
 /// A running server, killed with all its connections when dropped.
@@ -51,6 +52,7 @@ pub struct Postgres {
     programs: PathBuf,
     owner: Option<User>,
     port: u16,
+    small: Vec<(PathBuf, u32)>,
 }
 
 /// The way a server is stopped, and with it what its clients see.
@@ -79,15 +81,19 @@ impl Postgres {
         let mut server = Self {
             process: None,
             folder: folder.to_path_buf(),
-            data: options.data.clone().unwrap_or_else(|| folder.join("data")),
+            data: folder.join("data"),
             programs: programs()?,
             owner: owner()?,
             port: free_port()?,
+            small: options.small.iter().map(|(name, size)| (folder.join(name), *size)).collect(),
         };
         for path in [&server.data, &server.socket_folder()] {
             server.give_folder(path)?;
         }
         server.make_cluster()?;
+        for (path, _) in &server.small {
+            server.give_folder(path)?;
+        }
         let settings = server.settings(options)?;
         append(&server.data.join("postgresql.conf"), &settings)?;
         server.run()?;
@@ -101,8 +107,8 @@ impl Postgres {
     /// # Errors
     /// It does not start.
     pub fn run(&mut self) -> Result<()> {
-        let mut command = self.as_owner(&self.programs.join("postgres"));
-        command.arg("-D").arg(&self.data);
+        let mut command = self.with_small(self.as_owner(&self.programs.join("postgres")));
+        command.arg("-D").arg(&self.data).current_dir(&self.folder).env_remove("PGDATA");
         let log = self.log();
         let mut process = Running::start("postgres", command, &log)?;
         let status = self.data.join("postmaster.pid");
@@ -226,6 +232,7 @@ impl Postgres {
         // Only the cluster's own files are made without waiting for the disk; the server is not.
         command.args(["--no-sync", "--username", SUPERUSER, "--encoding", "UTF8", "--locale", "C.UTF-8"]);
         command.args(["--auth-local", "trust", "--auth-host", "scram-sha-256"]);
+        command.current_dir(&self.folder).env_remove("PGDATA");
         process::succeed(&mut command, wait::PATIENCE).map(drop)
     }
 
@@ -255,7 +262,7 @@ impl Postgres {
 
     /// A program, run as the cluster's owner: PostgreSQL refuses to be root's.
     fn as_owner(&self, program: &Path) -> Command {
-        let mut command = match &self.owner {
+        match &self.owner {
             None => Command::new(program),
             Some(owner) => {
                 let mut command = Command::new("setpriv");
@@ -264,14 +271,32 @@ impl Postgres {
                 command.args(["--clear-groups", "--pdeathsig", "KILL", "--"]).arg(program);
                 command
             }
-        };
-        command.current_dir(&self.folder).env_remove("PGDATA");
-        command
+        }
+    }
+
+    /// The same in a mount namespace where the small folders are file systems, with what is in them now.
+    fn with_small(&self, command: Command) -> Command {
+        if self.small.is_empty() {
+            return command;
+        }
+        let mut script = String::from("set -e\n");
+        for (path, megabytes) in &self.small {
+            let path = path.display();
+            script.push_str(&format!(
+                "cp -a {path} {path}.kept; mount -t tmpfs -o size={megabytes}m tmpfs {path}\n\
+                 cp -a {path}.kept/. {path}/; chown --reference={path}.kept {path}; chmod --reference={path}.kept {path}\n"
+            ));
+        }
+        script.push_str("exec \"$@\"");
+        let mut wrapped = Command::new("unshare");
+        wrapped.args(["--mount", "--propagation", "private", "--", "sh", "-c", &script, "sh"]);
+        wrapped.arg(command.get_program()).args(command.get_args());
+        wrapped
     }
 
     fn give_folder(&self, path: &Path) -> Result<()> {
         std::fs::create_dir_all(path).map_err(Trouble::doing(format!("make {}", path.display())))?;
-        let mode = if path == self.data { 0o700 } else { 0o755 };
+        let mode = if path == self.socket_folder() { 0o755 } else { 0o700 };
         self.give(path, mode)
     }
 
@@ -338,60 +363,4 @@ fn append(path: &Path, text: &str) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::scratch::Scratch;
-
-    #[test]
-    fn the_server_is_durable_and_asks_over_tcp_for_the_password() -> Result<()> {
-        let server = shared()?;
-        let url = server.create_database("durable")?;
-        assert_eq!(server.psql("durable", "SHOW fsync; SHOW synchronous_commit")?, "on\non");
-        let mut psql = Command::new(server.programs.join("psql"));
-        // libpq does not know a driver's name.
-        psql.arg("-XAtq").arg(url.replace("+psycopg2", "")).args(["-c", "SELECT current_user"]);
-        assert_eq!(process::succeed(&mut psql, wait::PATIENCE)?.trim(), USER);
-        let mut wrong = Command::new(server.programs.join("psql"));
-        wrong.args([
-            "-XAtqw",
-            "-h",
-            "127.0.0.1",
-            "-U",
-            USER,
-            "-p",
-            &server.port().to_string(),
-            "-d",
-            "durable",
-        ]);
-        wrong.args(["-c", "SELECT 1"]).env("PGPASSWORD", "wrong");
-        let refused = process::output(&mut wrong, wait::PATIENCE)?;
-        assert!(process::both(&refused).contains("password authentication failed"), "{refused:?}");
-        Ok(())
-    }
-
-    #[test]
-    fn what_was_committed_survives_a_restart_that_is_like_a_crash() -> Result<()> {
-        let scratch = Scratch::new()?;
-        let mut server = Postgres::start(scratch.path())?;
-        server.psql("postgres", "CREATE TABLE kept (number int)")?;
-        for (way, number) in [(Stop::Immediate, 1), (Stop::Fast, 2)] {
-            server.psql("postgres", &format!("INSERT INTO kept VALUES ({number})"))?;
-            server.restart(way)?;
-        }
-        assert_eq!(server.psql("postgres", "SELECT * FROM kept ORDER BY 1")?, "1\n2");
-        Ok(())
-    }
-
-    #[test]
-    fn a_certificate_is_verified_against_the_authority_and_the_name() -> Result<()> {
-        let scratch = Scratch::new()?;
-        let options = Options { tls: true, ..Options::default() };
-        let server = Postgres::start_with(scratch.path(), &options)?;
-        let mut psql = Command::new(server.programs.join("psql"));
-        let url = server.url("postgres").replace("+psycopg2", "");
-        psql.arg("-XAtq").arg(format!("{url}?sslmode=verify-full&sslrootcert={}", server.ca().display()));
-        psql.args(["-c", "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"]);
-        assert_eq!(process::succeed(&mut psql, wait::PATIENCE)?.trim(), "t");
-        Ok(())
-    }
-}
+mod tests;

@@ -62,6 +62,9 @@ pub enum Error {
     /// PostgreSQL could not be reached or said no.
     #[error(transparent)]
     Postgres(#[from] crate::postgres::DatabaseError),
+    /// The file could not be used.
+    #[error(transparent)]
+    Sqlite(#[from] crate::sqlite::FileError),
 }
 
 impl Error {
@@ -69,6 +72,7 @@ impl Error {
     pub(crate) fn may_pass(&self) -> bool {
         match self {
             Self::Postgres(error) => error.may_pass(),
+            Self::Sqlite(error) => error.may_pass(),
             _ => false,
         }
     }

@@ -7,9 +7,18 @@ use uuid::Uuid;
 use crate::aggregate::Replayed;
 use crate::command::Command;
 use crate::error::Error;
+use crate::event::{Fact, uuid_of};
+use crate::follow::{Follower, Wake};
 use crate::postgres;
+use crate::query::{
+    DayUsage, Job, Listed, Page, Repetition, Standing, TaskStatistics, Whose, WorkflowFilter, WorkflowRow,
+};
+use crate::rebuild::{Compared, Progress, Rebuilt};
+use crate::sqlite;
 use crate::stored::{Corrupt, Notification, Reason};
+use crate::timestamp::Timestamp;
 use crate::url::DatabaseUrl;
+use crate::worker::{JobUsage, RecordedWorkerEvent, UserUsage, WorkerEvent};
 
 /// How long things may take, and how many connections are held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +76,26 @@ pub struct Initialised {
     pub projected: u64,
 }
 
+/// A part of the log, and where it goes on: Python's `Section`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Section {
+    /// The ids of its first and last event.
+    pub id: Option<(i64, i64)>,
+    /// Its events.
+    pub items: Vec<Notification>,
+    /// The section behind it; none when this one holds fewer events than were asked for.
+    pub next_id: Option<(i64, i64)>,
+}
+
+impl Section {
+    fn of(items: Vec<Notification>, limit: u32) -> Self {
+        let id = items.first().zip(items.last()).map(|(first, last)| (first.id, last.id));
+        let is_full = limit > 0 && items.len() as u64 == u64::from(limit);
+        let next_id = id.filter(|_| is_full).map(|(_, last)| (last + 1, last + i64::from(limit)));
+        Self { id, items, next_id }
+    }
+}
+
 /// The log of all workflow runs and tasks.
 #[derive(Debug)]
 pub struct EventLog {
@@ -76,7 +105,8 @@ pub struct EventLog {
 /// Where it is.
 #[derive(Debug)]
 enum Store {
-    Postgres(postgres::Store),
+    Postgres(Box<postgres::Store>),
+    Sqlite(sqlite::Store),
 }
 
 impl EventLog {
@@ -86,8 +116,8 @@ impl EventLog {
     /// What the URL says cannot be done, as a certificate that cannot be read.
     pub async fn open(url: &DatabaseUrl, limits: Limits) -> Result<Self, Error> {
         let store = match url {
-            DatabaseUrl::Postgres(url) => Store::Postgres(postgres::Store::open(url, limits)?),
-            DatabaseUrl::Sqlite(_) => todo!(),
+            DatabaseUrl::Postgres(url) => Store::Postgres(Box::new(postgres::Store::open(url, limits)?)),
+            DatabaseUrl::Sqlite(path) => Store::Sqlite(sqlite::Store::open(path, limits)),
         };
         Ok(Self { store })
     }
@@ -112,6 +142,7 @@ impl EventLog {
     pub async fn append_all(&self, commands: &[Command]) -> Result<Vec<Appended>, Error> {
         match &self.store {
             Store::Postgres(store) => store.append(commands).await,
+            Store::Sqlite(store) => store.append(commands).await,
         }
     }
 
@@ -122,6 +153,7 @@ impl EventLog {
     pub async fn initialise(&self) -> Result<Initialised, Error> {
         match &self.store {
             Store::Postgres(store) => store.initialise().await,
+            Store::Sqlite(store) => store.initialise().await,
         }
     }
 
@@ -132,6 +164,7 @@ impl EventLog {
     pub async fn verify(&self) -> Result<(), Error> {
         match &self.store {
             Store::Postgres(store) => store.verify().await,
+            Store::Sqlite(store) => store.verify().await,
         }
     }
 
@@ -142,6 +175,36 @@ impl EventLog {
     pub async fn catch_up(&self) -> Result<u64, Error> {
         match &self.store {
             Store::Postgres(store) => store.catch_up().await,
+            Store::Sqlite(store) => store.catch_up().await,
+        }
+    }
+
+    /// Writes the views anew from the log, and changes in one transaction what differs.
+    ///
+    /// With a date, rows that no event since then has written are left out; each row that stays is what all its events make
+    /// it. Python's own rebuild forgets what such rows were before the date.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn rebuild(
+        &self,
+        since: Option<Timestamp>,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<Rebuilt, Error> {
+        match &self.store {
+            Store::Postgres(store) => store.rebuild(since, progress).await,
+            Store::Sqlite(store) => store.rebuild(since, progress).await,
+        }
+    }
+
+    /// Compares the views with what the log makes of them, and changes nothing.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn compare(&self, progress: &(dyn Fn(Progress) + Send + Sync)) -> Result<Compared, Error> {
+        match &self.store {
+            Store::Postgres(store) => store.compare(progress).await,
+            Store::Sqlite(store) => store.compare(progress).await,
         }
     }
 
@@ -152,6 +215,39 @@ impl EventLog {
     pub async fn select(&self, start: i64, limit: u32) -> Result<Vec<Notification>, Error> {
         match &self.store {
             Store::Postgres(store) => store.select(start, limit.into()).await,
+            Store::Sqlite(store) => store.select(start, limit.into()).await,
+        }
+    }
+
+    /// A section of the log, as `notification_log["1,10"]`: events from `first` to `last` by id, at most `limit`, and where
+    /// the next section begins.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn section(&self, first: i64, last: i64, limit: u32) -> Result<Section, Error> {
+        let first = first.max(1);
+        let limit =
+            u32::try_from(last.saturating_sub(first).saturating_add(1).max(0)).unwrap_or(u32::MAX).min(limit);
+        let items = if limit == 0 { Vec::new() } else { self.select(first, limit).await? };
+        Ok(Section::of(items, limit))
+    }
+
+    /// Goes on with the events behind the id `after` as they are recorded, by whomever.
+    pub const fn follow(&self, after: i64) -> Follower<'_> {
+        Follower::new(self, after)
+    }
+
+    pub(crate) async fn wake(&self) -> Result<Wake, Error> {
+        match &self.store {
+            Store::Postgres(store) => store.listen().await.map(Wake::Postgres),
+            Store::Sqlite(_) => todo!(),
+        }
+    }
+
+    pub(crate) const fn limits(&self) -> Limits {
+        match &self.store {
+            Store::Postgres(store) => store.limits(),
+            Store::Sqlite(_) => todo!(),
         }
     }
 
@@ -162,6 +258,7 @@ impl EventLog {
     pub async fn history(&self, id: Uuid) -> Result<Vec<Notification>, Error> {
         let history = match &self.store {
             Store::Postgres(store) => store.history(id).await?,
+            Store::Sqlite(store) => store.history(id).await?,
         };
         if history.is_empty() {
             return Err(Error::Unknown { id, place: self.place() });
@@ -179,10 +276,192 @@ impl EventLog {
             .ok_or(Error::Unknown { id, place: self.place() })
     }
 
+    /// Jobs, those of `ids` or all: `get_jobs`.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn jobs(&self, whose: Whose, ids: &[i32]) -> Result<Vec<Job>, Error> {
+        match &self.store {
+            Store::Postgres(store) => store.jobs(whose, ids).await,
+            Store::Sqlite(store) => store.jobs(whose, ids).await,
+        }
+    }
+
+    /// The task that submitted a job: `get_task_id`.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn task_of_job(&self, slurm_job_id: i32) -> Result<Option<Uuid>, Error> {
+        Ok(self.jobs(Whose::default(), &[slurm_job_id]).await?.pop().and_then(|job| job.task_id))
+    }
+
+    /// Counts, durations and failures by task and version: `get_task_counts`, `get_average_task_duration`,
+    /// `get_task_failures`.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn task_statistics(&self, whose: Whose) -> Result<Vec<TaskStatistics>, Error> {
+        match &self.store {
+            Store::Postgres(store) => store.task_statistics(whose).await,
+            Store::Sqlite(store) => store.task_statistics(whose).await,
+        }
+    }
+
+    /// How often a task was run, by day: `get_task_usage_over_time`.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn usage_over_time(&self, task_name: &str, whose: Whose) -> Result<Vec<DayUsage>, Error> {
+        match &self.store {
+            Store::Postgres(store) => store.usage_over_time(task_name, whose).await,
+            Store::Sqlite(store) => store.usage_over_time(task_name, whose).await,
+        }
+    }
+
+    /// Workflow runs, newest first.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn workflows(&self, filter: &WorkflowFilter, page: Page) -> Result<Listed<WorkflowRow>, Error> {
+        match &self.store {
+            Store::Postgres(store) => store.workflows(filter, page).await,
+            Store::Sqlite(store) => store.workflows(filter, page).await,
+        }
+    }
+
+    /// A workflow run as the view has it.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn workflow_row(&self, id: Uuid) -> Result<Option<WorkflowRow>, Error> {
+        match &self.store {
+            Store::Postgres(store) => store.workflow_row(id).await,
+            Store::Sqlite(store) => store.workflow_row(id).await,
+        }
+    }
+
+    /// All events of a workflow run and of its tasks, in the order in which they were recorded.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] when there is none.
+    pub async fn timeline(&self, workflow: Uuid) -> Result<Vec<Notification>, Error> {
+        let mut events = self.history(workflow).await?;
+        let tasks: Vec<Uuid> = events
+            .iter()
+            .filter_map(|notification| match notification.event().ok()?.fact {
+                Fact::TaskAdded { task_id } => uuid_of(&task_id),
+                _ => None,
+            })
+            .collect();
+        for task in tasks {
+            match self.history(task).await {
+                Ok(history) => events.extend(history),
+                Err(Error::Unknown { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        events.sort_by_key(|notification| notification.id);
+        events.dedup_by_key(|notification| notification.id);
+        Ok(events)
+    }
+
+    /// How far the log, the views and Python's listeners are, and what the log holds.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn standing(&self) -> Result<Standing, Error> {
+        match &self.store {
+            Store::Postgres(store) => store.counts().await,
+            Store::Sqlite(store) => store.counts().await,
+        }
+    }
+
+    /// Events that were recorded again, as concurrent Python workers do; at most `limit` of them. Reads the whole log.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn repetitions(&self, limit: u32) -> Result<Vec<Repetition>, Error> {
+        match &self.store {
+            Store::Postgres(store) => store.repetitions(limit.into()).await,
+            Store::Sqlite(store) => store.repetitions(limit.into()).await,
+        }
+    }
+
+    /// Rows before which versions are missing; at most `limit` of them. Reads the whole log.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn gaps(&self, limit: u32) -> Result<Vec<Corrupt>, Error> {
+        let gaps = match &self.store {
+            Store::Postgres(store) => store.gaps(limit.into()).await?,
+            Store::Sqlite(store) => store.gaps(limit.into()).await?,
+        };
+        Ok(gaps
+            .into_iter()
+            .map(|(notification, expected)| notification.corrupt(Reason::Gap { expected }))
+            .collect())
+    }
+
+    /// Records an event of our own. Returns its place in the stream.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn record(&self, event: &WorkerEvent) -> Result<i64, Error> {
+        match &self.store {
+            Store::Postgres(store) => store.record(event).await,
+            Store::Sqlite(store) => store.record(event).await,
+        }
+    }
+
+    /// Events of our own, from the id `start` on, at most `limit`.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn worker_events(&self, start: i64, limit: u32) -> Result<Vec<RecordedWorkerEvent>, Error> {
+        match &self.store {
+            Store::Postgres(store) => store.worker_events(start, limit.into()).await,
+            Store::Sqlite(store) => store.worker_events(start, limit.into()).await,
+        }
+    }
+
+    /// Records what jobs have used, over what was recorded of them before.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn record_job_usage(&self, usage: &[JobUsage]) -> Result<(), Error> {
+        match &self.store {
+            Store::Postgres(store) => store.record_job_usage(usage).await,
+            Store::Sqlite(store) => store.record_job_usage(usage).await,
+        }
+    }
+
+    /// What jobs have used, the last submitted first, at most `limit`.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn job_usage(&self, whose: Whose, limit: u32) -> Result<Vec<JobUsage>, Error> {
+        match &self.store {
+            Store::Postgres(store) => store.job_usage(whose, limit.into()).await,
+            Store::Sqlite(store) => store.job_usage(whose, limit.into()).await,
+        }
+    }
+
+    /// What the jobs of each user have used together.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn usage_by_user(&self, whose: Whose) -> Result<Vec<UserUsage>, Error> {
+        match &self.store {
+            Store::Postgres(store) => store.usage_by_user(whose).await,
+            Store::Sqlite(store) => store.usage_by_user(whose).await,
+        }
+    }
+
     /// Which database, for messages: without its password.
     pub fn place(&self) -> String {
         match &self.store {
             Store::Postgres(store) => store.place(),
+            Store::Sqlite(store) => store.place(),
         }
     }
 }

@@ -3,31 +3,39 @@
 //! Invariants: what is appended, projected and tracked is committed together or not at all; a connection whose transaction
 //! did not end is closed, never given back; every statement has a deadline.
 
-use std::time::{Duration, Instant};
-
-use deadpool_postgres::Pool;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::command::Command;
 use crate::error::Error;
 use crate::log::{Appended, Initialised, Limits};
+use crate::plan::{Attempt, STEP};
+use crate::projection::understood;
+use crate::rebuild::{Compared, Rebuilt};
+use crate::retry::Retry;
 use crate::stored::Notification;
+use crate::timestamp::Timestamp;
 use crate::url::PostgresUrl;
 
 mod append;
+pub mod connect;
 mod error;
+mod listen;
 mod project;
+mod query;
+mod rebuild;
 mod schema;
 mod session;
 mod sql;
+mod tls;
+mod worker;
 
-use append::Attempt;
+pub use connect::ConnectError;
+use connect::Pool;
 pub use error::DatabaseError;
+pub(crate) use listen::Listener;
 use session::Session;
 use sql::{Appending, Place, Projecting};
-/// How many events are projected in one transaction when the views are behind.
-const STEP: i64 = 2_000;
 
 /// A database that holds the log.
 #[derive(Debug)]
@@ -45,27 +53,18 @@ impl Store {
         self.place.clone()
     }
 
+    pub(crate) const fn limits(&self) -> Limits {
+        self.limits
+    }
+
     fn failed(&self, attempted: &'static str, source: tokio_postgres::Error) -> Error {
         DatabaseError::new(attempted, &self.place, source).into()
     }
 
     /// A store in the database of this URL; nothing is asked of it yet.
     pub(crate) fn open(url: &PostgresUrl, limits: Limits) -> Result<Self, Error> {
-        let mut config = tokio_postgres::Config::new();
-        for server in url.servers() {
-            match &server.place {
-                crate::url::Place::Tcp(host) => config.host(host),
-                crate::url::Place::Unix(folder) => config.host_path(folder),
-            };
-            config.port(server.port);
-            if let Some(password) = url.password(&server) {
-                config.password(password.reveal());
-            }
-        }
-        config.user(url.user().unwrap_or_default());
-        config.dbname(url.database().unwrap_or_default());
-        let manager = deadpool_postgres::Manager::new(config, tokio_postgres::NoTls);
-        let pool = Pool::builder(manager).max_size(limits.connections).build().expect("TODO");
+        let pool = connect::pool(url, &limits)
+            .map_err(|error| DatabaseError::pool("open the history", limits.command, error.into()))?;
         Ok(Self::new(pool, format!("{url}"), limits))
     }
 
@@ -77,7 +76,7 @@ impl Store {
     async fn session(&self) -> Result<Session, Error> {
         match self.pool.get().await {
             Ok(connection) => Ok(Session::new(connection)),
-            Err(error) => Err(DatabaseError::pool(&self.place, error).into()),
+            Err(error) => Err(DatabaseError::pool("connect", self.limits.command, error).into()),
         }
     }
 
@@ -124,12 +123,7 @@ impl Store {
         statement: &str,
         values: session::Values<'_>,
     ) -> Result<Vec<Notification>, Error> {
-        let failed = |error| self.failed("read events", error);
-        let session = self.session().await?;
-        let [statement] = session.prepare([statement]).await.map_err(failed)?;
-        let rows = session.client().query(&statement, values).await.map_err(failed)?;
-        session.done();
-        rows.iter().map(notification).collect::<Result<_, _>>().map_err(failed)
+        self.rows("read events", statement, values, notification).await
     }
 
     /// Records commands, all of them or none, each exactly once however often it is repeated.
@@ -161,30 +155,81 @@ impl Store {
         }
     }
 
+    /// How far the views are; nobody else projects until the transaction ends.
+    async fn position(&self, session: &Session) -> Result<Standing, Error> {
+        self.stands(session, &self.append.position).await
+    }
+
+    /// How far the views are at this moment.
+    async fn standing(&self, session: &Session) -> Result<Standing, Error> {
+        self.stands(session, &self.append.standing).await
+    }
+
+    async fn stands(&self, session: &Session, statement: &str) -> Result<Standing, Error> {
+        let failed = |error| self.failed("read how far the views are", error);
+        let [statement] = session.prepare([statement]).await.map_err(failed)?;
+        let row = session.client().query_opt(&statement, &[]).await.map_err(failed)?;
+        let not_initialised =
+            || Error::NotInitialised { place: self.place(), table: crate::schema::POSITION.to_owned() };
+        let row = row.ok_or_else(not_initialised)?;
+        let read = || Ok(Standing { notification_id: row.try_get(0)?, first_id: row.try_get(1)? });
+        read().map_err(failed)
+    }
+
+    /// Says how far the views are, to Python's listeners too, so that they skip what was projected.
+    async fn move_positions(
+        &self,
+        session: &Session,
+        last: i64,
+        first: Option<i64>,
+    ) -> Result<(), tokio_postgres::Error> {
+        let [moved, first_moved] = session.prepare([&self.append.moved, &self.append.first]).await?;
+        session.client().execute(&moved, &[&last]).await?;
+        if let Some(first) = first {
+            session.client().execute(&first_moved, &[&first]).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes the views anew; see [`crate::EventLog::rebuild`].
+    pub(crate) async fn rebuild(
+        &self,
+        since: Option<Timestamp>,
+        progress: rebuild::Progressed<'_>,
+    ) -> Result<Rebuilt, Error> {
+        rebuild::rebuild(self, since, progress).await
+    }
+
+    /// Compares the views with the log; see [`crate::EventLog::compare`].
+    pub(crate) async fn compare(&self, progress: rebuild::Progressed<'_>) -> Result<Compared, Error> {
+        rebuild::compare(self, progress).await
+    }
+
     async fn project_step(&self) -> Result<u64, Error> {
         let failed = |error| self.failed("project events", error);
         let session = self.session().await?;
         session.client().batch_execute("BEGIN").await.map_err(failed)?;
-        let [position, moved] =
-            session.prepare([&self.append.position, &self.append.moved]).await.map_err(failed)?;
-        let row = session.client().query_opt(&position, &[]).await.map_err(failed)?;
-        let Some(row) = row else {
-            return Err(Error::NotInitialised {
-                place: self.place(),
-                table: crate::schema::POSITION.to_owned(),
-            });
-        };
-        let position: i64 = row.try_get(0).map_err(failed)?;
+        let position = self.position(&session).await?.notification_id;
         let missing = append::since(self, &session, position, STEP).await.map_err(failed)?;
         if let Some(last) = missing.last() {
-            let (events, _) = project::understood(&missing);
+            let (events, _) = understood(&missing);
+            append::witness(self, &session, position).await.map_err(failed)?;
             project::project(&session, &self.real, &events).await.map_err(failed)?;
-            session.client().execute(&moved, &[&last.id]).await.map_err(failed)?;
+            self.move_positions(&session, last.id, None).await.map_err(failed)?;
         }
         session.client().batch_execute("COMMIT").await.map_err(failed)?;
         session.done();
         Ok(missing.len() as u64)
     }
+}
+
+/// How far the views are.
+#[derive(Debug, Clone, Copy)]
+struct Standing {
+    /// The last event that was projected.
+    notification_id: i64,
+    /// Rows last written before this event are left out.
+    first_id: i64,
 }
 
 /// A row of the log.
@@ -196,45 +241,4 @@ fn notification(row: &Row) -> Result<Notification, tokio_postgres::Error> {
         topic: row.try_get(3)?,
         state: row.try_get(4)?,
     })
-}
-
-/// Repeats what may succeed when it is repeated, later and later, until a deadline.
-struct Retry {
-    attempted: &'static str,
-    begun: Instant,
-    patience: Duration,
-    attempts: u32,
-}
-
-impl Retry {
-    fn new(attempted: &'static str, patience: Duration) -> Self {
-        Self { attempted, begun: Instant::now(), patience, attempts: 0 }
-    }
-
-    /// Waits before the next attempt.
-    ///
-    /// # Errors
-    /// `error` itself, when it would come again; otherwise [`Error::GivenUp`] at the deadline.
-    async fn after(&mut self, error: Error) -> Result<(), Error> {
-        self.attempts += 1;
-        if !error.may_pass() {
-            return Err(error);
-        }
-        // Doubled each time, up to 2 s; the other half by chance, so that those who met once do not meet again.
-        let pause = Duration::from_millis(10 << self.attempts.min(8)).min(Duration::from_secs(2));
-        let chance = f64::from(Uuid::new_v4().as_bytes()[0]) / 256.0;
-        let pause = pause.mul_f64(0.5 + chance / 2.0);
-        if self.begun.elapsed() + pause > self.patience {
-            let seconds = self.begun.elapsed().as_secs();
-            return Err(Error::GivenUp {
-                attempted: self.attempted,
-                attempts: self.attempts,
-                seconds,
-                source: Box::new(error),
-            });
-        }
-        tracing::debug!("{}: attempt {} failed, again in {pause:?}: {error}", self.attempted, self.attempts);
-        tokio::time::sleep(pause).await;
-        Ok(())
-    }
 }

@@ -68,6 +68,8 @@ pub enum Kind {
 
 /// The log itself.
 pub const LOG: &str = "workflowtracker_events";
+/// The sequence that its ids come from.
+pub const LOG_SEQUENCE: &str = "workflowtracker_events_id_seq";
 /// The name under which a listener keeps how far it has read the log.
 pub const LEADER: &str = "WorkflowTracker";
 /// The tables in which Python's listeners keep how far they have read.
@@ -205,7 +207,12 @@ pub const TABLES: &[Table] = &[
     table(
         POSITION,
         Owner::Ours,
-        &[column("leader", Kind::Varchar32), column("notification_id", Kind::BigInt)],
+        &[
+            column("leader", Kind::Varchar32),
+            column("notification_id", Kind::BigInt),
+            // The views hold no rows that were last written before this event.
+            column("first_id", Kind::BigInt),
+        ],
         1,
     ),
     table(

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::sql::{declared, quoted, stored};
+use super::sql::{declared, stored};
 use super::{Store, session::Session};
 use crate::error::Error;
 use crate::schema::{Kind, LEADER, POSITION, STATE, TABLES, Table};
+use crate::sql::quoted;
 
 /// What the database has of the tables.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -135,7 +136,7 @@ pub(super) async fn create(store: &Store, session: &Session, missing: &[&str]) -
         }
     }
     statements.push(format!(
-        "INSERT INTO {POSITION} (leader, notification_id) VALUES ('{LEADER}', 0) ON CONFLICT DO NOTHING"
+        "INSERT INTO {POSITION} (leader, notification_id, first_id) VALUES ('{LEADER}', 0, 0) ON CONFLICT DO NOTHING"
     ));
     if missing.contains(&STATE) {
         // Rewritten with every event: room for new versions of a row beside the old one.

@@ -1,0 +1,102 @@
+//! Statements about the tables that every database understands.
+
+use crate::schema::{Column, STATE, TABLES, Table};
+
+/// The table of this name.
+pub(crate) fn table(name: &str) -> &'static Table {
+    TABLES.iter().find(|table| table.name == name).unwrap_or(&TABLES[0])
+}
+
+/// A name in quotation marks: two columns are called `user` and `group`.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("\"{name}\"")
+}
+
+pub(crate) fn list(columns: &[Column], each: impl Fn(&Column) -> String) -> String {
+    columns.iter().map(each).collect::<Vec<_>>().join(", ")
+}
+
+/// Rows of the shadow that the view should have.
+fn wanted(name: &str) -> &'static str {
+    if name == STATE { "true" } else { "new.touched >= $1" }
+}
+
+/// Whether two rows have the same key.
+fn same_key(name: &str) -> String {
+    let Table { columns, key, .. } = table(name);
+    let equal: Vec<String> =
+        columns.iter().take(*key).map(|column| format!("old.{0} = new.{0}", quoted(column.name))).collect();
+    equal.join(" AND ")
+}
+
+/// A row's values beside its key.
+fn values(of: &str, name: &str) -> String {
+    let Table { columns, key, .. } = table(name);
+    format!(
+        "({})",
+        list(columns.get(*key..).unwrap_or(&[]), |column| format!("{of}.{}", quoted(column.name)))
+    )
+}
+
+/// Deletes what the shadow has not.
+pub(crate) fn delete_superfluous(name: &str, shadow: &str) -> String {
+    format!(
+        "DELETE FROM {name} AS old WHERE NOT EXISTS (SELECT 1 FROM {} AS new WHERE {} AND {})",
+        shadow,
+        same_key(name),
+        wanted(name),
+    )
+}
+
+/// Writes what the shadow has and the table has not, or has otherwise.
+pub(crate) fn write_different(name: &str, shadow: &str) -> String {
+    let Table { columns, key, .. } = table(name);
+    let (keys, others) = columns.split_at_checked(*key).unwrap_or((columns, &[]));
+    let names = list(columns, |column| quoted(column.name));
+    format!(
+        "INSERT INTO {name} AS old ({names}) SELECT {names} FROM {} AS new WHERE {}
+         ON CONFLICT ({}) DO UPDATE SET {} WHERE {} IS DISTINCT FROM {}",
+        shadow,
+        wanted(name),
+        list(keys, |column| quoted(column.name)),
+        list(others, |column| format!("{0} = EXCLUDED.{0}", quoted(column.name))),
+        values("old", name),
+        values("EXCLUDED", name),
+    )
+}
+
+/// The table beside the shadow.
+fn beside(name: &str, shadow: &str) -> String {
+    format!(
+        "(SELECT * FROM {} AS new WHERE {}) AS new FULL JOIN {name} AS old ON {}",
+        shadow,
+        wanted(name),
+        same_key(name),
+    )
+}
+
+/// How many rows are missing, superfluous, different.
+pub(crate) fn count_differences(name: &str, shadow: &str) -> String {
+    let key = table(name).columns.first().map_or_else(String::new, |column| quoted(column.name));
+    format!(
+        "SELECT count(*) FILTER (WHERE old.{key} IS NULL), count(*) FILTER (WHERE new.{key} IS NULL),
+                count(*) FILTER (WHERE old.{key} = new.{key} AND {} IS DISTINCT FROM {})
+         FROM {}",
+        values("old", name),
+        values("new", name),
+        beside(name, shadow),
+    )
+}
+
+/// The keys of a few of those.
+pub(crate) fn example_differences(name: &str, shadow: &str) -> String {
+    let key = table(name).columns.first().map_or_else(String::new, |column| quoted(column.name));
+    format!(
+        "SELECT CAST(coalesce(old.{key}, new.{key}) AS text) FROM {}
+         WHERE old.{key} IS NULL OR new.{key} IS NULL OR {} IS DISTINCT FROM {}
+         ORDER BY 1 LIMIT $2",
+        beside(name, shadow),
+        values("old", name),
+        values("new", name),
+    )
+}
