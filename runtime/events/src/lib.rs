@@ -22,6 +22,6 @@ pub mod timestamp;
 pub mod url;
 pub mod worker;
 
-pub use error::Error;
+pub use error::{Class, Error};
 pub use follow::Follower;
 pub use log::{Appended, EventLog, Initialised, Limits, Recorded, Section};

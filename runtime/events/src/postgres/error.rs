@@ -7,6 +7,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::connect::{ConnectError, PoolError};
+use crate::error::Class;
 
 /// What is to be done about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,6 +124,19 @@ impl DatabaseError {
         match self {
             Self::Connect { source, .. } => source.kind(),
             Self::Statement { kind: Remedy(kind), .. } => *kind,
+        }
+    }
+
+    /// What it is about.
+    pub(crate) fn class(&self) -> Class {
+        match self {
+            Self::Connect { source, .. } => source.class(),
+            Self::Statement { kind: Remedy(kind), .. } => match kind {
+                Kind::Retry | Kind::Deadline => Class::Unavailable,
+                Kind::DiskFull => Class::Full,
+                Kind::ReadOnly | Kind::Permission => Class::Permission,
+                Kind::Other => Class::Other,
+            },
         }
     }
 

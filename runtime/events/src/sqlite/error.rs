@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use rusqlite::ErrorCode;
 use thiserror::Error;
 
+use crate::error::Class;
+
 /// SQLite, or the file system below it, said no.
 #[derive(Debug, Error)]
 pub enum FileError {
@@ -134,6 +136,26 @@ impl FileError {
             Some(ErrorCode::DiskFull) => Self::Full { attempted, path },
             Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Self::ReadOnly { attempted, path },
             _ => Self::Other { attempted, path, source },
+        }
+    }
+
+    /// What it is about.
+    pub(crate) fn class(&self) -> Class {
+        match self {
+            Self::Folder { source, .. } | Self::Create { source, .. } => match source.kind() {
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Class::Permission,
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Class::Full,
+                _ => Class::Unsuitable,
+            },
+            Self::Missing { .. } => Class::Absent,
+            Self::Network { .. } | Self::NoWriteAheadLog { .. } | Self::NotADatabase { .. } => {
+                Class::Unsuitable
+            }
+            Self::Damaged { .. } => Class::Corrupt,
+            Self::Full { .. } => Class::Full,
+            Self::ReadOnly { .. } => Class::Permission,
+            Self::Locked { .. } => Class::Unavailable,
+            Self::Ending { .. } | Self::Other { .. } => Class::Other,
         }
     }
 
