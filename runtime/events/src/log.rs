@@ -11,7 +11,8 @@ use crate::event::{Fact, uuid_of};
 use crate::follow::{Follower, Wake};
 use crate::postgres;
 use crate::query::{
-    DayUsage, Job, Listed, Page, Repetition, Standing, TaskStatistics, Whose, WorkflowFilter, WorkflowRow,
+    Census, DayUsage, Job, Listed, Page, Repetition, Standing, TaskStatistics, Whose, WorkflowFilter,
+    WorkflowRow,
 };
 use crate::rebuild::{Compared, Progress, Rebuilt};
 use crate::sqlite;
@@ -315,6 +316,17 @@ impl EventLog {
         match &self.store {
             Store::Postgres(store) => store.usage_over_time(task_name, whose).await,
             Store::Sqlite(store) => store.usage_over_time(task_name, whose).await,
+        }
+    }
+
+    /// How many workflow runs there are by status, and jobs by user.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn census(&self, whose: Whose) -> Result<Census, Error> {
+        match &self.store {
+            Store::Postgres(store) => store.census(whose).await,
+            Store::Sqlite(store) => store.census(whose).await,
         }
     }
 

@@ -1,6 +1,8 @@
 //! Statements about the tables that every database understands.
 
-use crate::schema::{COMMANDS, Column, JOB_USAGE, LOG, STATE, TABLES, Table};
+use crate::schema::{
+    COMMANDS, Column, JOB_PROGRESS, JOB_USAGE, JOBS, LOG, STATE, TABLES, Table, WORKFLOW_PROGRESS,
+};
 
 /// The table of this name.
 pub(crate) fn table(name: &str) -> &'static Table {
@@ -14,6 +16,25 @@ pub(crate) fn quoted(name: &str) -> String {
 
 pub(crate) fn list(columns: &[Column], each: impl Fn(&Column) -> String) -> String {
     columns.iter().map(each).collect::<Vec<_>>().join(", ")
+}
+
+/// How many workflow runs have which status, given how the database writes the two parameters.
+pub(crate) fn workflows_by_status(user: &str, group: &str) -> String {
+    format!(
+        "SELECT status, count(*) FROM {WORKFLOW_PROGRESS}
+         WHERE ({user} IS NULL OR \"user\" = {user}) AND ({group} IS NULL OR \"group\" = {group})
+         GROUP BY 1 ORDER BY 2 DESC, 1"
+    )
+}
+
+/// How many jobs each user has, and how many of them are completed.
+pub(crate) fn jobs_by_user(user: &str, group: &str) -> String {
+    format!(
+        "SELECT j.\"user\", count(*), count(CASE WHEN p.status IN ('COMPLETED', 'COMPLETED+') THEN 1 END)
+         FROM {JOBS} AS j LEFT JOIN {JOB_PROGRESS} AS p USING (slurm_job_id)
+         WHERE ({user} IS NULL OR j.\"user\" = {user}) AND ({group} IS NULL OR j.\"group\" = {group})
+         GROUP BY 1 ORDER BY 1"
+    )
 }
 
 /// Rows of the shadow that the view should have.

@@ -143,11 +143,15 @@ impl DatabaseError {
 
     /// What it is about.
     pub(crate) fn class(&self) -> Class {
-        match self.kind() {
-            Kind::Retry | Kind::Deadline => Class::Unavailable,
-            Kind::DiskFull => Class::Full,
-            Kind::ReadOnly | Kind::Permission => Class::Permission,
-            Kind::Other => Class::Other,
+        match self {
+            Self::Connect { source, .. } => source.class(),
+            Self::Silent { .. } => Class::Unavailable,
+            Self::Statement { kind: Remedy(kind), .. } => match kind {
+                Kind::Retry | Kind::Deadline => Class::Unavailable,
+                Kind::DiskFull => Class::Full,
+                Kind::ReadOnly | Kind::Permission => Class::Permission,
+                Kind::Other => Class::Other,
+            },
         }
     }
 

@@ -7,10 +7,11 @@ use super::value::{Id, Moment, hex, notification, wall_time};
 use super::{Store, append};
 use crate::error::Error;
 use crate::query::{
-    DayUsage, Job, Listed, Page, Repetition, Standing, TaskName, TaskStatistics, Whose, WorkflowFilter,
-    WorkflowRow,
+    Census, DayUsage, Job, Listed, Page, Repetition, Standing, TaskName, TaskStatistics, UserJobs, Whose,
+    WorkflowFilter, WorkflowRow,
 };
 use crate::schema::{JOB_PROGRESS, JOBS, LEADER, LOG, TASK_EXECUTION, TRACKING, WORKFLOW_PROGRESS};
+use crate::sql::{jobs_by_user, workflows_by_status};
 use crate::stored::Notification;
 
 /// The seconds since 1970 of a wall time, to the microsecond: SQLite's own functions stop at a thousandth.
@@ -115,6 +116,18 @@ impl Store {
             listed().map_err(|error| database.failed("list workflows", error))
         })
         .await
+    }
+
+    pub(crate) async fn census(&self, whose: Whose) -> Result<Census, Error> {
+        let values = (whose.user, whose.group);
+        let workflows = self.rows("count workflows", workflows_by_status("?1", "?2"), values, |row| {
+            Ok((row.get(0)?, count(row, 1)?))
+        });
+        let workflows = workflows.await?;
+        let jobs = self.rows("count jobs", jobs_by_user("?1", "?2"), values, |row| {
+            Ok(UserJobs { user: row.get(0)?, jobs: count(row, 1)?, completed: count(row, 2)? })
+        });
+        Ok(Census { workflows, jobs: jobs.await? })
     }
 
     pub(crate) async fn workflow_row(&self, id: Uuid) -> Result<Option<WorkflowRow>, Error> {

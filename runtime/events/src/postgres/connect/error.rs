@@ -11,6 +11,7 @@ use rustls::CertificateError;
 use thiserror::Error;
 use tokio_postgres::error::{DbError, SqlState};
 
+use crate::error::Class;
 use crate::postgres::error::{Kind, reason};
 use crate::url::SessionAttributes;
 
@@ -377,6 +378,40 @@ impl ConnectError {
                 | Self::WrongName { .. }
                 | Self::Tls { .. }
         )
+    }
+
+    /// What it is about.
+    pub(crate) const fn class(&self) -> Class {
+        match self {
+            Self::NoPassword { .. }
+            | Self::WrongPassword { .. }
+            | Self::UnknownUser { .. }
+            | Self::NotAllowed { .. }
+            | Self::Permission { .. }
+            | Self::Authentication { .. } => Class::Permission,
+            Self::NoUser
+            | Self::File { .. }
+            | Self::NoRoots { .. }
+            | Self::SystemRoots { .. }
+            | Self::TlsRefused { .. }
+            | Self::Untrusted { .. }
+            | Self::WrongName { .. }
+            | Self::Tls { .. }
+            | Self::Session { .. } => Class::Unsuitable,
+            Self::UnknownDatabase { .. } => Class::Absent,
+            Self::Unresolvable { .. }
+            | Self::Refused { .. }
+            | Self::NoSocket { .. }
+            | Self::Unreachable { .. }
+            | Self::Deadline { .. }
+            | Self::Closed { .. }
+            | Self::NotReady { .. }
+            | Self::TooMany { .. }
+            | Self::Several(_)
+            | Self::Busy { .. }
+            | Self::Pool { .. }
+            | Self::Other { .. } => Class::Unavailable,
+        }
     }
 
     /// What is to be done about it.
