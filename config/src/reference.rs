@@ -99,6 +99,8 @@ pub const SETTINGS: &[Setting] = &[
         "Where the merged file is written for the Python side."),
     setting("slurm_config.use_rendered", Kind::Choice(&["auto", "always", "never"]), Shipped, &[],
         "When the Python side is pointed at the merged file; `auto`: when the sources hold what Python's reader cannot express."),
+    setting("events.file", Kind::Path, Absent("`/var/lib/biomero/events.sqlite` where that folder exists, else `biomero/events.sqlite` in `$XDG_STATE_HOME` (`~/.local/state`)"), &[],
+        "The SQLite file that `processor` keeps the workflow history in where neither `SQLALCHEMY_URL` nor `sqlalchemy_url` of `slurm-config.ini` names a database."),
     setting("temporary.directory", Kind::Path, Shipped, &["OMERO_TMPDIR", "OMERO_TEMPDIR"],
         "Temporary directory of the services, theirs alone."),
     setting("temporary.user_directory", Kind::Path, Shipped, &["OMERO_USERDIR"],

@@ -25,6 +25,8 @@ pub struct Settings {
     pub ssh: Ssh,
     /// BIOMERO's `slurm-config.ini`.
     pub slurm_config: SlurmConfig,
+    /// The workflow history.
+    pub events: Events,
     /// Temporary and session directories of the service user.
     pub temporary: Temporary,
     /// Waiting for names and addresses.
@@ -156,6 +158,14 @@ pub enum UseRendered {
     Always,
     /// Never.
     Never,
+}
+
+/// The workflow history.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Events {
+    /// The file that it is kept in where no database is named.
+    pub file: Option<PathBuf>,
 }
 
 /// Temporary and session directories of the service user.

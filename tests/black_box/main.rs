@@ -1,5 +1,6 @@
 //! Black-box tests of the finished binary against real servers. One binary: the machinery is linked once.
 
+mod database;
 mod dry_run;
 mod events;
 mod faults;
@@ -10,5 +11,6 @@ mod image;
 mod laptop;
 mod main_job;
 mod new_hook;
+mod processor;
 mod reference;
 mod site_hook;

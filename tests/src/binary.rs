@@ -26,6 +26,14 @@ pub fn compiler() -> Result<PathBuf> {
     Ok(built()?.join("init-hooks"))
 }
 
+/// The program that keeps the workflow history, `processor`, of the same profile.
+///
+/// # Errors
+/// It does not compile.
+pub fn processor() -> Result<PathBuf> {
+    Ok(built()?.join("processor"))
+}
+
 /// The folder of what was built.
 fn built() -> Result<PathBuf> {
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
@@ -45,6 +53,8 @@ fn build() -> Result<PathBuf> {
         "init",
         "--bin",
         "init-hooks",
+        "--bin",
+        "processor",
         "--profile",
         &profile,
     ];

@@ -19,6 +19,8 @@ const TARGETS: &[(&str, &str, u32)] = &[
     ("component", "fuzz/seeds/component", 8192),
     ("component_answer", "fuzz/seeds/component_answer", 4096),
     ("context", "hooks/guests/nat-worker", 8192),
+    ("event", "fuzz/seeds/event", 4096),
+    ("database_url", "fuzz/seeds/database_url", 1024),
 ];
 
 /// Seconds for each target where none are given.

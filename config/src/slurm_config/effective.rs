@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::known::{self, KEYS, Kind, Known};
 use super::{Merged, Notice};
-use crate::{Environment, MASK, Origin, mask_urls, names_a_secret};
+use crate::{Environment, MASK, Origin, Secret, mask_urls, names_a_secret};
 
 /// One key as BIOMERO sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -58,6 +58,19 @@ impl Merged {
             }
         }
         rows
+    }
+
+    /// What BIOMERO makes of one key with a fixed name, in clear, and where it came from; none where neither a file nor
+    /// a variable nor a default says anything.
+    #[must_use]
+    pub fn effective(
+        &self,
+        section: &str,
+        key: &str,
+        environment: &Environment,
+    ) -> Option<(Secret<String>, Origin)> {
+        let resolved = self.resolve(known::find(section, key)?, environment);
+        Some((Secret::new(resolved.value.filter(|value| !value.is_empty())?), resolved.origin))
     }
 
     /// Whether the merged file holds a secret, so that neither it nor a diff of it may be shown.

@@ -5,6 +5,29 @@ use uuid::Uuid;
 
 use crate::stored::Corrupt;
 
+/// What an error is about: who has to do something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// What was asked for is not there: the id, the tables or the file.
+    Absent,
+    /// It is there already.
+    Exists,
+    /// What is stored is damaged: a row that is no event, a file that SQLite cannot read.
+    Corrupt,
+    /// The tables are others.
+    Schema,
+    /// No answer, or not in time; the same again may succeed.
+    Unavailable,
+    /// No space is left.
+    Full,
+    /// A right is missing: the password, a grant, the mode of a file.
+    Permission,
+    /// What was named cannot hold a history.
+    Unsuitable,
+    /// Anything else.
+    Other,
+}
+
 /// Why something was not done. What was not done is not half done.
 #[derive(Debug, Error)]
 pub enum Error {
@@ -62,13 +85,30 @@ pub enum Error {
     /// PostgreSQL could not be reached or said no.
     #[error(transparent)]
     Postgres(#[from] crate::postgres::DatabaseError),
+    /// The file could not be used.
+    #[error(transparent)]
+    Sqlite(#[from] crate::sqlite::FileError),
 }
 
 impl Error {
+    /// What it is about.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Unknown { .. } | Self::NotInitialised { .. } => Class::Absent,
+            Self::Exists { .. } => Class::Exists,
+            Self::Corrupt(_) => Class::Corrupt,
+            Self::Schema { .. } => Class::Schema,
+            Self::GivenUp { source, .. } => source.class(),
+            Self::Postgres(error) => error.class(),
+            Self::Sqlite(error) => error.class(),
+        }
+    }
+
     /// Whether the same may succeed when it is repeated.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
             Self::Postgres(error) => error.may_pass(),
+            Self::Sqlite(error) => error.may_pass(),
             _ => false,
         }
     }

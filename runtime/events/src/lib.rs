@@ -3,8 +3,10 @@
 
 pub mod aggregate;
 pub mod command;
+pub mod copy;
 mod error;
 pub mod event;
+mod follow;
 pub mod json;
 mod log;
 mod plan;
@@ -12,11 +14,15 @@ pub mod postgres;
 pub mod projection;
 pub mod query;
 pub mod rebuild;
+mod retry;
 pub mod schema;
+mod sql;
+pub mod sqlite;
 pub mod stored;
 pub mod timestamp;
 pub mod url;
 pub mod worker;
 
-pub use error::Error;
-pub use log::{Appended, EventLog, Initialised, Limits, Recorded};
+pub use error::{Class, Error};
+pub use follow::Follower;
+pub use log::{Appended, EventLog, Initialised, Limits, Recorded, Section};

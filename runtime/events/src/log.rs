@@ -8,11 +8,14 @@ use crate::aggregate::Replayed;
 use crate::command::Command;
 use crate::error::Error;
 use crate::event::{Fact, uuid_of};
+use crate::follow::{Follower, Wake};
 use crate::postgres;
 use crate::query::{
-    DayUsage, Job, Listed, Page, Repetition, Standing, TaskStatistics, Whose, WorkflowFilter, WorkflowRow,
+    Census, DayUsage, Job, Listed, Page, Repetition, Standing, TaskStatistics, Whose, WorkflowFilter,
+    WorkflowRow,
 };
 use crate::rebuild::{Compared, Progress, Rebuilt};
+use crate::sqlite;
 use crate::stored::{Corrupt, Notification, Reason};
 use crate::timestamp::Timestamp;
 use crate::url::DatabaseUrl;
@@ -74,6 +77,26 @@ pub struct Initialised {
     pub projected: u64,
 }
 
+/// A part of the log, and where it goes on: Python's `Section`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Section {
+    /// The ids of its first and last event.
+    pub id: Option<(i64, i64)>,
+    /// Its events.
+    pub items: Vec<Notification>,
+    /// The section behind it; none when this one holds fewer events than were asked for.
+    pub next_id: Option<(i64, i64)>,
+}
+
+impl Section {
+    fn of(items: Vec<Notification>, limit: u32) -> Self {
+        let id = items.first().zip(items.last()).map(|(first, last)| (first.id, last.id));
+        let is_full = limit > 0 && items.len() as u64 == u64::from(limit);
+        let next_id = id.filter(|_| is_full).map(|(_, last)| (last + 1, last + i64::from(limit)));
+        Self { id, items, next_id }
+    }
+}
+
 /// The log of all workflow runs and tasks.
 #[derive(Debug)]
 pub struct EventLog {
@@ -82,8 +105,9 @@ pub struct EventLog {
 
 /// Where it is.
 #[derive(Debug)]
-enum Store {
-    Postgres(postgres::Store),
+pub(crate) enum Store {
+    Postgres(Box<postgres::Store>),
+    Sqlite(sqlite::Store),
 }
 
 impl EventLog {
@@ -93,8 +117,8 @@ impl EventLog {
     /// What the URL says cannot be done, as a certificate that cannot be read.
     pub async fn open(url: &DatabaseUrl, limits: Limits) -> Result<Self, Error> {
         let store = match url {
-            DatabaseUrl::Postgres(url) => Store::Postgres(postgres::Store::open(url, limits)?),
-            DatabaseUrl::Sqlite(_) => todo!(),
+            DatabaseUrl::Postgres(url) => Store::Postgres(Box::new(postgres::Store::open(url, limits)?)),
+            DatabaseUrl::Sqlite(path) => Store::Sqlite(sqlite::Store::open(path, limits)),
         };
         Ok(Self { store })
     }
@@ -119,6 +143,7 @@ impl EventLog {
     pub async fn append_all(&self, commands: &[Command]) -> Result<Vec<Appended>, Error> {
         match &self.store {
             Store::Postgres(store) => store.append(commands).await,
+            Store::Sqlite(store) => store.append(commands).await,
         }
     }
 
@@ -129,6 +154,7 @@ impl EventLog {
     pub async fn initialise(&self) -> Result<Initialised, Error> {
         match &self.store {
             Store::Postgres(store) => store.initialise().await,
+            Store::Sqlite(store) => store.initialise().await,
         }
     }
 
@@ -139,6 +165,7 @@ impl EventLog {
     pub async fn verify(&self) -> Result<(), Error> {
         match &self.store {
             Store::Postgres(store) => store.verify().await,
+            Store::Sqlite(store) => store.verify().await,
         }
     }
 
@@ -149,6 +176,7 @@ impl EventLog {
     pub async fn catch_up(&self) -> Result<u64, Error> {
         match &self.store {
             Store::Postgres(store) => store.catch_up().await,
+            Store::Sqlite(store) => store.catch_up().await,
         }
     }
 
@@ -166,6 +194,7 @@ impl EventLog {
     ) -> Result<Rebuilt, Error> {
         match &self.store {
             Store::Postgres(store) => store.rebuild(since, progress).await,
+            Store::Sqlite(store) => store.rebuild(since, progress).await,
         }
     }
 
@@ -176,6 +205,7 @@ impl EventLog {
     pub async fn compare(&self, progress: &(dyn Fn(Progress) + Send + Sync)) -> Result<Compared, Error> {
         match &self.store {
             Store::Postgres(store) => store.compare(progress).await,
+            Store::Sqlite(store) => store.compare(progress).await,
         }
     }
 
@@ -186,6 +216,39 @@ impl EventLog {
     pub async fn select(&self, start: i64, limit: u32) -> Result<Vec<Notification>, Error> {
         match &self.store {
             Store::Postgres(store) => store.select(start, limit.into()).await,
+            Store::Sqlite(store) => store.select(start, limit.into()).await,
+        }
+    }
+
+    /// A section of the log, as `notification_log["1,10"]`: events from `first` to `last` by id, at most `limit`, and where
+    /// the next section begins.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn section(&self, first: i64, last: i64, limit: u32) -> Result<Section, Error> {
+        let first = first.max(1);
+        let limit =
+            u32::try_from(last.saturating_sub(first).saturating_add(1).max(0)).unwrap_or(u32::MAX).min(limit);
+        let items = if limit == 0 { Vec::new() } else { self.select(first, limit).await? };
+        Ok(Section::of(items, limit))
+    }
+
+    /// Goes on with the events behind the id `after` as they are recorded, by whomever.
+    pub const fn follow(&self, after: i64) -> Follower<'_> {
+        Follower::new(self, after)
+    }
+
+    pub(crate) async fn wake(&self) -> Result<Wake, Error> {
+        match &self.store {
+            Store::Postgres(store) => store.listen().await.map(Wake::Postgres),
+            Store::Sqlite(_) => todo!(),
+        }
+    }
+
+    pub(crate) const fn limits(&self) -> Limits {
+        match &self.store {
+            Store::Postgres(store) => store.limits(),
+            Store::Sqlite(_) => todo!(),
         }
     }
 
@@ -196,6 +259,7 @@ impl EventLog {
     pub async fn history(&self, id: Uuid) -> Result<Vec<Notification>, Error> {
         let history = match &self.store {
             Store::Postgres(store) => store.history(id).await?,
+            Store::Sqlite(store) => store.history(id).await?,
         };
         if history.is_empty() {
             return Err(Error::Unknown { id, place: self.place() });
@@ -220,6 +284,7 @@ impl EventLog {
     pub async fn jobs(&self, whose: Whose, ids: &[i32]) -> Result<Vec<Job>, Error> {
         match &self.store {
             Store::Postgres(store) => store.jobs(whose, ids).await,
+            Store::Sqlite(store) => store.jobs(whose, ids).await,
         }
     }
 
@@ -239,6 +304,7 @@ impl EventLog {
     pub async fn task_statistics(&self, whose: Whose) -> Result<Vec<TaskStatistics>, Error> {
         match &self.store {
             Store::Postgres(store) => store.task_statistics(whose).await,
+            Store::Sqlite(store) => store.task_statistics(whose).await,
         }
     }
 
@@ -249,6 +315,18 @@ impl EventLog {
     pub async fn usage_over_time(&self, task_name: &str, whose: Whose) -> Result<Vec<DayUsage>, Error> {
         match &self.store {
             Store::Postgres(store) => store.usage_over_time(task_name, whose).await,
+            Store::Sqlite(store) => store.usage_over_time(task_name, whose).await,
+        }
+    }
+
+    /// How many workflow runs there are by status, and jobs by user.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn census(&self, whose: Whose) -> Result<Census, Error> {
+        match &self.store {
+            Store::Postgres(store) => store.census(whose).await,
+            Store::Sqlite(store) => store.census(whose).await,
         }
     }
 
@@ -259,6 +337,7 @@ impl EventLog {
     pub async fn workflows(&self, filter: &WorkflowFilter, page: Page) -> Result<Listed<WorkflowRow>, Error> {
         match &self.store {
             Store::Postgres(store) => store.workflows(filter, page).await,
+            Store::Sqlite(store) => store.workflows(filter, page).await,
         }
     }
 
@@ -269,6 +348,7 @@ impl EventLog {
     pub async fn workflow_row(&self, id: Uuid) -> Result<Option<WorkflowRow>, Error> {
         match &self.store {
             Store::Postgres(store) => store.workflow_row(id).await,
+            Store::Sqlite(store) => store.workflow_row(id).await,
         }
     }
 
@@ -304,6 +384,7 @@ impl EventLog {
     pub async fn standing(&self) -> Result<Standing, Error> {
         match &self.store {
             Store::Postgres(store) => store.counts().await,
+            Store::Sqlite(store) => store.counts().await,
         }
     }
 
@@ -314,6 +395,7 @@ impl EventLog {
     pub async fn repetitions(&self, limit: u32) -> Result<Vec<Repetition>, Error> {
         match &self.store {
             Store::Postgres(store) => store.repetitions(limit.into()).await,
+            Store::Sqlite(store) => store.repetitions(limit.into()).await,
         }
     }
 
@@ -324,6 +406,7 @@ impl EventLog {
     pub async fn gaps(&self, limit: u32) -> Result<Vec<Corrupt>, Error> {
         let gaps = match &self.store {
             Store::Postgres(store) => store.gaps(limit.into()).await?,
+            Store::Sqlite(store) => store.gaps(limit.into()).await?,
         };
         Ok(gaps
             .into_iter()
@@ -338,6 +421,7 @@ impl EventLog {
     pub async fn record(&self, event: &WorkerEvent) -> Result<i64, Error> {
         match &self.store {
             Store::Postgres(store) => store.record(event).await,
+            Store::Sqlite(store) => store.record(event).await,
         }
     }
 
@@ -348,6 +432,7 @@ impl EventLog {
     pub async fn worker_events(&self, start: i64, limit: u32) -> Result<Vec<RecordedWorkerEvent>, Error> {
         match &self.store {
             Store::Postgres(store) => store.worker_events(start, limit.into()).await,
+            Store::Sqlite(store) => store.worker_events(start, limit.into()).await,
         }
     }
 
@@ -358,6 +443,7 @@ impl EventLog {
     pub async fn record_job_usage(&self, usage: &[JobUsage]) -> Result<(), Error> {
         match &self.store {
             Store::Postgres(store) => store.record_job_usage(usage).await,
+            Store::Sqlite(store) => store.record_job_usage(usage).await,
         }
     }
 
@@ -368,6 +454,7 @@ impl EventLog {
     pub async fn job_usage(&self, whose: Whose, limit: u32) -> Result<Vec<JobUsage>, Error> {
         match &self.store {
             Store::Postgres(store) => store.job_usage(whose, limit.into()).await,
+            Store::Sqlite(store) => store.job_usage(whose, limit.into()).await,
         }
     }
 
@@ -378,13 +465,19 @@ impl EventLog {
     pub async fn usage_by_user(&self, whose: Whose) -> Result<Vec<UserUsage>, Error> {
         match &self.store {
             Store::Postgres(store) => store.usage_by_user(whose).await,
+            Store::Sqlite(store) => store.usage_by_user(whose).await,
         }
+    }
+
+    pub(crate) const fn store(&self) -> &Store {
+        &self.store
     }
 
     /// Which database, for messages: without its password.
     pub fn place(&self) -> String {
         match &self.store {
             Store::Postgres(store) => store.place(),
+            Store::Sqlite(store) => store.place(),
         }
     }
 }

@@ -7,7 +7,22 @@ use uuid::Uuid;
 use crate::command::Command;
 use crate::error::Error;
 use crate::event::Event;
-use crate::log::Recorded;
+use crate::log::{Appended, Recorded};
+
+/// How many events of others an append projects on its way. When more are waiting they are projected before it begins, so
+/// that the lock is never held for long.
+pub(crate) const ON_THE_WAY: i64 = 500;
+
+/// How many events are projected in one transaction when the views are behind.
+pub(crate) const STEP: i64 = 2_000;
+
+/// What a transaction has come to.
+pub(crate) enum Attempt {
+    /// Committed.
+    Done(Vec<Appended>),
+    /// Others have written more than is projected on the way.
+    Behind,
+}
 
 /// An event and where it will stand.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +75,38 @@ pub(crate) fn plan(
         }
     }
     Ok(plan)
+}
+
+/// For each command, its events: the new ones, or those of the first time.
+pub(crate) fn told(
+    commands: &[Command],
+    new: &[(Uuid, i64, i64)],
+    placed: &[Recorded],
+    known: &HashMap<Uuid, (i64, i64)>,
+    before: &[Recorded],
+) -> Vec<Appended> {
+    let new: HashMap<Uuid, (i64, i64)> = new.iter().map(|(id, first, last)| (*id, (*first, *last))).collect();
+    let mut seen = HashSet::new();
+    commands
+        .iter()
+        .map(|command| {
+            let repeated = known.contains_key(&command.id) || !seen.insert(command.id);
+            let (events, place) = match known.get(&command.id) {
+                Some(place) => (before, Some(place)),
+                None => (placed, new.get(&command.id)),
+            };
+            Appended {
+                events: place.map_or_else(Vec::new, |(first, last)| between(events, *first, *last)),
+                repeated,
+            }
+        })
+        .collect()
+}
+
+/// Of events in the order of their ids.
+fn between(events: &[Recorded], first: i64, last: i64) -> Vec<Recorded> {
+    let from = events.partition_point(|event| event.id < first);
+    events.iter().skip(from).take_while(|event| event.id <= last).copied().collect()
 }
 
 #[cfg(test)]

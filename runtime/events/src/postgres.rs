@@ -3,36 +3,40 @@
 //! Invariants: what is appended, projected and tracked is committed together or not at all; a connection whose transaction
 //! did not end is closed, never given back; every statement has a deadline.
 
-use std::time::{Duration, Instant};
-
-use deadpool_postgres::Pool;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::command::Command;
 use crate::error::Error;
 use crate::log::{Appended, Initialised, Limits};
+use crate::plan::{Attempt, STEP};
+use crate::projection::understood;
 use crate::rebuild::{Compared, Rebuilt};
+use crate::retry::Retry;
 use crate::stored::Notification;
 use crate::timestamp::Timestamp;
 use crate::url::PostgresUrl;
 
 mod append;
+pub mod connect;
+mod copy;
 mod error;
+mod listen;
 mod project;
 mod query;
 mod rebuild;
 mod schema;
 mod session;
 mod sql;
+mod tls;
 mod worker;
 
-use append::Attempt;
+pub use connect::ConnectError;
+use connect::Pool;
 pub use error::DatabaseError;
+pub(crate) use listen::Listener;
 use session::Session;
 use sql::{Appending, Place, Projecting};
-/// How many events are projected in one transaction when the views are behind.
-const STEP: i64 = 2_000;
 
 /// A database that holds the log.
 #[derive(Debug)]
@@ -50,27 +54,18 @@ impl Store {
         self.place.clone()
     }
 
+    pub(crate) const fn limits(&self) -> Limits {
+        self.limits
+    }
+
     fn failed(&self, attempted: &'static str, source: tokio_postgres::Error) -> Error {
         DatabaseError::new(attempted, &self.place, source).into()
     }
 
     /// A store in the database of this URL; nothing is asked of it yet.
     pub(crate) fn open(url: &PostgresUrl, limits: Limits) -> Result<Self, Error> {
-        let mut config = tokio_postgres::Config::new();
-        for server in url.servers() {
-            match &server.place {
-                crate::url::Place::Tcp(host) => config.host(host),
-                crate::url::Place::Unix(folder) => config.host_path(folder),
-            };
-            config.port(server.port);
-            if let Some(password) = url.password(&server) {
-                config.password(password.reveal());
-            }
-        }
-        config.user(url.user().unwrap_or_default());
-        config.dbname(url.database().unwrap_or_default());
-        let manager = deadpool_postgres::Manager::new(config, tokio_postgres::NoTls);
-        let pool = Pool::builder(manager).max_size(limits.connections).build().expect("TODO");
+        let pool = connect::pool(url, &limits)
+            .map_err(|error| DatabaseError::pool("open the history", limits.command, error.into()))?;
         Ok(Self::new(pool, format!("{url}"), limits))
     }
 
@@ -82,19 +77,32 @@ impl Store {
     async fn session(&self) -> Result<Session, Error> {
         match self.pool.get().await {
             Ok(connection) => Ok(Session::new(connection)),
-            Err(error) => Err(DatabaseError::pool(&self.place, error).into()),
+            Err(error) => Err(DatabaseError::pool("connect", self.limits.command, error).into()),
         }
+    }
+
+    /// The server ends what takes too long; this is for one that has stopped, or that the network has cut off. Whoever
+    /// has to do with it drops the session, and with that the connection.
+    async fn answered<T>(
+        &self,
+        attempted: &'static str,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let limit = self.limits.statement + self.limits.lock;
+        tokio::time::timeout(limit, work)
+            .await
+            .unwrap_or_else(|_| Err(DatabaseError::Silent { attempted, place: self.place(), limit }.into()))
     }
 
     /// Creates the tables that are missing, and projects what the log holds.
     pub(crate) async fn initialise(&self) -> Result<Initialised, Error> {
         let session = self.session().await?;
-        let found = schema::compare(self, &session).await?;
+        let found = self.answered("compare the tables", schema::compare(self, &session)).await?;
         if !found.differences.is_empty() {
             session.done();
             return Err(Error::Schema { place: self.place(), differences: found.differences });
         }
-        schema::create(self, &session, &found.missing).await?;
+        self.answered("create tables", schema::create(self, &session, &found.missing)).await?;
         session.done();
         let created = found.missing.iter().map(|table| (*table).to_owned()).collect();
         Ok(Initialised { created, projected: self.catch_up().await? })
@@ -103,7 +111,7 @@ impl Store {
     /// Whether all tables are there and as they have to be.
     pub(crate) async fn verify(&self) -> Result<(), Error> {
         let session = self.session().await?;
-        let found = schema::compare(self, &session).await?;
+        let found = self.answered("compare the tables", schema::compare(self, &session)).await?;
         session.done();
         if let Some(table) = found.missing.first() {
             return Err(Error::NotInitialised { place: self.place(), table: (*table).to_owned() });
@@ -212,18 +220,24 @@ impl Store {
     }
 
     async fn project_step(&self) -> Result<u64, Error> {
-        let failed = |error| self.failed("project events", error);
         let session = self.session().await?;
+        let projected = self.answered("project events", self.project_within(&session)).await?;
+        session.done();
+        Ok(projected)
+    }
+
+    async fn project_within(&self, session: &Session) -> Result<u64, Error> {
+        let failed = |error| self.failed("project events", error);
         session.client().batch_execute("BEGIN").await.map_err(failed)?;
-        let position = self.position(&session).await?.notification_id;
-        let missing = append::since(self, &session, position, STEP).await.map_err(failed)?;
+        let position = self.position(session).await?.notification_id;
+        let missing = append::since(self, session, position, STEP).await.map_err(failed)?;
         if let Some(last) = missing.last() {
-            let (events, _) = project::understood(&missing);
-            project::project(&session, &self.real, &events).await.map_err(failed)?;
-            self.move_positions(&session, last.id, None).await.map_err(failed)?;
+            let (events, _) = understood(&missing);
+            append::witness(self, session, position).await.map_err(failed)?;
+            project::project(session, &self.real, &events).await.map_err(failed)?;
+            self.move_positions(session, last.id, None).await.map_err(failed)?;
         }
         session.client().batch_execute("COMMIT").await.map_err(failed)?;
-        session.done();
         Ok(missing.len() as u64)
     }
 }
@@ -246,45 +260,4 @@ fn notification(row: &Row) -> Result<Notification, tokio_postgres::Error> {
         topic: row.try_get(3)?,
         state: row.try_get(4)?,
     })
-}
-
-/// Repeats what may succeed when it is repeated, later and later, until a deadline.
-struct Retry {
-    attempted: &'static str,
-    begun: Instant,
-    patience: Duration,
-    attempts: u32,
-}
-
-impl Retry {
-    fn new(attempted: &'static str, patience: Duration) -> Self {
-        Self { attempted, begun: Instant::now(), patience, attempts: 0 }
-    }
-
-    /// Waits before the next attempt.
-    ///
-    /// # Errors
-    /// `error` itself, when it would come again; otherwise [`Error::GivenUp`] at the deadline.
-    async fn after(&mut self, error: Error) -> Result<(), Error> {
-        self.attempts += 1;
-        if !error.may_pass() {
-            return Err(error);
-        }
-        // Doubled each time, up to 2 s; the other half by chance, so that those who met once do not meet again.
-        let pause = Duration::from_millis(10 << self.attempts.min(8)).min(Duration::from_secs(2));
-        let chance = f64::from(Uuid::new_v4().as_bytes()[0]) / 256.0;
-        let pause = pause.mul_f64(0.5 + chance / 2.0);
-        if self.begun.elapsed() + pause > self.patience {
-            let seconds = self.begun.elapsed().as_secs();
-            return Err(Error::GivenUp {
-                attempted: self.attempted,
-                attempts: self.attempts,
-                seconds,
-                source: Box::new(error),
-            });
-        }
-        tracing::debug!("{}: attempt {} failed, again in {pause:?}: {error}", self.attempted, self.attempts);
-        tokio::time::sleep(pause).await;
-        Ok(())
-    }
 }

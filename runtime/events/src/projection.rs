@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 use crate::event::{Event, Fact, uuid_of};
+use crate::stored::{Corrupt, Notification};
 
 mod rules;
 mod state;
@@ -166,6 +167,43 @@ impl Projection {
         });
         (states.collect(), self.rows)
     }
+}
+
+/// Events in their order: the id, the originator, what happened.
+pub(crate) type Ordered = Vec<(i64, Uuid, Event)>;
+
+/// What is an event, and what is not.
+pub(crate) fn understood(notifications: &[Notification]) -> (Ordered, Vec<Corrupt>) {
+    let (mut events, mut corrupt) = (Vec::with_capacity(notifications.len()), Vec::new());
+    for notification in notifications {
+        match notification.event() {
+            Ok(event) => events.push((notification.id, notification.originator_id, event)),
+            Err(problem) => {
+                tracing::warn!("not projected: {problem}");
+                corrupt.push(problem);
+            }
+        }
+    }
+    (events, corrupt)
+}
+
+/// The keys of the states that events touch by themselves.
+pub(crate) fn keys(events: &[(i64, Uuid, Event)]) -> Vec<String> {
+    keys_of(events.iter().map(|(_, id, event)| (*id, &event.fact)))
+}
+
+/// The same of events that have no place yet.
+pub(crate) fn keys_of<'a>(facts: impl IntoIterator<Item = (Uuid, &'a Fact)>) -> Vec<String> {
+    touched(facts).iter().map(Key::to_string).collect()
+}
+
+/// Applies the rules.
+pub(crate) fn applied(states: Vec<(Key, State)>, events: &[(i64, Uuid, Event)]) -> (Vec<(Key, State)>, Rows) {
+    let mut projection = Projection::new(states);
+    for (id, originator_id, event) in events {
+        projection.apply(Placed { id: *id, originator_id: *originator_id, event });
+    }
+    projection.finish()
 }
 
 #[cfg(test)]

@@ -64,6 +64,26 @@ pub struct DayUsage {
     pub count: u64,
 }
 
+/// How many there are of what.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Census {
+    /// Workflow runs by status, the most frequent first.
+    pub workflows: Vec<(Option<String>, u64)>,
+    /// Jobs by user.
+    pub jobs: Vec<UserJobs>,
+}
+
+/// How many jobs a user has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UserJobs {
+    /// OMERO's id of the user.
+    pub user: i32,
+    /// All of them.
+    pub jobs: u64,
+    /// Those that Slurm has completed.
+    pub completed: u64,
+}
+
 /// Which workflow runs, newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WorkflowFilter {

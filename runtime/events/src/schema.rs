@@ -68,6 +68,8 @@ pub enum Kind {
 
 /// The log itself.
 pub const LOG: &str = "workflowtracker_events";
+/// The sequence that its ids come from.
+pub const LOG_SEQUENCE: &str = "workflowtracker_events_id_seq";
 /// The name under which a listener keeps how far it has read the log.
 pub const LEADER: &str = "WorkflowTracker";
 /// The tables in which Python's listeners keep how far they have read.

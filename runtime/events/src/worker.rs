@@ -6,6 +6,10 @@ use uuid::Uuid;
 
 use crate::json::Value;
 
+/// The topic that tells that a Python worker with listeners on projects beside us: its state names the `listeners` and the
+/// `notification_id` to which they had come.
+pub const PROJECTED_BY_PYTHON: &str = "views.projected_by_python";
+
 /// Something that happened to the worker rather than to a workflow run: a script, a transfer, a retry, a restart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkerEvent {

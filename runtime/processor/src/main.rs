@@ -1,3 +1,35 @@
-//! What runs workflows.
+//! `processor`: what runs workflows. So far their history: `processor events`; see ARCHITECTURE.md.
 
-fn main() {}
+mod command_line;
+mod configuration;
+mod database;
+mod ended;
+mod events;
+mod exit_code;
+mod output;
+mod progress;
+mod table;
+
+use std::process::ExitCode;
+
+use biomero_config::Environment;
+use clap::Parser as _;
+
+use crate::command_line::{CommandLine, Subject};
+
+fn main() -> ExitCode {
+    let environment = Environment::of_this_process();
+    let line = match CommandLine::try_parse() {
+        Ok(line) => line,
+        Err(error) => {
+            let code = if error.use_stderr() { exit_code::USAGE } else { exit_code::SUCCESS };
+            // Help and version go to standard output, complaints to standard error: clap knows which.
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let outcome = match line.subject {
+        Subject::Events(events) => events::run(&events, &environment),
+    };
+    ExitCode::from(outcome.unwrap_or_else(|ended| ended.told()))
+}

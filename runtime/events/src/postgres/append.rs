@@ -5,32 +5,21 @@
 
 use std::collections::{HashMap, HashSet};
 
-use futures_util::future::join;
-use futures_util::join;
+use futures_util::future::join3;
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use super::project::{self, Ordered};
-use super::session::{Session, Values};
+use super::project;
+use super::session::Session;
+use super::sql::WRITTEN;
 use super::{Store, notification};
 use crate::command::Command;
 use crate::error::Error;
-use crate::log::{Appended, Recorded};
-use crate::plan::{Plan, plan};
-use crate::projection::{Key, State};
+use crate::log::Recorded;
+use crate::plan::{Attempt, ON_THE_WAY, Plan, plan, told};
+use crate::projection::{Key, Ordered, Rows, State, applied, keys, keys_of, understood};
 use crate::schema::POSITION;
-
-/// How many events of others an append projects on its way. When more are waiting they are projected before it begins, so
-/// that the lock is never held for long.
-const ON_THE_WAY: i64 = 500;
-
-/// What a transaction has come to.
-pub(super) enum Attempt {
-    /// Committed.
-    Done(Vec<Appended>),
-    /// Others have written more than is projected on the way.
-    Behind,
-}
 
 /// What is known once the log is locked.
 struct Known {
@@ -46,7 +35,7 @@ struct Known {
 /// Commands as one transaction: all of them, or none.
 pub(super) async fn attempt(store: &Store, commands: &[Command]) -> Result<Attempt, Error> {
     let session = store.session().await?;
-    let outcome = within(store, &session, commands).await;
+    let outcome = store.answered("append events", within(store, &session, commands)).await;
     match &outcome {
         Ok(Attempt::Done(_)) => session.done(),
         // Nothing was written yet, and the connection is as good as before.
@@ -77,22 +66,17 @@ async fn within(store: &Store, session: &Session, commands: &[Command]) -> Resul
         if missing.len() as i64 > ON_THE_WAY {
             return Ok(Attempt::Behind);
         }
-        (events, _) = project::understood(&missing);
+        (events, _) = understood(&missing);
+        witness(store, session, position).await.map_err(failed)?;
     }
     let others = !events.is_empty();
     events.extend(placed.iter().map(|event| (event.at.id, event.at.originator_id, event.event.clone())));
     if others {
-        states = load(store, session, &project::keys(&events)).await.map_err(failed)?;
+        states = load(store, session, &keys(&events)).await.map_err(failed)?;
     }
     if let Some(last) = placed.last().map(|event| event.at.id) {
-        let (states, rows) = project::applied(states, &events);
-        let written = join(
-            insert(store, session, &placed, &new, last),
-            // Sent behind the insertion, on the same connection.
-            project::write(session, &store.real, &states, &rows),
-        );
-        let (inserted, projected) = written.await;
-        inserted.and(projected).map_err(failed)?;
+        let (states, rows) = applied(states, &events);
+        write(store, session, &placed, &new, last, (&states, &rows)).await.map_err(failed)?;
     }
     let recorded = recorded_before(store, session, &known.recorded).await.map_err(failed)?;
     session.client().batch_execute(&store.append.commit).await.map_err(failed)?;
@@ -106,44 +90,51 @@ async fn ask(store: &Store, session: &Session, commands: &[Command]) -> Result<K
     let originators: Vec<Uuid> =
         drafts().map(|draft| draft.originator_id).collect::<HashSet<_>>().into_iter().collect();
     let ids: Vec<Uuid> = commands.iter().map(|command| command.id).collect();
-    let keys = project::keys_of(drafts().map(|draft| (draft.originator_id, &draft.event.fact)));
+    let keys = keys_of(drafts().map(|draft| (draft.originator_id, &draft.event.fact)));
     let count = drafts().count() as i64;
     let sql = &store.append;
-    let statements =
-        [&sql.position, &sql.head, &sql.versions, &sql.next_ids, &sql.recorded, &store.real.load_states];
-    let [position, head, versions, next_ids, recorded, states] =
-        session.prepare(statements.map(String::as_str)).await?;
+    let [position, known] = session.prepare([&sql.position, &sql.known]).await?;
     let client = session.client();
-    // Named, as `join!` would drop them before it waits.
-    let asked: [Values<'_>; 4] = [&[&originators], &[&count], &[&ids], &[&keys]];
-    let [originators, count, ids, keys] = asked;
-    let (begun, position, head, versions, next_ids, recorded, states) = join!(
+    // The position is locked by a statement of its own: what another has projected meanwhile is seen by the next one.
+    let (begun, position, known) = join3(
         client.batch_execute(&sql.begin),
         client.query_opt(&position, &[]),
-        client.query_one(&head, &[]),
-        client.query(&versions, originators),
-        client.query(&next_ids, count),
-        client.query(&recorded, ids),
-        client.query(&states, keys),
-    );
+        client.query_one(&known, &[&originators, &count, &ids, &keys]),
+    )
+    .await;
     begun?;
-    let mut known = Known {
-        position: position?.map(|row| row.try_get(0)).transpose()?,
-        head: head?.try_get(0)?,
-        versions: HashMap::new(),
-        ids: next_ids?.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?,
-        recorded: HashMap::new(),
-        states: states?.iter().filter_map(project::state_of).collect(),
+    let (position, known) = (position?, known?);
+    let (position, head) = match position {
+        Some(row) => (Some(row.try_get(0)?), row.try_get(2)?),
+        None => (None, 0),
     };
-    for row in versions? {
-        if let Some(version) = row.try_get::<_, Option<i64>>(1)? {
-            known.versions.insert(row.try_get(0)?, version);
-        }
-    }
-    for row in recorded? {
-        known.recorded.insert(row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?));
-    }
-    Ok(known)
+    let versions: Vec<i64> = known.try_get(0)?;
+    let was_recorded: bool = known.try_get(2)?;
+    let state_keys: Vec<&str> = known.try_get::<_, Option<_>>(3)?.unwrap_or_default();
+    let states: Vec<&str> = known.try_get::<_, Option<_>>(4)?.unwrap_or_default();
+    Ok(Known {
+        position,
+        head,
+        versions: originators.into_iter().zip(versions).filter(|(_, version)| *version >= 0).collect(),
+        ids: known.try_get(1)?,
+        recorded: if was_recorded { recorded_as(store, session, &ids).await? } else { HashMap::new() },
+        states: state_keys
+            .into_iter()
+            .zip(states)
+            .filter_map(|(key, state)| project::state(key, state))
+            .collect(),
+    })
+}
+
+/// Where the events of commands stand that are recorded.
+async fn recorded_as(
+    store: &Store,
+    session: &Session,
+    ids: &[Uuid],
+) -> Result<HashMap<Uuid, (i64, i64)>, tokio_postgres::Error> {
+    let [statement] = session.prepare([&store.append.recorded]).await?;
+    let rows = session.client().query(&statement, &[&ids]).await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?)))).collect()
 }
 
 /// The events that are in the log, behind a position.
@@ -155,6 +146,23 @@ pub(super) async fn since(
 ) -> Result<Vec<crate::stored::Notification>, tokio_postgres::Error> {
     let [since] = session.prepare([&store.append.since]).await?;
     session.client().query(&since, &[&position, &limit]).await?.iter().map(notification).collect()
+}
+
+/// Looks whether a Python worker projects what is behind our position.
+pub(super) async fn witness(
+    store: &Store,
+    session: &Session,
+    position: i64,
+) -> Result<(), tokio_postgres::Error> {
+    let [witnessed] = session.prepare([&store.append.witnessed]).await?;
+    if session.client().execute(&witnessed, &[&position]).await? > 0 {
+        tracing::warn!(
+            "a Python worker with listeners on projects into the views of {} as well, from its own memory: set \
+             enable_job_accounting, enable_job_progress and enable_workflow_analytics to False for it",
+            store.place
+        );
+    }
+    Ok(())
 }
 
 /// The id of the last event.
@@ -172,34 +180,32 @@ async fn load(
     Ok(session.client().query(&load, &[&keys]).await?.iter().filter_map(project::state_of).collect())
 }
 
-/// The events, the commands they came from, and how far the views are now.
-async fn insert(
+/// The events, the commands they came from, what they do to the views, and how far those are now.
+async fn write(
     store: &Store,
     session: &Session,
     placed: &[crate::plan::Placed],
     new: &[(Uuid, i64, i64)],
     last: i64,
+    (states, rows): (&[(Key, State)], &Rows),
 ) -> Result<(), tokio_postgres::Error> {
-    let sql = &store.append;
-    let [insert, commands, moved] = session.prepare([&sql.insert, &sql.commands, &sql.moved]).await?;
+    let statement = session.client().prepare_cached(&store.append.write).await?;
     let ids: Vec<i64> = placed.iter().map(|event| event.at.id).collect();
     let originators: Vec<Uuid> = placed.iter().map(|event| event.at.originator_id).collect();
     let versions: Vec<i64> = placed.iter().map(|event| event.at.originator_version).collect();
     let topics: Vec<&str> = placed.iter().map(|event| event.event.fact.topic()).collect();
-    let states: Vec<Vec<u8>> = placed.iter().map(|event| event.event.encode()).collect();
-    let command_ids: Vec<Uuid> = new.iter().map(|(id, ..)| *id).collect();
+    let encoded: Vec<Vec<u8>> = placed.iter().map(|event| event.event.encode()).collect();
+    let commands: Vec<Uuid> = new.iter().map(|(id, ..)| *id).collect();
     let firsts: Vec<i64> = new.iter().map(|(_, first, _)| *first).collect();
     let lasts: Vec<i64> = new.iter().map(|(.., last)| *last).collect();
-    let client = session.client();
-    let events: Values<'_> = &[&ids, &originators, &versions, &topics, &states];
-    let origins: Values<'_> = &[&command_ids, &firsts, &lasts];
-    let position: Values<'_> = &[&last];
-    let (inserted, recorded, moved) = join!(
-        client.execute(&insert, events),
-        client.execute(&commands, origins),
-        client.execute(&moved, position),
-    );
-    inserted.and(recorded).and(moved).map(drop)
+    let columns = project::columns(states, rows);
+    let mut values: Vec<&(dyn ToSql + Sync)> =
+        vec![&ids, &originators, &versions, &topics, &encoded, &commands, &firsts, &lasts, &last];
+    for (name, (_, columns)) in WRITTEN.iter().zip(&columns) {
+        let expected = crate::sql::table(name).columns.len();
+        values.extend(columns.iter().take(expected).map(|column| &**column as &(dyn ToSql + Sync)));
+    }
+    session.client().execute(&statement, &values).await.map(drop)
 }
 
 /// The events of commands that were recorded before.
@@ -221,36 +227,4 @@ async fn recorded_before(
 
 fn recorded(row: &Row) -> Result<Recorded, tokio_postgres::Error> {
     Ok(Recorded { id: row.try_get(0)?, originator_id: row.try_get(1)?, originator_version: row.try_get(2)? })
-}
-
-/// For each command, its events: the new ones, or those of the first time.
-fn told(
-    commands: &[Command],
-    new: &[(Uuid, i64, i64)],
-    placed: &[Recorded],
-    known: &HashMap<Uuid, (i64, i64)>,
-    before: &[Recorded],
-) -> Vec<Appended> {
-    let new: HashMap<Uuid, (i64, i64)> = new.iter().map(|(id, first, last)| (*id, (*first, *last))).collect();
-    let mut seen = HashSet::new();
-    commands
-        .iter()
-        .map(|command| {
-            let repeated = known.contains_key(&command.id) || !seen.insert(command.id);
-            let (events, place) = match known.get(&command.id) {
-                Some(place) => (before, Some(place)),
-                None => (placed, new.get(&command.id)),
-            };
-            Appended {
-                events: place.map_or_else(Vec::new, |(first, last)| between(events, *first, *last)),
-                repeated,
-            }
-        })
-        .collect()
-}
-
-/// Of events in the order of their ids.
-fn between(events: &[Recorded], first: i64, last: i64) -> Vec<Recorded> {
-    let from = events.partition_point(|event| event.id < first);
-    events.iter().skip(from).take_while(|event| event.id <= last).copied().collect()
 }

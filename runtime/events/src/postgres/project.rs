@@ -6,51 +6,17 @@ use uuid::Uuid;
 
 use super::session::Session;
 use super::sql::Projecting;
-use crate::event::{Event, Fact};
-use crate::projection::{Key, Placed, Projection, Rows, State, touched};
-use crate::stored::{Corrupt, Notification};
-
-/// Events in their order: the id, the originator, what happened.
-pub(super) type Ordered = Vec<(i64, Uuid, Event)>;
-
-/// What is an event, and what is not.
-pub(super) fn understood(notifications: &[Notification]) -> (Ordered, Vec<Corrupt>) {
-    let (mut events, mut corrupt) = (Vec::with_capacity(notifications.len()), Vec::new());
-    for notification in notifications {
-        match notification.event() {
-            Ok(event) => events.push((notification.id, notification.originator_id, event)),
-            Err(problem) => {
-                tracing::warn!("not projected: {problem}");
-                corrupt.push(problem);
-            }
-        }
-    }
-    (events, corrupt)
-}
-
-/// The keys of the states that events touch by themselves.
-pub(super) fn keys(events: &[(i64, Uuid, Event)]) -> Vec<String> {
-    keys_of(events.iter().map(|(_, id, event)| (*id, &event.fact)))
-}
-
-/// The same of events that have no place yet.
-pub(super) fn keys_of<'a>(facts: impl IntoIterator<Item = (Uuid, &'a Fact)>) -> Vec<String> {
-    touched(facts).iter().map(Key::to_string).collect()
-}
+use crate::event::Event;
+use crate::projection::{Key, Rows, State, applied, keys};
 
 /// A state that was read. One that cannot be understood is as good as none: a rebuild writes it anew.
-pub(super) fn state_of(row: &tokio_postgres::Row) -> Option<(Key, State)> {
-    let (key, state): (&str, &str) = (row.try_get(0).ok()?, row.try_get(1).ok()?);
+pub(super) fn state(key: &str, state: &str) -> Option<(Key, State)> {
     Some((key.parse().ok()?, serde_json::from_str(state).ok()?))
 }
 
-/// Applies the rules.
-pub(super) fn applied(states: Vec<(Key, State)>, events: &[(i64, Uuid, Event)]) -> (Vec<(Key, State)>, Rows) {
-    let mut projection = Projection::new(states);
-    for (id, originator_id, event) in events {
-        projection.apply(Placed { id: *id, originator_id: *originator_id, event });
-    }
-    projection.finish()
+/// The same, in a row of its own.
+pub(super) fn state_of(row: &tokio_postgres::Row) -> Option<(Key, State)> {
+    state(row.try_get(0).ok()?, row.try_get(1).ok()?)
 }
 
 /// Reads the states, applies the rules, writes what came of it. Two round trips, in the transaction that is open.
@@ -75,19 +41,12 @@ pub(super) async fn write(
     states: &[(Key, State)],
     rows: &Rows,
 ) -> Result<(), tokio_postgres::Error> {
-    let all = [
-        (&statements.save_states, states.len(), state_columns(states)),
-        (&statements.jobs, rows.jobs.len(), job_columns(rows)),
-        (&statements.job_progress, rows.job_progress.len(), job_progress_columns(rows)),
-        (&statements.workflow_progress, rows.workflow_progress.len(), workflow_progress_columns(rows)),
-        (&statements.task_execution, rows.task_execution.len(), task_execution_columns(rows)),
-    ];
-    let written = all.iter().filter(|(_, rows, _)| *rows > 0).map(|(statement, _, columns)| async move {
+    let columns = columns(states, rows);
+    let written = statements.write.iter().zip(&columns).filter(|(_, (rows, _))| *rows > 0);
+    let written = written.map(|(statement, (_, columns))| async move {
         let statement = session.client().prepare_cached(statement).await?;
-        // The last column tells which event wrote a row; the real tables have none.
-        let expected = statement.params().len();
         let values: Vec<&(dyn ToSql + Sync)> =
-            columns.iter().take(expected).map(|column| &**column as _).collect();
+            columns.iter().take(statement.params().len()).map(|column| &**column as _).collect();
         session.client().execute(&statement, &values).await
     });
     for result in join_all(written).await {
@@ -96,8 +55,20 @@ pub(super) async fn write(
     Ok(())
 }
 
+/// For each table of [`super::sql::WRITTEN`], how many rows, and their columns; the last column of a view tells which event
+/// wrote a row, which only the shadow keeps.
+pub(super) fn columns<'a>(states: &'a [(Key, State)], rows: &'a Rows) -> [(usize, Columns<'a>); 5] {
+    [
+        (states.len(), state_columns(states)),
+        (rows.jobs.len(), job_columns(rows)),
+        (rows.job_progress.len(), job_progress_columns(rows)),
+        (rows.workflow_progress.len(), workflow_progress_columns(rows)),
+        (rows.task_execution.len(), task_execution_columns(rows)),
+    ]
+}
+
 /// One array a column.
-type Columns<'a> = Vec<Box<dyn ToSql + Sync + Send + 'a>>;
+pub(super) type Columns<'a> = Vec<Box<dyn ToSql + Sync + Send + 'a>>;
 
 fn column<'a, T>(values: impl Iterator<Item = T>) -> Box<dyn ToSql + Sync + Send + 'a>
 where

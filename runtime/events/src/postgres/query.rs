@@ -7,10 +7,11 @@ use super::Store;
 use super::session::Values;
 use crate::error::Error;
 use crate::query::{
-    DayUsage, Job, Listed, Page, Repetition, Standing, TaskName, TaskStatistics, Whose, WorkflowFilter,
-    WorkflowRow,
+    Census, DayUsage, Job, Listed, Page, Repetition, Standing, TaskName, TaskStatistics, UserJobs, Whose,
+    WorkflowFilter, WorkflowRow,
 };
 use crate::schema::{JOB_PROGRESS, JOBS, LEADER, LOG, TASK_EXECUTION, TRACKING, WORKFLOW_PROGRESS};
+use crate::sql::{jobs_by_user, workflows_by_status};
 
 /// Wall times of the session's time zone, as moments.
 const MOMENT: &str = "AT TIME ZONE current_setting('TimeZone')";
@@ -28,8 +29,11 @@ impl Store {
     ) -> Result<Vec<T>, Error> {
         let failed = |error| self.failed(attempted, error);
         let session = self.session().await?;
-        let [statement] = session.prepare([statement]).await.map_err(failed)?;
-        let rows = session.client().query(&statement, values).await.map_err(failed)?;
+        let work = async {
+            let [statement] = session.prepare([statement]).await.map_err(failed)?;
+            session.client().query(&statement, values).await.map_err(failed)
+        };
+        let rows = self.answered(attempted, work).await?;
         session.done();
         rows.iter().map(read).collect::<Read<_>>().map_err(failed)
     }
@@ -124,6 +128,20 @@ impl Store {
     async fn count_workflows(&self, filter: &WorkflowFilter) -> Result<Listed<WorkflowRow>, Error> {
         let listed = Box::pin(self.workflows(filter, Page { offset: 0, limit: 1 })).await?;
         Ok(Listed { rows: Vec::new(), total: listed.total })
+    }
+
+    pub(crate) async fn census(&self, whose: Whose) -> Result<Census, Error> {
+        let (workflows, jobs) =
+            (workflows_by_status("$1::int", "$2::int"), jobs_by_user("$1::int", "$2::int"));
+        let values: Values<'_> = &[&whose.user, &whose.group];
+        let count = |row: &Row, index| row.try_get::<_, i64>(index).map(i64::unsigned_abs);
+        let workflows =
+            self.rows("count workflows", &workflows, values, |row| Ok((row.try_get(0)?, count(row, 1)?)));
+        let workflows = workflows.await?;
+        let jobs = self.rows("count jobs", &jobs, values, |row| {
+            Ok(UserJobs { user: row.try_get(0)?, jobs: count(row, 1)?, completed: count(row, 2)? })
+        });
+        Ok(Census { workflows, jobs: jobs.await? })
     }
 
     pub(crate) async fn workflow_row(&self, id: Uuid) -> Result<Option<WorkflowRow>, Error> {

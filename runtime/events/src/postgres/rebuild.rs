@@ -5,8 +5,10 @@
 //! and with them the grants, dashboards and views that others have built on the tables.
 
 use crate::error::Error;
+use crate::projection::understood;
 use crate::rebuild::{Compared, Progress, Rebuilt, Unreadable, ViewChange, ViewDifference};
 use crate::schema::{JOB_PROGRESS, JOBS, STATE, TASK_EXECUTION, WORKFLOW_PROGRESS};
+use crate::sql::{count_differences, delete_superfluous, example_differences, write_different};
 use crate::timestamp::Timestamp;
 
 use super::session::Session;
@@ -51,14 +53,16 @@ pub(super) async fn rebuild(
     let first = shadow.first.unwrap_or(i64::MAX);
     let mut views = Vec::with_capacity(VIEWS.len());
     for table in VIEWS {
-        client.batch_execute(&format!("ANALYZE {}", Place::Shadow.name(table))).await.map_err(failed)?;
-        let deleted = client.execute(&sql::delete_superfluous(table), &[&first]).await.map_err(failed)?;
-        let written = client.execute(&sql::write_different(table), &[&first]).await.map_err(failed)?;
+        let beside = Place::Shadow.name(table);
+        client.batch_execute(&format!("ANALYZE {beside}")).await.map_err(failed)?;
+        let deleted = client.execute(&delete_superfluous(table, &beside), &[&first]).await.map_err(failed)?;
+        let written = client.execute(&write_different(table, &beside), &[&first]).await.map_err(failed)?;
         views.push(ViewChange { table, deleted, written });
     }
-    client.batch_execute(&format!("ANALYZE {}", Place::Shadow.name(STATE))).await.map_err(failed)?;
-    client.execute(&sql::delete_superfluous(STATE), &[]).await.map_err(failed)?;
-    client.execute(&sql::write_different(STATE), &[]).await.map_err(failed)?;
+    let beside = Place::Shadow.name(STATE);
+    client.batch_execute(&format!("ANALYZE {beside}")).await.map_err(failed)?;
+    client.execute(&delete_superfluous(STATE, &beside), &[]).await.map_err(failed)?;
+    client.execute(&write_different(STATE, &beside), &[]).await.map_err(failed)?;
     store.move_positions(&session, shadow.position, Some(first)).await.map_err(failed)?;
     client.batch_execute("COMMIT").await.map_err(failed)?;
     // Not given back: with the connection go its temporary tables.
@@ -83,10 +87,13 @@ pub(super) async fn compare(store: &Store, progress: Progressed<'_>) -> Result<C
         .map_err(failed)?;
     let mut views = Vec::with_capacity(VIEWS.len());
     for table in VIEWS {
-        let differences =
-            client.query_one(&sql::count_differences(table), &[&standing.first_id]).await.map_err(failed)?;
+        let beside = Place::Shadow.name(table);
+        let differences = client
+            .query_one(&count_differences(table, &beside), &[&standing.first_id])
+            .await
+            .map_err(failed)?;
         let examples = client
-            .query(&sql::example_differences(table), &[&standing.first_id, &EXAMPLES])
+            .query(&example_differences(table, &beside), &[&standing.first_id, &EXAMPLES])
             .await
             .map_err(failed)?;
         let count = |index| differences.try_get::<_, i64>(index).map(i64::cast_unsigned);
@@ -129,7 +136,7 @@ async fn fill(
         let mut step = append::since(store, session, shadow.position, STEP).await?;
         step.retain(|notification| notification.id <= upto);
         let Some(last) = step.last().map(|notification| notification.id) else { break };
-        let (events, corrupt) = project::understood(&step);
+        let (events, corrupt) = understood(&step);
         if let (None, Some(since)) = (shadow.first, since) {
             shadow.first = events.iter().find(|(.., event)| event.timestamp >= since).map(|(id, ..)| *id);
         }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::sql::{declared, quoted, stored};
+use super::sql::{declared, stored};
 use super::{Store, session::Session};
 use crate::error::Error;
 use crate::schema::{Kind, LEADER, POSITION, STATE, TABLES, Table};
+use crate::sql::quoted;
 
 /// What the database has of the tables.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -1,9 +1,11 @@
 //! The statements, made once from the tables they are about: the real ones, or those that a rebuild fills beside them.
 
 use crate::schema::{
-    COMMANDS, Column, JOB_PROGRESS, JOBS, Kind, LEADER, LOG, POSITION, STATE, TABLES, TASK_EXECUTION,
-    TRACKING, Table, WORKFLOW_PROGRESS,
+    COMMANDS, JOB_PROGRESS, JOBS, Kind, LEADER, LOG, LOG_SEQUENCE, POSITION, STATE, TASK_EXECUTION, TRACKING,
+    Table, WORKER_EVENTS, WORKFLOW_PROGRESS,
 };
+use crate::sql::{list, quoted, table};
+use crate::worker::PROJECTED_BY_PYTHON;
 
 /// The type of a column, as PostgreSQL's `CREATE TABLE` has it.
 pub(super) const fn declared(kind: Kind) -> &'static str {
@@ -40,20 +42,6 @@ const fn sent(kind: Kind) -> &'static str {
     }
 }
 
-/// The table of this name.
-pub(super) fn table(name: &str) -> &'static Table {
-    TABLES.iter().find(|table| table.name == name).unwrap_or(&TABLES[0])
-}
-
-/// A name in quotation marks: two columns are called `user` and `group`.
-pub(super) fn quoted(name: &str) -> String {
-    format!("\"{name}\"")
-}
-
-fn list(columns: &[Column], each: impl Fn(&Column) -> String) -> String {
-    columns.iter().map(each).collect::<Vec<_>>().join(", ")
-}
-
 /// Where a projection is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
@@ -75,6 +63,11 @@ impl Place {
 
 /// Rows by the array, one array a column: inserted, or written over the rows of the same key.
 pub(super) fn upsert(place: Place, name: &str) -> String {
+    upsert_from(place, name, 1)
+}
+
+/// The same with parameters from a number on.
+fn upsert_from(place: Place, name: &str, first: usize) -> String {
     let Table { columns, key, .. } = table(name);
     let (keys, others) = columns.split_at_checked(*key).unwrap_or((columns, &[]));
     let touched = place == Place::Shadow && name != STATE;
@@ -82,12 +75,12 @@ pub(super) fn upsert(place: Place, name: &str) -> String {
     let mut arrays: Vec<String> = columns
         .iter()
         .enumerate()
-        .map(|(index, column)| format!("${}::{}[]", index + 1, sent(column.kind)))
+        .map(|(index, column)| format!("${}::{}[]", index + first, sent(column.kind)))
         .collect();
     let mut set = list(others, |column| format!("{0} = EXCLUDED.{0}", quoted(column.name)));
     if touched {
         names.push_str(", touched");
-        arrays.push(format!("${}::bigint[]", columns.len() + 1));
+        arrays.push(format!("${}::bigint[]", columns.len() + first));
         set.push_str(", touched = EXCLUDED.touched");
     }
     format!(
@@ -100,9 +93,14 @@ pub(super) fn upsert(place: Place, name: &str) -> String {
 
 /// The states of some keys, and of those that they name.
 pub(super) fn load_states(place: Place) -> String {
+    load_states_of(place, 1)
+}
+
+/// The same with the keys in a parameter of this number.
+fn load_states_of(place: Place, keys: usize) -> String {
     let state = place.name(STATE);
     format!(
-        "WITH own AS MATERIALIZED (SELECT key, workflow_key, job_key, state FROM {state} WHERE key = ANY($1))
+        "WITH own AS MATERIALIZED (SELECT key, workflow_key, job_key, state FROM {state} WHERE key = ANY(${keys}))
          SELECT key, state FROM own
          UNION ALL
          SELECT key, state FROM {state}
@@ -114,24 +112,79 @@ pub(super) fn load_states(place: Place) -> String {
 #[derive(Debug, Clone)]
 pub(super) struct Projecting {
     pub(super) load_states: String,
-    pub(super) save_states: String,
-    pub(super) jobs: String,
-    pub(super) job_progress: String,
-    pub(super) workflow_progress: String,
-    pub(super) task_execution: String,
+    /// In the order of [`WRITTEN`].
+    pub(super) write: [String; 5],
 }
 
 impl Projecting {
     pub(super) fn at(place: Place) -> Self {
-        Self {
-            load_states: load_states(place),
-            save_states: upsert(place, STATE),
-            jobs: upsert(place, JOBS),
-            job_progress: upsert(place, JOB_PROGRESS),
-            workflow_progress: upsert(place, WORKFLOW_PROGRESS),
-            task_execution: upsert(place, TASK_EXECUTION),
-        }
+        Self { load_states: load_states(place), write: WRITTEN.map(|name| upsert(place, name)) }
     }
+}
+
+/// All that an append writes, as one statement: each one more would cost it as much as its work. Parameters: five arrays of
+/// events, three of commands, the last event's id, then the arrays of [`WRITTEN`].
+fn write() -> String {
+    let mut parameter = 10;
+    let mut parts = vec![
+        format!(
+            "logged AS (INSERT INTO {LOG} (id, originator_id, originator_version, topic, state)
+             SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::text[], $5::bytea[]))"
+        ),
+        format!(
+            "told AS (INSERT INTO {COMMANDS} (command_id, first_id, last_id)
+             SELECT * FROM unnest($6::uuid[], $7::bigint[], $8::bigint[]))"
+        ),
+        moved(9),
+    ];
+    for name in WRITTEN {
+        parts.push(format!("{name}_written AS ({})", upsert_from(Place::Real, name, parameter)));
+        parameter += table(name).columns.len();
+    }
+    format!("WITH {} {}", parts.join(", "), position_moved(9))
+}
+
+/// What a projection writes, in this order.
+pub(super) const WRITTEN: [&str; 5] = [STATE, JOBS, JOB_PROGRESS, WORKFLOW_PROGRESS, TASK_EXECUTION];
+
+/// Moves Python's listeners to the event in a parameter, never back.
+fn moved(parameter: usize) -> String {
+    let each = TRACKING.iter().map(|table| {
+        format!(
+            "{table}_moved AS (INSERT INTO {table} AS old (application_name, notification_id) VALUES ('{LEADER}', ${parameter})
+             ON CONFLICT (application_name) DO UPDATE SET notification_id = EXCLUDED.notification_id
+             WHERE coalesce(old.notification_id, 0) < EXCLUDED.notification_id)"
+        )
+    });
+    each.collect::<Vec<_>>().join(", ")
+}
+
+/// Records, at most once an hour, that listeners of Python stand behind the event in the parameter, to which we had moved them:
+/// a Python worker projects as well, from its own memory.
+fn witnessed() -> String {
+    let ahead: Vec<String> = TRACKING
+        .iter()
+        .map(|table| {
+            format!(
+                "SELECT '{table}' AS listener, notification_id FROM {table}
+                 WHERE application_name = '{LEADER}' AND notification_id > $1"
+            )
+        })
+        .collect();
+    format!(
+        "INSERT INTO {WORKER_EVENTS} (recorded, topic, state)
+         SELECT now(), '{PROJECTED_BY_PYTHON}',
+                json_build_object('listeners', json_agg(listener), 'notification_id', max(notification_id))::text
+         FROM ({}) AS ahead
+         HAVING count(*) > 0 AND $1::bigint > 0 AND NOT EXISTS (
+             SELECT FROM {WORKER_EVENTS} WHERE topic = '{PROJECTED_BY_PYTHON}' AND recorded > now() - interval '1 hour')",
+        ahead.join(" UNION ALL ")
+    )
+}
+
+/// Moves our own position to it.
+fn position_moved(parameter: usize) -> String {
+    format!("UPDATE {POSITION} SET notification_id = ${parameter} WHERE leader = '{LEADER}'")
 }
 
 /// What an append needs beside.
@@ -144,48 +197,38 @@ pub(super) struct Appending {
     pub(super) standing: String,
     pub(super) first: String,
     pub(super) head: String,
-    pub(super) versions: String,
-    pub(super) next_ids: String,
+    pub(super) known: String,
     pub(super) recorded: String,
+    pub(super) write: String,
     pub(super) since: String,
     pub(super) between: String,
     pub(super) history: String,
-    pub(super) insert: String,
-    pub(super) commands: String,
     pub(super) moved: String,
+    pub(super) witnessed: String,
     pub(super) commit: String,
 }
 
 impl Appending {
     pub(super) fn new() -> Self {
-        let tracking: Vec<String> = TRACKING
-            .iter()
-            .map(|table| {
-                format!(
-                    "{table}_moved AS (INSERT INTO {table} AS old (application_name, notification_id) VALUES ('{LEADER}', $1)
-                     ON CONFLICT (application_name) DO UPDATE SET notification_id = EXCLUDED.notification_id
-                     WHERE coalesce(old.notification_id, 0) < EXCLUDED.notification_id)"
-                )
-            })
-            .collect();
         Self {
             begin: format!("BEGIN; LOCK TABLE {LOG} IN EXCLUSIVE MODE"),
             position: format!(
-                "SELECT notification_id, first_id FROM {POSITION} WHERE leader = '{LEADER}' FOR UPDATE"
+                "SELECT notification_id, first_id, (SELECT coalesce(max(id), 0) FROM {LOG})
+                 FROM {POSITION} WHERE leader = '{LEADER}' FOR UPDATE"
             ),
             standing: format!("SELECT notification_id, first_id FROM {POSITION} WHERE leader = '{LEADER}'"),
             first: format!("UPDATE {POSITION} SET first_id = $1 WHERE leader = '{LEADER}'"),
             head: format!("SELECT coalesce(max(id), 0) FROM {LOG}"),
-            versions: format!(
-                "SELECT asked.id, (SELECT max(originator_version) FROM {LOG} WHERE originator_id = asked.id)
-                 FROM unnest($1::uuid[]) AS asked (id)"
+            known: format!(
+                "SELECT ARRAY(SELECT coalesce((SELECT max(originator_version) FROM {LOG} WHERE originator_id = asked.id), -1)
+                              FROM unnest($1::uuid[]) WITH ORDINALITY AS asked (id, place) ORDER BY place),
+                        ARRAY(SELECT nextval('{LOG_SEQUENCE}') FROM generate_series(1, $2::bigint)),
+                        EXISTS (SELECT FROM {COMMANDS} WHERE command_id = ANY($3)),
+                        found.keys, found.states
+                 FROM (SELECT array_agg(key), array_agg(state) FROM ({}) AS state) AS found (keys, states)",
+                load_states_of(Place::Real, 4)
             ),
-            next_ids: format!(
-                "SELECT nextval(pg_get_serial_sequence('{LOG}', 'id')::regclass) FROM generate_series(1, $1::bigint)"
-            ),
-            recorded: format!(
-                "SELECT command_id, first_id, last_id FROM {COMMANDS} WHERE command_id = ANY($1)"
-            ),
+            recorded: format!("SELECT command_id, first_id, last_id FROM {COMMANDS} WHERE command_id = ANY($1)"),
             since: format!(
                 "SELECT id, originator_id, originator_version, topic, state FROM {LOG} WHERE id > $1 ORDER BY id LIMIT $2"
             ),
@@ -196,18 +239,9 @@ impl Appending {
             between: format!(
                 "SELECT id, originator_id, originator_version FROM {LOG} WHERE id BETWEEN $1 AND $2 ORDER BY id"
             ),
-            insert: format!(
-                "INSERT INTO {LOG} (id, originator_id, originator_version, topic, state)
-                 SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::text[], $5::bytea[])"
-            ),
-            commands: format!(
-                "INSERT INTO {COMMANDS} (command_id, first_id, last_id)
-                 SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[])"
-            ),
-            moved: format!(
-                "WITH {} UPDATE {POSITION} SET notification_id = $1 WHERE leader = '{LEADER}'",
-                tracking.join(", ")
-            ),
+            write: write(),
+            moved: format!("WITH {} {}", moved(1), position_moved(1)),
+            witnessed: witnessed(),
             commit: format!("NOTIFY {LOG}; COMMIT"),
         }
     }
@@ -222,90 +256,5 @@ pub(super) fn shadow(name: &str) -> String {
     format!(
         "CREATE TEMPORARY TABLE {shadow} (LIKE {name}, {touched}PRIMARY KEY ({key}))",
         shadow = shadow.trim_start_matches("pg_temp.")
-    )
-}
-
-/// Rows of the shadow that the view should have.
-fn wanted(name: &str) -> &'static str {
-    if name == STATE { "true" } else { "new.touched >= $1" }
-}
-
-/// Whether two rows have the same key.
-fn same_key(name: &str) -> String {
-    let Table { columns, key, .. } = table(name);
-    let equal: Vec<String> =
-        columns.iter().take(*key).map(|column| format!("old.{0} = new.{0}", quoted(column.name))).collect();
-    equal.join(" AND ")
-}
-
-/// A row's values beside its key.
-fn values(of: &str, name: &str) -> String {
-    let Table { columns, key, .. } = table(name);
-    format!(
-        "({})",
-        list(columns.get(*key..).unwrap_or(&[]), |column| format!("{of}.{}", quoted(column.name)))
-    )
-}
-
-/// Deletes what the shadow has not.
-pub(super) fn delete_superfluous(name: &str) -> String {
-    format!(
-        "DELETE FROM {name} AS old WHERE NOT EXISTS (SELECT FROM {} AS new WHERE {} AND {})",
-        Place::Shadow.name(name),
-        same_key(name),
-        wanted(name),
-    )
-}
-
-/// Writes what the shadow has and the table has not, or has otherwise.
-pub(super) fn write_different(name: &str) -> String {
-    let Table { columns, key, .. } = table(name);
-    let (keys, others) = columns.split_at_checked(*key).unwrap_or((columns, &[]));
-    let names = list(columns, |column| quoted(column.name));
-    format!(
-        "INSERT INTO {name} AS old ({names}) SELECT {names} FROM {} AS new WHERE {}
-         ON CONFLICT ({}) DO UPDATE SET {} WHERE {} IS DISTINCT FROM {}",
-        Place::Shadow.name(name),
-        wanted(name),
-        list(keys, |column| quoted(column.name)),
-        list(others, |column| format!("{0} = EXCLUDED.{0}", quoted(column.name))),
-        values("old", name),
-        values("EXCLUDED", name),
-    )
-}
-
-/// The table beside the shadow.
-fn beside(name: &str) -> String {
-    format!(
-        "(SELECT * FROM {} AS new WHERE {}) AS new FULL JOIN {name} AS old ON {}",
-        Place::Shadow.name(name),
-        wanted(name),
-        same_key(name),
-    )
-}
-
-/// How many rows are missing, superfluous, different.
-pub(super) fn count_differences(name: &str) -> String {
-    let key = table(name).columns.first().map_or_else(String::new, |column| quoted(column.name));
-    format!(
-        "SELECT count(*) FILTER (WHERE old.{key} IS NULL), count(*) FILTER (WHERE new.{key} IS NULL),
-                count(*) FILTER (WHERE old.{key} = new.{key} AND {} IS DISTINCT FROM {})
-         FROM {}",
-        values("old", name),
-        values("new", name),
-        beside(name),
-    )
-}
-
-/// The keys of a few of those.
-pub(super) fn example_differences(name: &str) -> String {
-    let key = table(name).columns.first().map_or_else(String::new, |column| quoted(column.name));
-    format!(
-        "SELECT coalesce(old.{key}, new.{key})::text FROM {}
-         WHERE old.{key} IS NULL OR new.{key} IS NULL OR {} IS DISTINCT FROM {}
-         ORDER BY 1 LIMIT $2",
-        beside(name),
-        values("old", name),
-        values("new", name),
     )
 }

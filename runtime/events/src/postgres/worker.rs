@@ -1,5 +1,7 @@
 //! Our own stream, and what jobs have used.
 
+use tokio_postgres::Row;
+
 use super::sql::upsert;
 use super::{Place, Store};
 use crate::error::Error;
@@ -78,28 +80,7 @@ impl Store {
              FROM {JOB_USAGE} WHERE ($1::int IS NULL OR \"user\" = $1) AND ($2::int IS NULL OR \"group\" = $2)
              ORDER BY submitted DESC, slurm_job_id DESC LIMIT $3"
         );
-        self.rows("read what jobs have used", &statement, &[&whose.user, &whose.group, &limit], |row| {
-            Ok(JobUsage {
-                cluster: row.try_get(0)?,
-                slurm_job_id: row.try_get(1)?,
-                submitted: row.try_get(2)?,
-                task_id: row.try_get(3)?,
-                user: row.try_get(4)?,
-                group: row.try_get(5)?,
-                job_state: row.try_get(6)?,
-                exit_code: row.try_get(7)?,
-                signal: row.try_get(8)?,
-                partition: row.try_get(9)?,
-                node_list: row.try_get(10)?,
-                started: row.try_get(11)?,
-                ended: row.try_get(12)?,
-                elapsed_seconds: row.try_get(13)?,
-                allocated_cpus: row.try_get(14)?,
-                cpu_seconds: row.try_get(15)?,
-                max_rss_bytes: row.try_get(16)?,
-            })
-        })
-        .await
+        self.rows("read what jobs have used", &statement, &[&whose.user, &whose.group, &limit], used).await
     }
 
     pub(crate) async fn usage_by_user(&self, whose: Whose) -> Result<Vec<UserUsage>, Error> {
@@ -121,4 +102,27 @@ impl Store {
         })
         .await
     }
+}
+
+/// What a job has used, in the order of its columns.
+pub(super) fn used(row: &Row) -> Result<JobUsage, tokio_postgres::Error> {
+    Ok(JobUsage {
+        cluster: row.try_get(0)?,
+        slurm_job_id: row.try_get(1)?,
+        submitted: row.try_get(2)?,
+        task_id: row.try_get(3)?,
+        user: row.try_get(4)?,
+        group: row.try_get(5)?,
+        job_state: row.try_get(6)?,
+        exit_code: row.try_get(7)?,
+        signal: row.try_get(8)?,
+        partition: row.try_get(9)?,
+        node_list: row.try_get(10)?,
+        started: row.try_get(11)?,
+        ended: row.try_get(12)?,
+        elapsed_seconds: row.try_get(13)?,
+        allocated_cpus: row.try_get(14)?,
+        cpu_seconds: row.try_get(15)?,
+        max_rss_bytes: row.try_get(16)?,
+    })
 }

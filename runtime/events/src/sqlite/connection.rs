@@ -1,0 +1,139 @@
+//! Opening the file: who may read it, where it may be, and what SQLite is told before its first statement.
+//!
+//! Invariants: nothing but [`create`] makes a file; the file is never opened and closed beside SQLite, since with that the
+//! system drops the locks that this process holds on it.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use nix::sys::statfs::{self, FsType};
+use rusqlite::{OpenFlags, config::DbConfig};
+
+use super::error::FileError;
+use crate::log::Limits;
+
+/// How many statements a connection keeps prepared: more than there are.
+const STATEMENTS: usize = 64;
+
+/// What a write-ahead log is cut back to once it has been emptied, in bytes.
+const LEFT_OF_THE_LOG: i64 = 16 << 20;
+
+/// File systems of other machines, by their numbers in `linux/magic.h` and in their own sources.
+const NETWORK: [(i64, &str); 14] = [
+    (0x6969, "NFS"),
+    (0x517b, "SMB"),
+    (0xff53_4d42, "CIFS"),
+    (0xfe53_4d42, "SMB2"),
+    (0x5346_414f, "AFS"),
+    (0x6b41_4653, "AFS"),
+    (0x7375_7245, "Coda"),
+    (0x564c, "NCP"),
+    (0x0102_1997, "9P"),
+    (0x0bd0_0bd0, "Lustre"),
+    (0x4750_4653, "GPFS"),
+    (0x00c3_6400, "Ceph"),
+    (0x1983_0326, "BeeGFS"),
+    (0x2003_0528, "OrangeFS"),
+];
+
+/// A connection to the file, and which file that was.
+#[derive(Debug)]
+pub(super) struct Connection {
+    inner: rusqlite::Connection,
+    identity: Option<(u64, u64)>,
+}
+
+impl Connection {
+    /// Opens the file that is there.
+    pub(super) fn open(path: &Path, limits: &Limits) -> Result<Self, FileError> {
+        let Some(identity) = identity(path) else {
+            return Err(FileError::Missing { path: path.to_path_buf() });
+        };
+        refuse_network(path)?;
+        let inner = prepared(path, limits)?;
+        Ok(Self { inner, identity: Some(identity) })
+    }
+
+    /// Whether it is still the file of that name, and no transaction is open on it.
+    pub(super) fn is_good(&self, path: &Path) -> bool {
+        self.inner.is_autocommit() && identity(path) == self.identity
+    }
+}
+
+impl std::ops::Deref for Connection {
+    type Target = rusqlite::Connection;
+
+    fn deref(&self) -> &rusqlite::Connection {
+        &self.inner
+    }
+}
+
+impl std::ops::DerefMut for Connection {
+    fn deref_mut(&mut self) -> &mut rusqlite::Connection {
+        &mut self.inner
+    }
+}
+
+/// The device and the number of a file.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
+}
+
+fn prepared(path: &Path, limits: &Limits) -> Result<rusqlite::Connection, FileError> {
+    let failed = |error| FileError::new("open the history", path, error);
+    // Each connection is used by one thread at a time.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = rusqlite::Connection::open_with_flags(path, flags).map_err(failed)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.busy_timeout(limits.lock).map_err(failed)?;
+    // Whatever a file from elsewhere holds, it runs nothing.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true).map_err(failed)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false).map_err(failed)?;
+    connection.pragma_update(None, "cell_size_check", true).map_err(failed)?;
+    let mode: String =
+        connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0)).map_err(failed)?;
+    // A file that may only be read stays as it was made.
+    if mode != "wal" && !connection.is_readonly(rusqlite::MAIN_DB).map_err(failed)? {
+        return Err(FileError::NoWriteAheadLog { path: path.to_path_buf(), mode });
+    }
+    // What was acknowledged survives a loss of power.
+    connection.pragma_update(None, "synchronous", "full").map_err(failed)?;
+    connection.pragma_update(None, "journal_size_limit", LEFT_OF_THE_LOG).map_err(failed)?;
+    Ok(connection)
+}
+
+/// Makes an empty file, and its folder, that nobody else can read. One that is there is left alone.
+pub(super) fn create(path: &Path) -> Result<(), FileError> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|source| FileError::Folder { folder: folder.to_path_buf(), source })?;
+    let failed = |source| FileError::Create { path: path.to_path_buf(), source };
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        // The name itself has to survive a loss of power too.
+        Ok(_) => File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+fn refuse_network(path: &Path) -> Result<(), FileError> {
+    // A file system that does not tell is taken for a local one.
+    let Ok(system) = statfs::statfs(path) else { return Ok(()) };
+    let FsType(number) = system.filesystem_type();
+    match network(number) {
+        Some(kind) => Err(FileError::Network { path: path.to_path_buf(), kind }),
+        None => Ok(()),
+    }
+}
+
+fn network(number: i64) -> Option<&'static str> {
+    NETWORK.iter().find(|(known, _)| *known == number).map(|(_, kind)| *kind)
+}

@@ -1,0 +1,92 @@
+//! The settings of this worker and BIOMERO's `slurm-config.ini`, read when somebody asks and not before: what is said on
+//! the command line works where the files are broken.
+
+use std::cell::OnceCell;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use biomero_config::slurm_config::{self, Analytics, Merged, SourceFile};
+use biomero_config::{Environment, Secret, Settings, Sources};
+
+use crate::ended::Ended;
+
+/// A configuration file is shorter.
+const LARGEST_FILE: u64 = 1 << 20;
+
+/// What was read, once it was.
+pub(crate) struct Configuration<'a> {
+    environment: &'a Environment,
+    loaded: OnceCell<(Settings, Merged)>,
+}
+
+impl<'a> Configuration<'a> {
+    /// Nothing is read yet.
+    pub(crate) const fn new(environment: &'a Environment) -> Self {
+        Self { environment, loaded: OnceCell::new() }
+    }
+
+    /// The variables.
+    pub(crate) const fn environment(&self) -> &'a Environment {
+        self.environment
+    }
+
+    /// The settings.
+    pub(crate) fn settings(&self) -> Result<&Settings, Ended> {
+        Ok(&self.loaded()?.0)
+    }
+
+    /// A key of `[ANALYTICS]` by the file or its variable, and who set it.
+    pub(crate) fn analytics(&self, key: &str) -> Result<Option<(Secret<String>, String)>, Ended> {
+        let found = self.loaded()?.1.effective("ANALYTICS", key, self.environment);
+        Ok(found.map(|(value, origin)| (value, origin.to_string())))
+    }
+
+    /// What a Python worker with this configuration does; none where it would not start with it.
+    pub(crate) fn of_python(&self) -> Result<Option<Analytics>, Ended> {
+        Ok(self.loaded()?.1.typed(self.environment).ok().map(|typed| typed.settings.analytics))
+    }
+
+    fn loaded(&self) -> Result<&(Settings, Merged), Ended> {
+        if let Some(loaded) = self.loaded.get() {
+            return Ok(loaded);
+        }
+        let loaded = self.load()?;
+        Ok(self.loaded.get_or_init(|| loaded))
+    }
+
+    fn load(&self) -> Result<(Settings, Merged), Ended> {
+        let environment = self.environment.clone();
+        let sources = Sources { root: PathBuf::from("/"), environment, command_line: Vec::new() };
+        let settings = biomero_config::load(&sources)?.settings;
+        let mut files = Vec::new();
+        for path in slurm_config::paths(&settings) {
+            let path = match (path.strip_prefix("~"), self.environment.get_os("HOME")) {
+                (Ok(below), Some(home)) => Path::new(home).join(below),
+                _ => path,
+            };
+            match read(&path) {
+                Ok(content) => files.extend(content.map(|content| SourceFile { path, content })),
+                Err(source) => return Err(Ended::Unreadable { path, source }),
+            }
+        }
+        let merged = slurm_config::merge(&files)
+            .map_err(|problems| Ended::SlurmConfig(problems.iter().map(ToString::to_string).collect()))?;
+        Ok((settings, merged))
+    }
+}
+
+/// A file; nothing where there is none. Docker makes a folder of what is to be mounted and does not exist on the host.
+fn read(path: &Path) -> std::io::Result<Option<Vec<u8>>> {
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_file() => {}
+        Ok(_) => return Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    let mut content = Vec::new();
+    std::fs::File::open(path)?.take(LARGEST_FILE + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > LARGEST_FILE {
+        return Err(std::io::Error::other("it is larger than 1 MiB, so that it is no configuration"));
+    }
+    Ok(Some(content))
+}

@@ -1,0 +1,135 @@
+//! Why a command ended before its time: told once, here, and turned into the exit code.
+
+use std::io;
+use std::path::PathBuf;
+
+use biomero_events::Class;
+use thiserror::Error;
+
+use crate::{exit_code, output};
+
+/// Why a command ended.
+#[derive(Debug, Error)]
+pub(crate) enum Ended {
+    /// Whoever read the answer has gone: `| head`.
+    #[error("the reader of the answer has gone")]
+    ReaderGone,
+    /// The answer could not be written.
+    #[error("cannot write the answer: {0}; free space where it goes")]
+    Output(#[source] io::Error),
+    /// The program could not be set up.
+    #[error("cannot start: {0}; often a limit of the container")]
+    System(#[source] io::Error),
+    /// The settings of the worker make no sense.
+    #[error(transparent)]
+    Settings(#[from] biomero_config::LoadError),
+    /// `slurm-config.ini` makes no sense.
+    #[error("{}", .0.join("\n"))]
+    SlurmConfig(Vec<String>),
+    /// A file that may name the database cannot be read.
+    #[error(
+        "{path} cannot be read, so that nobody can tell whether it names the database: {source}; make it readable, or name the database by --database or SQLALCHEMY_URL"
+    )]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The URL of the database makes no sense.
+    #[error("{source}\nit comes from {origin}")]
+    Url {
+        /// Who said it.
+        origin: String,
+        /// What is wrong.
+        source: biomero_events::url::UrlError,
+    },
+    /// The date of a rebuild makes no sense.
+    #[error(
+        "{origin} is {text:?}: write a day as 2026-11-22, a moment as 2026-11-22T10:00:00Z, or 30d for the last thirty days"
+    )]
+    Since {
+        /// Who said it.
+        origin: String,
+        /// What they said.
+        text: String,
+    },
+    /// There is no place for the embedded file.
+    #[error(
+        "no database is named, and there is no home folder for a file: set SQLALCHEMY_URL, or events.file in /etc/biomero/init.toml"
+    )]
+    Nowhere,
+    /// The log said no.
+    #[error("{}", in_full(.source))]
+    Log {
+        /// Who named the database.
+        origin: String,
+        /// What it said.
+        source: biomero_events::Error,
+    },
+}
+
+impl Ended {
+    /// Tells it on standard error; returns the exit code.
+    pub(crate) fn told(self) -> u8 {
+        if !matches!(self, Self::ReaderGone) {
+            output::error(&self);
+        }
+        if let Self::Log { origin, .. } = &self {
+            output::hint(format!("the database was named by {origin}"));
+        }
+        self.exit_code()
+    }
+
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::ReaderGone => exit_code::SUCCESS,
+            Self::Output(_) => exit_code::CANNOT_WRITE,
+            Self::System(_) => exit_code::FAILURE,
+            Self::Settings(_)
+            | Self::SlurmConfig(_)
+            | Self::Unreadable { .. }
+            | Self::Url { .. }
+            | Self::Since { .. }
+            | Self::Nowhere => exit_code::CONFIGURATION,
+            Self::Log { source, .. } => of_class(source.class()),
+        }
+    }
+}
+
+impl From<io::Error> for Ended {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::ReaderGone,
+            _ => Self::Output(error),
+        }
+    }
+}
+
+const fn of_class(class: Class) -> u8 {
+    match class {
+        Class::Absent => exit_code::ABSENT,
+        Class::Corrupt => exit_code::CORRUPT,
+        Class::Schema => exit_code::SCHEMA,
+        Class::Unavailable => exit_code::UNAVAILABLE,
+        Class::Full => exit_code::CANNOT_WRITE,
+        Class::Permission => exit_code::PERMISSION,
+        Class::Unsuitable => exit_code::CONFIGURATION,
+        Class::Exists | Class::Other => exit_code::FAILURE,
+    }
+}
+
+/// The message and those of its causes that it does not hold itself.
+fn in_full(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let told = error.to_string();
+        if !text.contains(&told) {
+            text.push_str(": ");
+            text.push_str(&told);
+        }
+        cause = error.source();
+    }
+    text
+}

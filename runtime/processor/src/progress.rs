@@ -1,0 +1,44 @@
+//! How far long work is: a bar on standard error, where somebody looks at it.
+
+use std::time::Duration;
+
+use biomero_events::rebuild::Progress;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// A bar that is gone when this is.
+pub(crate) struct Bar(ProgressBar);
+
+impl Bar {
+    /// A bar for this work; drawn nowhere unless standard error is a terminal.
+    pub(crate) fn new(work: &'static str) -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        let template = "{msg} [{bar:30}] {percent}% of {len} events, {elapsed_precise}, {eta} to go";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        bar.set_message(work);
+        Self(bar)
+    }
+
+    /// Whether anybody sees it.
+    pub(crate) fn is_seen(&self) -> bool {
+        !self.0.is_hidden()
+    }
+
+    /// So far.
+    pub(crate) fn at(&self, progress: Progress) {
+        self.0.set_length(progress.total.unsigned_abs());
+        self.0.set_position(progress.done.unsigned_abs());
+    }
+
+    /// How long it took.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
