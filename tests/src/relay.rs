@@ -105,13 +105,14 @@ fn join(client: &TcpStream, server: &TcpStream, state: &Arc<Mutex<State>>) -> st
     std::thread::spawn(move || {
         let mut tail = Vec::new();
         copy(&mut from, &mut to, |bytes| {
-            tail.extend_from_slice(bytes);
             let mut state = locked(&state);
             let Some(plan) = state.plan.as_mut().filter(|plan| plan.times > 0) else { return Way::On };
+            tail.extend_from_slice(bytes);
             if !tail.windows(plan.text.len()).any(|window| window == plan.text) {
                 tail.drain(..tail.len().saturating_sub(plan.text.len()));
                 return Way::On;
             }
+            tail.clear();
             plan.times -= 1;
             *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(plan.fault);
             if plan.fault == Fault::LosesTheRequest { Way::Close } else { Way::On }

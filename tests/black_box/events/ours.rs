@@ -84,6 +84,11 @@ impl Ours {
     }
 }
 
+/// Writes the views anew.
+pub(super) fn rebuilt(ours: &Ours) -> Result<()> {
+    ours.block(ours.log().rebuild(None, &|_| {})).map(drop)
+}
+
 /// An error with all its causes.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
