@@ -192,7 +192,7 @@ Examples:
     },
     /// Write the whole log to standard output
     ///
-    /// In bounded memory, and so that every byte can be made again: a state that is no text, or begins with \\x, is written as \\x and two hexadecimal digits a byte; in psv each state is, without the \\x.
+    /// In bounded memory, and so that every byte can be made again: a state that is no text, or begins with \x, is written as \x and two hexadecimal digits a byte; in psv each state is, without the \x.
     #[command(after_help = "\
 Examples:
   processor events export | zstd > history.jsonl.zst

@@ -19,7 +19,7 @@ mod init;
 mod list;
 mod moment;
 mod rebuild;
-mod record;
+mod row;
 mod select;
 mod show;
 mod stats;

@@ -5,7 +5,7 @@ use biomero_events::query::{Page, WorkflowFilter, WorkflowRow};
 use biomero_events::timestamp::Timestamp;
 
 use super::Opened;
-use super::record::{of_state, seconds};
+use super::row::{of_state, seconds};
 use crate::ended::Ended;
 use crate::exit_code;
 use crate::output::Answer;
