@@ -1,8 +1,12 @@
 //! The command line of `processor`. Flags are defined once, here; help and the reference page come from this table.
 
+mod record;
+
 use biomero_events::event::Fact;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
+
+pub(crate) use record::{Asked, Tracked};
 
 /// Runs workflows and keeps their history.
 #[derive(Debug, Parser)]
@@ -42,6 +46,7 @@ Of Python, and what stands for it here:
   notification_log.select(start=1, limit=10)        processor events select
   pull_and_process(leader_name=…, start=1)          processor events follow --from 1
   repository.get(uuid)                              processor events show UUID
+  workflowTracker.fail_workflow(uuid, message)      processor events record fail-workflow UUID MESSAGE
   workflowAnalytics.get_task_counts() and the like  processor events stats
 
 Exit codes and the shapes of --json: docs/events.md."
@@ -190,6 +195,36 @@ Examples:
         #[command(flatten)]
         shape: Shape,
     },
+    /// Keep the views up to date with what others record, until stopped
+    ///
+    /// For a deployment whose Python workers have their listeners switched off, as docs/events.md recommends: one of these beside them, as a service of `init`. Stands for the listeners.
+    #[command(after_help = "\
+As a service, in /etc/biomero/init.d/20-history.toml:
+  [services.history]
+  command = [\"processor\", \"events\", \"project\"]
+  restart.policy = \"always\"")]
+    Project,
+    /// Record what happens, as Python's workflowTracker does
+    ///
+    /// For scripts, and to end a workflow run whose launcher is gone. Event, views and the positions of Python's listeners are written together. Prints the id of what was made.
+    #[command(
+        after_help = "\
+Examples:
+  run=$(processor events record initiate-workflow cellpose 'by hand' 2 3)
+  task=$(processor events record add-task-to-workflow $run cellpose v1.2.7 --params '{\"diameter\":30}')
+  processor events record fail-workflow $run 'the launcher was killed'",
+        subcommand_value_name = "COMMAND",
+        subcommand_help_heading = "Commands"
+    )]
+    Record {
+        /// The id of this command: repeated under it, it is recorded once
+        #[arg(long, value_name = "UUID", global = true)]
+        command_id: Option<Uuid>,
+        #[command(flatten)]
+        shape: Shape,
+        #[command(subcommand)]
+        tracked: Tracked,
+    },
     /// Write the whole log to standard output
     ///
     /// In bounded memory, and so that every byte can be made again: a state that is no text, or begins with \x, is written as \x and two hexadecimal digits a byte; in psv each state is, without the \x.
@@ -254,7 +289,7 @@ pub(crate) enum Format {
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Shape {
     /// For a program: a JSON object a line; the keys are in docs/events.md
-    #[arg(long)]
+    #[arg(long, global = true, display_order = 99)]
     pub(crate) json: bool,
 }
 

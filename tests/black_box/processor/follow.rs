@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use super::stage::Stage;
 
 /// What Python does when it records an event.
-const RECORD: &str = "BEGIN;
+pub(super) const RECORD: &str = "BEGIN;
     INSERT INTO workflowtracker_events (originator_id, originator_version, topic, state)
     SELECT originator_id, max(originator_version) + 1, 'biomero.eventsourcing:Task.StatusUpdated',
            '{\"timestamp\":{\"_type_\":\"datetime_iso\",\"_data_\":\"2026-11-22T20:00:00+00:00\"},\"status\":\"LATE\"}'
