@@ -113,7 +113,8 @@ Examples:
     #[command(after_help = "\
 Examples:
   processor events follow --from 1                the whole log, then what comes
-  processor events follow --new --topic TaskFailed --json | while read -r event; do …; done")]
+  processor events follow --new --topic TaskFailed --json | while read -r event; do …; done
+  processor events follow --new --project         the views keep up with Python workers")]
     Follow {
         /// Begin with the event of this id
         #[arg(long, value_name = "ID", conflicts_with = "new")]
@@ -124,6 +125,9 @@ Examples:
         /// Only these kinds of event, as for select
         #[arg(long, value_name = "TOPIC", value_parser = topic)]
         topic: Vec<String>,
+        /// Bring the views up to date with each: for Python workers whose own listeners are off
+        #[arg(long)]
+        project: bool,
         #[command(flatten)]
         shape: Shape,
     },

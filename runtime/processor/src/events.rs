@@ -73,8 +73,8 @@ async fn verb(verb: &Verb, database: Database, configuration: &Configuration<'_>
             let asked = select::Asked { start: *start, limit: *limit, topics: topic };
             select::run(&opened, asked, &mut answer(shape.json)).await
         }
-        Verb::Follow { from, new, topic, shape } => {
-            let asked = follow::Asked { from: *from, new: *new, topics: topic };
+        Verb::Follow { from, new, topic, project, shape } => {
+            let asked = follow::Asked { from: *from, new: *new, topics: topic, project: *project };
             follow::run(&opened, asked, &mut answer(shape.json)).await
         }
         Verb::Show { id, shape } => show::run(&opened, *id, &mut answer(shape.json)).await,
