@@ -1,6 +1,7 @@
 //! The finished `processor events`, on a real PostgreSQL with a history that the real Python wrote.
 
 mod chosen;
+mod copy;
 mod follow;
 mod read;
 mod refuse;

@@ -171,6 +171,21 @@ Examples:
         #[arg(long, value_name = "FORMAT", value_enum, default_value = "jsonl")]
         format: Format,
     },
+    /// Copy the history into another database, from SQLite to PostgreSQL or back
+    ///
+    /// Events keep their ids, versions and bytes; the views are made again. What is in the source stays, and what is in the target stays too: an interrupted copy goes on where it stopped, and a target with another history is refused.
+    #[command(after_help = "\
+Example:
+  processor events --database sqlite:////var/lib/biomero/events.sqlite copy --to postgresql://biomero@db/biomero
+
+A password for the target: PGPASSWORD, or ~/.pgpass.")]
+    Copy {
+        /// The database to copy into; its tables are created
+        #[arg(long, value_name = "URL")]
+        to: String,
+        #[command(flatten)]
+        shape: Shape,
+    },
     /// Count: events, workflow runs, tasks and how long they take, failures, jobs and what they have used
     ///
     /// Stands for jobAccounting.get_jobs, and for get_task_counts, get_average_task_duration, get_task_failures and get_task_usage_over_time of workflowAnalytics.

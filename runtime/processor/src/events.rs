@@ -10,6 +10,7 @@ use crate::database::{self, Database};
 use crate::ended::Ended;
 use crate::output::Answer;
 
+mod copy;
 mod doctor;
 mod export;
 mod follow;
@@ -83,6 +84,10 @@ async fn verb(verb: &Verb, database: Database, configuration: &Configuration<'_>
             rebuild::run(&opened, since, &mut answer(shape.json)).await
         }
         Verb::Export { format } => export::run(&opened, *format, &mut answer(false)).await,
+        Verb::Copy { to, shape } => {
+            let to = database::named(to, "--to", configuration.environment())?;
+            copy::run(&opened, &Opened::open(to).await?, &mut answer(shape.json)).await
+        }
         Verb::Stats { user, group, task, shape } => {
             let whose = Whose { user: *user, group: *group };
             let asked = stats::Asked { whose, task: task.as_deref() };

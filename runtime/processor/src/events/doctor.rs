@@ -157,7 +157,7 @@ fn of_corrupt(compared: &Compared) -> Finding {
     if compared.corrupt_events == 0 {
         return Finding::ok("events", format!("all {} that are projected can be read", compared.events));
     }
-    let details = compared.corrupt.iter().map(|corrupt| place_and_reason(corrupt)).collect();
+    let details = compared.corrupt.iter().map(place_and_reason).collect();
     let told =
         format!("{} rows of the log are no events; the views are made without them", compared.corrupt_events);
     Finding::new("events", Verdict::Wrong, told, ROW, details)
