@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::log::EventLog;
 use crate::postgres::Listener;
 use crate::retry::Retry;
+use crate::sqlite::Watch;
 use crate::stored::Notification;
 
 /// How many events are read at a time.
@@ -25,6 +26,8 @@ pub struct Follower<'a> {
 pub(crate) enum Wake {
     /// `NOTIFY`, which Python sends as well.
     Postgres(Listener),
+    /// What the file system tells.
+    Sqlite(Watch),
 }
 
 impl<'a> Follower<'a> {
@@ -70,6 +73,10 @@ impl<'a> Follower<'a> {
         }
         let still_there = match listener {
             Wake::Postgres(listener) => listener.woken().await,
+            Wake::Sqlite(watch) => {
+                watch.woken().await;
+                true
+            }
         };
         if !still_there {
             self.listener = None;

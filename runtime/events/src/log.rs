@@ -241,14 +241,14 @@ impl EventLog {
     pub(crate) async fn wake(&self) -> Result<Wake, Error> {
         match &self.store {
             Store::Postgres(store) => store.listen().await.map(Wake::Postgres),
-            Store::Sqlite(_) => todo!(),
+            Store::Sqlite(store) => Ok(Wake::Sqlite(store.watch())),
         }
     }
 
-    pub(crate) const fn limits(&self) -> Limits {
+    pub(crate) fn limits(&self) -> Limits {
         match &self.store {
             Store::Postgres(store) => store.limits(),
-            Store::Sqlite(_) => todo!(),
+            Store::Sqlite(store) => store.limits(),
         }
     }
 

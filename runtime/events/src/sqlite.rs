@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::command::Command;
 use crate::error::Error;
 use crate::log::{Appended, Initialised, Limits};
-use crate::plan::{Attempt, STEP};
+use crate::plan::Attempt;
 use crate::rebuild::{Compared, Rebuilt};
 use crate::retry::Retry;
 use crate::stored::Notification;
@@ -32,11 +32,13 @@ mod rebuild;
 mod schema;
 mod sql;
 mod value;
+mod watch;
 mod worker;
 
 use connection::Connection;
 pub use error::FileError;
 use sql::Statements;
+pub(crate) use watch::Watch;
 
 /// A file that holds the log.
 #[derive(Debug)]
@@ -101,6 +103,15 @@ impl Store {
         self.database.place()
     }
 
+    pub(crate) fn limits(&self) -> Limits {
+        self.database.limits
+    }
+
+    /// Begins to notice what is written.
+    pub(crate) fn watch(&self) -> Watch {
+        Watch::new(&self.database.path)
+    }
+
     /// Creates the file and the tables that are missing, and projects what the log holds.
     pub(crate) async fn initialise(&self) -> Result<Initialised, Error> {
         let path = self.database.path.clone();
@@ -137,11 +148,8 @@ impl Store {
 
     /// Events from an id on, in their order.
     pub(crate) async fn select(&self, start: i64, limit: i64) -> Result<Vec<Notification>, Error> {
-        self.read("read events", move |database, connection| {
-            append::since(connection, &database.sql, start.saturating_sub(1), limit)
-                .map_err(|error| database.failed("read events", error))
-        })
-        .await
+        let since = self.database.sql.since.clone();
+        self.rows("read events", since, [start.saturating_sub(1), limit], value::notification).await
     }
 
     /// All events of an aggregate, in their order.
@@ -173,9 +181,9 @@ impl Store {
         let mut projected = 0;
         loop {
             match self.write("project events", append::project_step).await {
-                Ok(step) => {
+                Ok((step, more)) => {
                     projected += step;
-                    if step < STEP as u64 {
+                    if !more {
                         return Ok(projected);
                     }
                 }
@@ -212,6 +220,7 @@ impl Store {
                 connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
             let done = work(database, &transaction)?;
             transaction.commit().map_err(failed)?;
+            watch::touch(&database.path);
             Ok(done)
         })
         .await

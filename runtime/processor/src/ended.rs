@@ -60,12 +60,12 @@ pub(crate) enum Ended {
     )]
     Nowhere,
     /// The log said no.
-    #[error("{}", in_full(.source))]
+    #[error("{}", in_full(.source.as_ref()))]
     Log {
         /// Who named the database.
         origin: String,
         /// What it said.
-        source: biomero_events::Error,
+        source: Box<biomero_events::Error>,
     },
 }
 

@@ -11,10 +11,11 @@ use super::project::project;
 use super::sql::Statements;
 use super::value::{hex, notification, uuid};
 use crate::command::Command;
+use crate::copy::BYTES;
 use crate::error::Error;
 use crate::log::Recorded;
 use crate::plan::{Attempt, ON_THE_WAY, Placed, Plan, STEP, plan, told};
-use crate::projection::{Ordered, understood};
+use crate::projection::{Ordered, projectable};
 use crate::schema::POSITION;
 use crate::stored::Notification;
 
@@ -37,11 +38,11 @@ pub(super) fn append(
     if !placed.is_empty() {
         let mut events: Ordered = Vec::new();
         if position < head {
-            let missing = since(connection, sql, position, ON_THE_WAY + 1).map_err(failed)?;
-            if missing.len() as i64 > ON_THE_WAY {
+            let missing = since(connection, sql, position, ON_THE_WAY).map_err(failed)?;
+            if missing.more {
                 return Ok(Attempt::Behind);
             }
-            (events, _) = understood(&missing);
+            events = projectable(&missing.events);
         }
         insert(connection, sql, &placed, &new).map_err(failed)?;
         let last = placed.last().map_or(head, |event| event.at.id);
@@ -54,18 +55,18 @@ pub(super) fn append(
     Ok(Attempt::Done(told(commands, &new, &placed, &known, &before)))
 }
 
-/// Projects some of what others have written. Returns how many events that were.
-pub(super) fn project_step(database: &Database, connection: &Connection) -> Result<u64, Error> {
+/// Projects some of what others have written. Returns how many events that were, and whether there are more.
+pub(super) fn project_step(database: &Database, connection: &Connection) -> Result<(u64, bool), Error> {
     let failed = |error| database.failed("project events", error);
     let sql = &database.sql;
     let position = position(database, connection)?.notification_id;
-    let missing = since(connection, sql, position, STEP).map_err(failed)?;
+    let Part { events: missing, more } = since(connection, sql, position, STEP).map_err(failed)?;
     if let Some(last) = missing.last() {
-        let (events, _) = understood(&missing);
+        let events = projectable(&missing);
         project(connection, &sql.real, &events).map_err(failed)?;
         moved(connection, sql, last.id).map_err(failed)?;
     }
-    Ok(missing.len() as u64)
+    Ok((missing.len() as u64, more))
 }
 
 /// How far the views are.
@@ -119,20 +120,40 @@ fn versions(
     for draft in commands.iter().flat_map(|command| &command.events) {
         let id = draft.originator_id;
         if let Entry::Vacant(entry) = versions.entry(id) {
-            entry.insert(version.query_row([id.as_bytes()], |row| row.get::<_, Option<i64>>(0))?);
+            entry.insert(version.query_row([id.as_bytes()], |row| row.get::<_, i64>(0)).optional()?);
         }
     }
     Ok(versions.into_iter().filter_map(|(id, version)| Some((id, version?))).collect())
 }
 
-/// Events behind a position, in their order.
+/// Some of the log.
+pub(super) struct Part {
+    pub(super) events: Vec<Notification>,
+    /// Whether the log goes on behind it.
+    pub(super) more: bool,
+}
+
+/// Events behind a position, in their order: as many as are asked for, or as memory is to hold.
 pub(super) fn since(
     connection: &Connection,
     sql: &Statements,
     position: i64,
     limit: i64,
-) -> rusqlite::Result<Vec<Notification>> {
-    connection.prepare_cached(&sql.since)?.query_map([position, limit], notification)?.collect()
+) -> rusqlite::Result<Part> {
+    let mut since = connection.prepare_cached(&sql.since)?;
+    let mut rows = since.query([position, limit.saturating_add(1)])?;
+    let mut part = Part { events: Vec::new(), more: false };
+    let mut bytes = 0;
+    while let Some(row) = rows.next()? {
+        if bytes >= BYTES || part.events.len() as i64 >= limit {
+            part.more = true;
+            break;
+        }
+        let event = notification(row)?;
+        bytes += event.state.len() as i64;
+        part.events.push(event);
+    }
+    Ok(part)
 }
 
 /// The events, and the commands they came from.

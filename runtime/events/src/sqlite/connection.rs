@@ -104,12 +104,17 @@ fn prepared(path: &Path, limits: &Limits) -> Result<rusqlite::Connection, FileEr
     Ok(connection)
 }
 
-/// Makes an empty file, and its folder, that nobody else can read. One that is there is left alone.
-pub(super) fn create(path: &Path) -> Result<(), FileError> {
-    let folder = match path.parent() {
+/// The folder that a file is in.
+pub(super) fn folder(path: &Path) -> &Path {
+    match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
-    };
+    }
+}
+
+/// Makes an empty file, and its folder, that nobody else can read. One that is there is left alone.
+pub(super) fn create(path: &Path) -> Result<(), FileError> {
+    let folder = folder(path);
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)

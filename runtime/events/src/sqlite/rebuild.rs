@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::append::{head, moved, position, since};
+use super::append::{Part, head, moved, position, since};
 use super::connection::Connection;
 use super::project::project;
 use super::sql::{Place, Projecting};
@@ -61,8 +61,7 @@ impl Shadow {
 
     /// Projects some of what comes behind the position, up to an id. Whether there may be more.
     fn step(&mut self, database: &Database, upto: i64) -> rusqlite::Result<bool> {
-        let mut step = since(&self.connection, &database.sql, self.position, STEP)?;
-        let is_full = step.len() as i64 == STEP;
+        let Part { events: mut step, more } = since(&self.connection, &database.sql, self.position, STEP)?;
         step.retain(|notification| notification.id <= upto);
         let Some(last) = step.last().map(|notification| notification.id) else { return Ok(false) };
         let (events, corrupt) = understood(&step);
@@ -73,7 +72,7 @@ impl Shadow {
         self.events += events.len() as u64;
         self.unreadable.extend(corrupt);
         self.position = last;
-        Ok(is_full)
+        Ok(more)
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, Result};
 
 use super::sql::{Place, declared, declared_by_python};
-use crate::schema::{Kind, LEADER, POSITION, TABLES, Table};
+use crate::schema::{Kind, LEADER, Owner, POSITION, TABLES, Table};
 use crate::sql::{list, quoted};
 
 /// What the file has of the tables.
@@ -142,5 +142,8 @@ pub(super) fn create_table(place: Place, table: &Table) -> String {
     });
     let touched = if place.is_touched(table.name) { ", touched INTEGER NOT NULL" } else { "" };
     let key = list(table.columns.get(..table.key).unwrap_or_default(), |column| quoted(column.name));
-    format!("CREATE TABLE {} ({columns}{touched}, PRIMARY KEY ({key}))", place.name(table.name))
+    // One tree instead of two for rows that are found by such a key alone.
+    let has_number = table.columns.first().is_some_and(|key| key.kind == Kind::BigSerial);
+    let trees = if table.owner == Owner::Ours && !has_number { " WITHOUT ROWID" } else { "" };
+    format!("CREATE TABLE {} ({columns}{touched}, PRIMARY KEY ({key})){trees}", place.name(table.name))
 }

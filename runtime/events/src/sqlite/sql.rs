@@ -140,7 +140,12 @@ impl Statements {
             position: format!("SELECT notification_id, first_id FROM {POSITION} WHERE leader = '{LEADER}'"),
             first: format!("UPDATE {POSITION} SET first_id = ?1 WHERE leader = '{LEADER}'"),
             head: format!("SELECT coalesce(max(id), 0) FROM {LOG}"),
-            version: format!("SELECT max(originator_version) FROM {LOG} WHERE originator_id = ?1"),
+            // A text that somebody has written into a number's column stands behind all numbers.
+            version: format!(
+                "SELECT originator_version FROM {LOG} WHERE originator_id = ?1 AND originator_version <= {}
+                 ORDER BY originator_version DESC LIMIT 1",
+                i64::MAX
+            ),
             recorded: format!("SELECT first_id, last_id FROM {COMMANDS} WHERE command_id = ?1"),
             since: format!("{events} WHERE id > ?1 ORDER BY id LIMIT ?2"),
             history: format!("{events} WHERE originator_id = ?1 ORDER BY originator_version"),

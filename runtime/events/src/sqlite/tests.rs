@@ -1,5 +1,9 @@
 use std::os::unix::fs::PermissionsExt as _;
 
+mod copying;
+mod faults;
+mod projection;
+
 use super::*;
 use crate::json::Value;
 use crate::log::EventLog;
@@ -124,4 +128,46 @@ async fn views_that_are_right_stay_as_they_are_and_wrong_ones_are_corrected() {
     let rebuilt = log.rebuild(None, &|_| {}).await.expect("rebuilt");
     assert_eq!(changes(&rebuilt), [(0, 1), (0, 1), (0, 0), (1, 0)]);
     assert!(log.compare(&|_| {}).await.expect("compared").views.iter().all(|view| view.is_none()));
+}
+
+#[tokio::test]
+async fn whoever_follows_is_told_of_what_is_appended() {
+    let folder = folder();
+    let (log, other) = (initialised(folder.path()).await, opened(folder.path()).await);
+    let mut follower = log.follow(0);
+    let first = async {
+        let events = follower.next().await.expect("events");
+        events.len() + if events.len() == 3 { 0 } else { follower.next().await.expect("events").len() }
+    };
+    let (seen, _) = tokio::join!(first, async { other.append_all(&begin()).await.expect("appended") });
+    assert_eq!(seen, 3);
+    // Waiting, not looking: far below the timer, far above a commit.
+    for _ in 0..20 {
+        let began = std::time::Instant::now();
+        let command = Command::update_task_status(TASK, "RUNNING");
+        let (events, appended) = tokio::join!(follower.next(), other.append(&command));
+        assert_eq!((events.expect("events").len(), appended.expect("appended").events.len()), (1, 1));
+        assert!(began.elapsed() < std::time::Duration::from_secs(5), "{:?}", began.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn whoever_follows_notices_what_others_write_without_telling() {
+    let folder = folder();
+    let log = initialised(folder.path()).await;
+    log.append_all(&begin()).await.expect("appended");
+    let mut follower = log.follow(3);
+    let path = folder.path().to_path_buf();
+    let write = tokio::task::spawn_blocking(move || {
+        behind(
+            &path,
+            "BEGIN IMMEDIATE; INSERT INTO workflowtracker_events SELECT 4, originator_id, 2, topic, state
+             FROM workflowtracker_events WHERE id = 3; COMMIT",
+        );
+    });
+    let began = std::time::Instant::now();
+    let (events, written) = tokio::join!(follower.next(), write);
+    written.expect("written");
+    assert_eq!(events.expect("events").len(), 1);
+    assert!(began.elapsed() < std::time::Duration::from_secs(5), "{:?}", began.elapsed());
 }
