@@ -80,7 +80,8 @@ fn eight_writers_that_are_killed_and_a_server_that_is_restarted_lose_and_repeat_
         let logs: Vec<PathBuf> = writers.iter().map(|writer| writer.process.log().to_path_buf()).collect();
         let logs: Vec<&Path> = logs.iter().map(PathBuf::as_path).collect();
         wait::until("updates that are acknowledged", Duration::from_secs(180), &logs, || {
-            let failed = writers.iter_mut().any(|writer| writer.process.status().is_some_and(|end| !end.success()));
+            let failed =
+                writers.iter_mut().any(|writer| writer.process.status().is_some_and(|end| !end.success()));
             let done = writers.iter().map(|writer| writer.lines().len()).sum::<usize>() >= threshold;
             (failed || done).then_some(())
         })?;
