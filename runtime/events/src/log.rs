@@ -377,6 +377,17 @@ impl EventLog {
         Ok(events)
     }
 
+    /// The id of the last event; 0 when there is none.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn last_id(&self) -> Result<i64, Error> {
+        match &self.store {
+            Store::Postgres(store) => store.last_id().await,
+            Store::Sqlite(store) => store.last_id().await,
+        }
+    }
+
     /// How far the log, the views and Python's listeners are, and what the log holds.
     ///
     /// # Errors

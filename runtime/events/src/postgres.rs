@@ -10,7 +10,7 @@ use crate::command::Command;
 use crate::error::Error;
 use crate::log::{Appended, Initialised, Limits};
 use crate::plan::{Attempt, STEP};
-use crate::projection::understood;
+use crate::projection::projectable;
 use crate::rebuild::{Compared, Rebuilt};
 use crate::retry::Retry;
 use crate::stored::Notification;
@@ -232,7 +232,7 @@ impl Store {
         let position = self.position(session).await?.notification_id;
         let missing = append::since(self, session, position, STEP).await.map_err(failed)?;
         if let Some(last) = missing.last() {
-            let (events, _) = understood(&missing);
+            let events = projectable(&missing);
             append::witness(self, session, position).await.map_err(failed)?;
             project::project(session, &self.real, &events).await.map_err(failed)?;
             self.move_positions(session, last.id, None).await.map_err(failed)?;

@@ -178,13 +178,19 @@ pub(crate) fn understood(notifications: &[Notification]) -> (Ordered, Vec<Corrup
     for notification in notifications {
         match notification.event() {
             Ok(event) => events.push((notification.id, notification.originator_id, event)),
-            Err(problem) => {
-                tracing::warn!("not projected: {problem}");
-                corrupt.push(problem);
-            }
+            Err(problem) => corrupt.push(problem),
         }
     }
     (events, corrupt)
+}
+
+/// What is an event; what is not is told here, as nobody else hears of it.
+pub(crate) fn projectable(notifications: &[Notification]) -> Ordered {
+    let (events, corrupt) = understood(notifications);
+    for problem in corrupt {
+        tracing::warn!("not projected: {problem}");
+    }
+    events
 }
 
 /// The keys of the states that events touch by themselves.

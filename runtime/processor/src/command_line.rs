@@ -1,6 +1,7 @@
 //! The command line of `processor`. Flags are defined once, here; help and the reference page come from this table.
 
-use clap::{Args, Parser, Subcommand};
+use biomero_events::event::Fact;
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
 /// Runs workflows and keeps their history.
@@ -12,6 +13,9 @@ use uuid::Uuid;
     subcommand_help_heading = "Subjects"
 )]
 pub(crate) struct CommandLine {
+    /// Also say what is tried again, and why
+    #[arg(long, short, global = true)]
+    pub(crate) verbose: bool,
     #[command(subcommand)]
     pub(crate) subject: Subject,
 }
@@ -25,21 +29,27 @@ pub(crate) enum Subject {
 
 /// The workflow history: an event log that the Python biomero 2.8 reads and writes too.
 ///
-/// It is in the database that the first of these names: --database, the variable SQLALCHEMY_URL, sqlalchemy_url in [ANALYTICS] of slurm-config.ini; where none does, in a SQLite file of this machine.
+/// It is in the database that the first of these names: --database, the variable SQLALCHEMY_URL, sqlalchemy_url in [ANALYTICS] of slurm-config.ini; where none does, in a SQLite file of this machine (the setting events.file).
 #[derive(Debug, Args)]
 #[command(
     subcommand_value_name = "VERB",
     subcommand_help_heading = "Verbs",
     after_help = "\
 Of Python, and what stands for it here:
-  client.initialize_analytics_system()          processor events init
-  notification_log.select(54, 10)               processor events select --start 54 --limit 10
-  repository.get(uuid)                          processor events show UUID
+  client.initialize_analytics_system()              processor events init
+  client.initialize_analytics_system(True)          processor events init --rebuild
+  notification_log.select(54, 10)                   processor events select --start 54 --limit 10
+  notification_log.select(start=1, limit=10)        processor events select
+  pull_and_process(leader_name=…, start=1)          processor events follow --from 1
+  repository.get(uuid)                              processor events show UUID
+  workflowAnalytics.get_task_counts() and the like  processor events stats
 
-Exit codes: see docs/events.md."
+Exit codes and the shapes of --json: docs/events.md."
 )]
 pub(crate) struct Events {
-    /// The database, as SQLALCHEMY_URL has it: postgresql://USER:PASSWORD@HOST:5432/DATABASE or sqlite:////absolute/path; other users see it in the list of processes, a variable they do not
+    /// The database, as SQLALCHEMY_URL has it: postgresql://USER:PASSWORD@HOST:5432/DATABASE or sqlite:////absolute/path
+    ///
+    /// Other users of the machine see it in the list of processes; a variable they do not.
     #[arg(long, value_name = "URL", global = true)]
     pub(crate) database: Option<String>,
     #[command(subcommand)]
@@ -51,8 +61,28 @@ pub(crate) struct Events {
 pub(crate) enum Verb {
     /// Create the tables that are missing and bring the views up to date
     ///
-    /// Stands for client.initialize_analytics_system(). Tables that are there are compared column by column and never altered: where they differ it says how, and ends with 76.
+    /// Stands for client.initialize_analytics_system(), and with --rebuild for client.initialize_analytics_system(True). Tables that are there are compared column by column and never altered: where they differ it says how, and ends with 76.
+    #[command(after_help = "\
+Examples:
+  processor events init             once, before the first workflow; again does no harm
+  processor events init --rebuild   and write the views anew")]
     Init {
+        /// Also write the views anew, as `processor events rebuild` does
+        #[arg(long)]
+        rebuild: bool,
+        /// With --rebuild: leave out rows that nothing has written since
+        #[arg(long, value_name = "DATE", requires = "rebuild")]
+        since: Option<String>,
+        #[command(flatten)]
+        shape: Shape,
+    },
+    /// Say what is wrong with the history and what to do; exit 0 nothing, 2 something has to be put right
+    ///
+    /// Looks at the tables, at every event, at versions that are missing, at events that several Python workers have recorded twice, compares the views with the log, and tells whether a Python worker projects beside us. Changes nothing; reads the whole log.
+    #[command(after_help = "\
+Example:
+  processor events doctor || mail -s 'workflow history' admin@example.org < /dev/null")]
+    Doctor {
         #[command(flatten)]
         shape: Shape,
     },
@@ -72,8 +102,32 @@ Examples:
         #[arg(long, value_name = "N", default_value_t = 10)]
         limit: u64,
         /// Only these kinds of event, as TaskFailed or Task.TaskFailed or Task; may be repeated
-        #[arg(long, value_name = "TOPIC")]
+        #[arg(long, value_name = "TOPIC", value_parser = topic)]
         topic: Vec<String>,
+        #[command(flatten)]
+        shape: Shape,
+    },
+    /// Show events as they are recorded, by whomever, until Ctrl-C
+    ///
+    /// Stands for pull_and_process(leader_name, start), which Python documents and cannot do. None is left out between those that were there and those that come. Begins with the last few, as tail -f does.
+    #[command(after_help = "\
+Examples:
+  processor events follow --from 1                the whole log, then what comes
+  processor events follow --new --topic TaskFailed --json | while read -r event; do …; done
+  processor events follow --new --project         the views keep up with Python workers")]
+    Follow {
+        /// Begin with the event of this id
+        #[arg(long, value_name = "ID", conflicts_with = "new")]
+        from: Option<i64>,
+        /// Begin with the next one that is recorded
+        #[arg(long)]
+        new: bool,
+        /// Only these kinds of event, as for select
+        #[arg(long, value_name = "TOPIC", value_parser = topic)]
+        topic: Vec<String>,
+        /// Bring the views up to date with each: for Python workers whose own listeners are off
+        #[arg(long)]
+        project: bool,
         #[command(flatten)]
         shape: Shape,
     },
@@ -85,10 +139,84 @@ Example:
   processor events show 2ef4f9c5-d2e0-494b-aad2-5295d7e6ca98")]
     Show {
         /// The id of a workflow run or a task
+        #[arg(value_name = "UUID")]
         id: Uuid,
         #[command(flatten)]
         shape: Shape,
     },
+    /// Write the view tables anew from the log
+    ///
+    /// Stands for client.initialize_analytics_system(True) without the creation of tables, with the first event that Python leaves out. Only rows that differ are changed, in one transaction: readers see the old views or the new ones. Writers wait only for the end of it.
+    #[command(after_help = "\
+Examples:
+  processor events rebuild                    from the beginning, or from where the configuration says
+  processor events rebuild --since 2026-01-01
+  BIOMERO_ANALYTICS_REBUILD_DAYS_AGO=90 processor events rebuild")]
+    Rebuild {
+        /// Leave out rows that nothing has written since: 2026-11-22, 2026-11-22T10:00:00Z, 30d, or all [default: analytics_rebuild_days_ago or analytics_rebuild_start_time in [ANALYTICS], or all]
+        #[arg(long, value_name = "DATE")]
+        since: Option<String>,
+        #[command(flatten)]
+        shape: Shape,
+    },
+    /// Write the whole log to standard output
+    ///
+    /// In bounded memory, and so that every byte can be made again: a state that is no text, or begins with \\x, is written as \\x and two hexadecimal digits a byte; in psv each state is, without the \\x.
+    #[command(after_help = "\
+Examples:
+  processor events export | zstd > history.jsonl.zst
+  processor events export --format csv > history.csv")]
+    Export {
+        /// How
+        #[arg(long, value_name = "FORMAT", value_enum, default_value = "jsonl")]
+        format: Format,
+    },
+    /// Copy the history into another database, from SQLite to PostgreSQL or back
+    ///
+    /// Events keep their ids, versions and bytes; the views are made again. What is in the source stays, and what is in the target stays too: an interrupted copy goes on where it stopped, and a target with another history is refused.
+    #[command(after_help = "\
+Example:
+  processor events --database sqlite:////var/lib/biomero/events.sqlite copy --to postgresql://biomero@db/biomero
+
+A password for the target: PGPASSWORD, or ~/.pgpass.")]
+    Copy {
+        /// The database to copy into; its tables are created
+        #[arg(long, value_name = "URL")]
+        to: String,
+        #[command(flatten)]
+        shape: Shape,
+    },
+    /// Count: events, workflow runs, tasks and how long they take, failures, jobs and what they have used
+    ///
+    /// Stands for jobAccounting.get_jobs, and for get_task_counts, get_average_task_duration, get_task_failures and get_task_usage_over_time of workflowAnalytics.
+    #[command(after_help = "\
+Examples:
+  processor events stats --user 2
+  processor events stats --task cellpose    also how often it was run, day by day")]
+    Stats {
+        /// Only this user's, by the id in OMERO; events are counted for all
+        #[arg(long, value_name = "ID")]
+        user: Option<i32>,
+        /// Only this group's
+        #[arg(long, value_name = "ID")]
+        group: Option<i32>,
+        /// Also how often this task was run on each day
+        #[arg(long, value_name = "NAME")]
+        task: Option<String>,
+        #[command(flatten)]
+        shape: Shape,
+    },
+}
+
+/// How a log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// A JSON object a line
+    Jsonl,
+    /// Comma-separated values with a header, as RFC 4180 has them
+    Csv,
+    /// Fields with | between them, the state in hexadecimal digits
+    Psv,
 }
 
 /// For whom the answer is.
@@ -99,6 +227,26 @@ pub(crate) struct Shape {
     pub(crate) json: bool,
 }
 
+/// A kind of event: as it is stored, or the part of its name that tells it from others.
+fn topic(text: &str) -> Result<String, String> {
+    let names: Vec<&str> = Fact::TOPICS
+        .iter()
+        .filter_map(|topic| topic.rsplit_once(':'))
+        .flat_map(|(_, name)| std::iter::once(name).chain(name.split('.')))
+        .collect();
+    // A whole topic may be one that nobody knows: it may be in the log all the same.
+    if text.contains(':') || names.contains(&text) {
+        return Ok(text.to_owned());
+    }
+    Err(match biomero_config::nearest(text, names.iter().copied()) {
+        Some(name) => format!("did you mean {name}?"),
+        None => format!(
+            "write one of {}",
+            Fact::TOPICS.iter().filter_map(|topic| topic.rsplit('.').next()).collect::<Vec<_>>().join(", ")
+        ),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -106,5 +254,15 @@ mod tests {
     #[test]
     fn the_table_of_flags_is_consistent() {
         super::CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn a_kind_of_event_is_named_by_what_tells_it_from_others() {
+        for name in
+            ["TaskFailed", "Task.TaskFailed", "Task", "biomero.eventsourcing:Task.TaskFailed", "other:Topic"]
+        {
+            assert_eq!(super::topic(name).as_deref(), Ok(name));
+        }
+        assert_eq!(super::topic("TaskFaild"), Err("did you mean TaskFailed?".to_owned()));
     }
 }

@@ -28,16 +28,16 @@ pub(crate) struct Database {
 }
 
 /// The database of the first that names one.
-pub(crate) fn choose(named: Option<&str>, configuration: &Configuration<'_>) -> Result<Database, Ended> {
+pub(crate) fn choose(option: Option<&str>, configuration: &Configuration<'_>) -> Result<Database, Ended> {
     let environment = configuration.environment();
-    if let Some(text) = named {
-        return database(text, "--database".to_owned(), environment);
+    if let Some(text) = option {
+        return named(text, "--database", environment);
     }
     if let Some(text) = environment.get(VARIABLE).filter(|text| !text.is_empty()) {
-        return database(text, format!("the variable {VARIABLE}"), environment);
+        return named(text, &format!("the variable {VARIABLE}"), environment);
     }
     if let Some((text, origin)) = configuration.analytics("sqlalchemy_url")? {
-        return database(text.reveal(), format!("sqlalchemy_url in {origin}"), environment);
+        return named(text.reveal(), &format!("sqlalchemy_url in {origin}"), environment);
     }
     if let Some(file) = &configuration.settings()?.events.file {
         return Ok(Database {
@@ -52,7 +52,9 @@ pub(crate) fn choose(named: Option<&str>, configuration: &Configuration<'_>) -> 
     Ok(Database { url, origin })
 }
 
-fn database(text: &str, origin: String, environment: &Environment) -> Result<Database, Ended> {
+/// The database of a URL, and who has written it.
+pub(crate) fn named(text: &str, origin: &str, environment: &Environment) -> Result<Database, Ended> {
+    let origin = origin.to_owned();
     match DatabaseUrl::parse(text).and_then(|url| url.with_environment(environment)) {
         Ok(url) => Ok(Database { url, origin }),
         Err(source) => Err(Ended::Url { origin, source }),

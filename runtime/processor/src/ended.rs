@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use biomero_events::Class;
+use biomero_events::copy::CopyError;
 use thiserror::Error;
 
 use crate::{exit_code, output};
@@ -59,13 +60,16 @@ pub(crate) enum Ended {
         "no database is named, and there is no home folder for a file: set SQLALCHEMY_URL, or events.file in /etc/biomero/init.toml"
     )]
     Nowhere,
+    /// One history is not copied onto the other.
+    #[error(transparent)]
+    Copy(CopyError),
     /// The log said no.
-    #[error("{}", in_full(.source))]
+    #[error("{}", in_full(.source.as_ref()))]
     Log {
         /// Who named the database.
         origin: String,
         /// What it said.
-        source: biomero_events::Error,
+        source: Box<biomero_events::Error>,
     },
 }
 
@@ -92,6 +96,9 @@ impl Ended {
             | Self::Url { .. }
             | Self::Since { .. }
             | Self::Nowhere => exit_code::CONFIGURATION,
+            Self::Copy(CopyError::Log(source)) => of_class(source.class()),
+            Self::Copy(CopyError::Different { .. }) => exit_code::CONFIGURATION,
+            Self::Copy(CopyError::Busy { .. }) => exit_code::UNAVAILABLE,
             Self::Log { source, .. } => of_class(source.class()),
         }
     }

@@ -1,21 +1,29 @@
 //! `processor events`: the workflow history. Each verb is a module, which asks the log and writes the answer.
 
 use biomero_config::Environment;
-use biomero_events::{EventLog, Limits};
+use biomero_events::query::Whose;
+use biomero_events::{Class, Error, EventLog, Limits};
 
 use crate::command_line::{Events, Verb};
+use crate::configuration::Configuration;
 use crate::database::{self, Database};
 use crate::ended::Ended;
 use crate::output::Answer;
 
+mod copy;
+mod doctor;
+mod export;
+mod follow;
 mod init;
+mod rebuild;
 mod record;
 mod select;
 mod show;
+mod stats;
 mod timeline;
 
 /// A log and who named it.
-pub(crate) struct Opened {
+struct Opened {
     log: EventLog,
     origin: String,
 }
@@ -25,32 +33,65 @@ impl Opened {
         let Database { url, origin } = database;
         match EventLog::open(&url, Limits::default()).await {
             Ok(log) => Ok(Self { log, origin }),
-            Err(source) => Err(Ended::Log { origin, source }),
+            Err(source) => Err(Ended::Log { origin, source: Box::new(source) }),
         }
     }
 
-    /// What the log said, with who named it where that was no.
-    fn told<T>(&self, outcome: Result<T, biomero_events::Error>) -> Result<T, Ended> {
-        outcome.map_err(|source| Ended::Log { origin: self.origin.clone(), source })
+    /// What the log answered; an error with who named the log. What a database says where its tables are missing or
+    /// different is of no help: then those are told instead.
+    async fn told<T>(&self, outcome: Result<T, Error>) -> Result<T, Ended> {
+        let source = match outcome {
+            Ok(answer) => return Ok(answer),
+            Err(error) if error.class() == Class::Other => match self.log.verify().await {
+                Err(tables @ (Error::NotInitialised { .. } | Error::Schema { .. })) => tables,
+                _ => error,
+            },
+            Err(error) => error,
+        };
+        Err(Ended::Log { origin: self.origin.clone(), source: Box::new(source) })
     }
 }
 
 /// Runs a verb; returns the exit code.
 pub(crate) fn run(line: &Events, environment: &Environment) -> Result<u8, Ended> {
-    let database = database::choose(line.database.as_deref(), environment)?;
+    let configuration = Configuration::new(environment);
+    let database = database::choose(line.database.as_deref(), &configuration)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Ended::System)?;
-    runtime.block_on(async {
-        let opened = Opened::open(database).await?;
-        match &line.verb {
-            Verb::Init { shape } => init::run(&opened, &mut Answer::new(shape.json, environment)).await,
-            Verb::Select { start, limit, topic, shape } => {
-                let asked = select::Asked { start: *start, limit: *limit, topics: topic };
-                select::run(&opened, asked, &mut Answer::new(shape.json, environment)).await
-            }
-            Verb::Show { id, shape } => {
-                show::run(&opened, *id, &mut Answer::new(shape.json, environment)).await
-            }
+    runtime.block_on(verb(&line.verb, database, &configuration))
+}
+
+async fn verb(verb: &Verb, database: Database, configuration: &Configuration<'_>) -> Result<u8, Ended> {
+    let answer = |json| Answer::new(json, configuration.environment());
+    let opened = Opened::open(database).await?;
+    match verb {
+        Verb::Init { rebuild: also, since, shape } => {
+            let since = if *also { Some(rebuild::since(since.as_deref(), configuration)?) } else { None };
+            init::run(&opened, since, &mut answer(shape.json)).await
         }
-    })
+        Verb::Doctor { shape } => doctor::run(&opened, configuration, &mut answer(shape.json)).await,
+        Verb::Select { start, limit, topic, shape } => {
+            let asked = select::Asked { start: *start, limit: *limit, topics: topic };
+            select::run(&opened, asked, &mut answer(shape.json)).await
+        }
+        Verb::Follow { from, new, topic, project, shape } => {
+            let asked = follow::Asked { from: *from, new: *new, topics: topic, project: *project };
+            follow::run(&opened, asked, &mut answer(shape.json)).await
+        }
+        Verb::Show { id, shape } => show::run(&opened, *id, &mut answer(shape.json)).await,
+        Verb::Rebuild { since, shape } => {
+            let since = rebuild::since(since.as_deref(), configuration)?;
+            rebuild::run(&opened, since, &mut answer(shape.json)).await
+        }
+        Verb::Export { format } => export::run(&opened, *format, &mut answer(false)).await,
+        Verb::Copy { to, shape } => {
+            let to = database::named(to, "--to", configuration.environment())?;
+            copy::run(&opened, &Opened::open(to).await?, &mut answer(shape.json)).await
+        }
+        Verb::Stats { user, group, task, shape } => {
+            let whose = Whose { user: *user, group: *group };
+            let asked = stats::Asked { whose, task: task.as_deref() };
+            stats::run(&opened, asked, &mut answer(shape.json)).await
+        }
+    }
 }

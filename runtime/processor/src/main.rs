@@ -6,6 +6,7 @@ mod database;
 mod ended;
 mod events;
 mod exit_code;
+mod log;
 mod output;
 mod progress;
 mod table;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
+    log::install(line.verbose);
     let outcome = match line.subject {
         Subject::Events(events) => events::run(&events, &environment),
     };

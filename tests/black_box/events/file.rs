@@ -38,7 +38,7 @@ fn rows(path: &Path) -> Result<String> {
     let connection = rusqlite::Connection::open(path).map_err(sqlite("open the file"))?;
     let mut text = String::new();
     for (table, columns) in views::VIEWS {
-        let _ = write!(text, "{table}\n");
+        let _ = writeln!(text, "{table}");
         let mut statement = connection
             .prepare(&format!("SELECT {columns} FROM {table} ORDER BY 1"))
             .map_err(sqlite("read a view"))?;
@@ -51,7 +51,7 @@ fn rows(path: &Path) -> Result<String> {
             });
             lines.push(values.collect::<Result<Vec<String>>>()?.join("\t"));
         }
-        let _ = write!(text, "{}\n", lines.join("\n"));
+        let _ = writeln!(text, "{}", lines.join("\n"));
     }
     Ok(text)
 }

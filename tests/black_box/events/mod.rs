@@ -2,6 +2,7 @@
 
 mod crash;
 mod file;
+mod hostile;
 mod ours;
 mod parity;
 mod together;

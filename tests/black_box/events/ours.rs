@@ -58,6 +58,11 @@ impl Ours {
         self.runtime.block_on(asked).map_err(|error| Trouble::new(chain(&error)))
     }
 
+    /// Waits for something that may fail.
+    pub(super) fn tried<T>(&self, asked: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        self.runtime.block_on(asked)
+    }
+
     /// Waits for something that has to fail, and returns how.
     pub(super) fn refused<T: std::fmt::Debug>(
         &self,

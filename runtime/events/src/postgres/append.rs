@@ -18,7 +18,7 @@ use crate::command::Command;
 use crate::error::Error;
 use crate::log::Recorded;
 use crate::plan::{Attempt, ON_THE_WAY, Plan, plan, told};
-use crate::projection::{Key, Ordered, Rows, State, applied, keys, keys_of, understood};
+use crate::projection::{Key, Ordered, Rows, State, applied, keys, keys_of, projectable};
 use crate::schema::POSITION;
 
 /// What is known once the log is locked.
@@ -66,7 +66,7 @@ async fn within(store: &Store, session: &Session, commands: &[Command]) -> Resul
         if missing.len() as i64 > ON_THE_WAY {
             return Ok(Attempt::Behind);
         }
-        (events, _) = understood(&missing);
+        events = projectable(&missing);
         witness(store, session, position).await.map_err(failed)?;
     }
     let others = !events.is_empty();

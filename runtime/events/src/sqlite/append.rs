@@ -15,7 +15,7 @@ use crate::copy::BYTES;
 use crate::error::Error;
 use crate::log::Recorded;
 use crate::plan::{Attempt, ON_THE_WAY, Placed, Plan, STEP, plan, told};
-use crate::projection::{Ordered, understood};
+use crate::projection::{Ordered, projectable};
 use crate::schema::POSITION;
 use crate::stored::Notification;
 
@@ -42,7 +42,7 @@ pub(super) fn append(
             if missing.more {
                 return Ok(Attempt::Behind);
             }
-            (events, _) = understood(&missing.events);
+            events = projectable(&missing.events);
         }
         insert(connection, sql, &placed, &new).map_err(failed)?;
         let last = placed.last().map_or(head, |event| event.at.id);
@@ -62,7 +62,7 @@ pub(super) fn project_step(database: &Database, connection: &Connection) -> Resu
     let position = position(database, connection)?.notification_id;
     let Part { events: missing, more } = since(connection, sql, position, STEP).map_err(failed)?;
     if let Some(last) = missing.last() {
-        let (events, _) = understood(&missing);
+        let events = projectable(&missing);
         project(connection, &sql.real, &events).map_err(failed)?;
         moved(connection, sql, last.id).map_err(failed)?;
     }

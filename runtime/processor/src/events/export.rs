@@ -23,13 +23,13 @@ const PORTION: u32 = 1_000;
 /// Writes all rows.
 pub(super) async fn run(opened: &Opened, format: Format, answer: &mut Answer) -> Result<u8, Ended> {
     let bar = Bar::new("exporting");
-    let total = if bar.is_seen() { opened.told(opened.log.standing().await)?.last_id } else { 0 };
+    let total = if bar.is_seen() { opened.told(opened.log.standing().await).await?.last_id } else { 0 };
     let mut start = 1;
     if format == Format::Csv {
         answer.line("id,originator_id,originator_version,topic,state\r")?;
     }
     loop {
-        let rows = opened.told(opened.log.select(start, PORTION).await)?;
+        let rows = opened.told(opened.log.select(start, PORTION).await).await?;
         for row in &rows {
             answer.line(line(row, format))?;
         }
@@ -53,11 +53,9 @@ fn line(row: &Notification, format: Format) -> String {
         ])
         .to_string(),
         // RFC 4180: its lines end in CR LF.
-        Format::Csv => format!(
-            "{id},{originator_id},{originator_version},{},{}\r",
-            quoted(topic),
-            quoted(&text(state))
-        ),
+        Format::Csv => {
+            format!("{id},{originator_id},{originator_version},{},{}\r", quoted(topic), quoted(&text(state)))
+        }
         Format::Psv => {
             format!("{id}|{originator_id}|{originator_version}|{}|{}", escaped(topic), hexadecimal(state))
         }
@@ -107,7 +105,9 @@ mod tests {
         let row = row("m:T.E", "{\"a\": \"é\\n\"}".as_bytes());
         assert_eq!(
             line(&row, Format::Jsonl),
-            format!(r#"{{"id":7,"originator_id":"{PLACE}","originator_version":0,"topic":"m:T.E","state":"{{\"a\": \"é\\n\"}}"}}"#)
+            format!(
+                r#"{{"id":7,"originator_id":"{PLACE}","originator_version":0,"topic":"m:T.E","state":"{{\"a\": \"é\\n\"}}"}}"#
+            )
         );
         assert_eq!(line(&row, Format::Csv), format!("7,{PLACE},0,m:T.E,\"{{\"\"a\"\": \"\"é\\n\"\"}}\"\r"));
         assert_eq!(line(&row, Format::Psv), format!("7|{PLACE}|0|m:T.E|7b2261223a2022c3a95c6e227d"));

@@ -4,31 +4,32 @@ use biomero_events::Initialised;
 use biomero_events::json::Value;
 
 use super::Opened;
+use super::rebuild::{self, Since};
 use crate::ended::Ended;
 use crate::exit_code;
 use crate::output::Answer;
 
-/// Creates what is missing and projects what is not yet.
-pub(super) async fn run(opened: &Opened, answer: &mut Answer) -> Result<u8, Ended> {
-    let done = opened.told(opened.log.initialise().await)?;
+/// Creates what is missing and projects what is not yet; then writes the views anew, where that is asked for.
+pub(super) async fn run(opened: &Opened, rebuilt: Option<Since>, answer: &mut Answer) -> Result<u8, Ended> {
+    let done = opened.told(opened.log.initialise().await).await?;
+    let place = opened.log.place();
     if answer.is_json() {
         let created: Vec<Value> = done.created.iter().map(|table| table.as_str().into()).collect();
         answer.object(
-            [
-                ("database", opened.log.place().into()),
-                ("created", created.into()),
-                ("projected", count(done.projected)),
-            ]
-            .into(),
+            [("database", place.into()), ("created", created.into()), ("projected", count(done.projected))]
+                .into(),
         )?;
     } else {
         for table in &done.created {
             answer.line(format!("created {table}"))?;
         }
-        answer.line(told(&done, &opened.log.place()))?;
+        answer.line(told(&done, &place))?;
     }
     answer.flush()?;
-    Ok(exit_code::SUCCESS)
+    match rebuilt {
+        Some(since) => rebuild::run(opened, since, answer).await,
+        None => Ok(exit_code::SUCCESS),
+    }
 }
 
 fn told(done: &Initialised, place: &str) -> String {

@@ -11,10 +11,10 @@ use super::init::count;
 use super::timeline::took;
 use crate::configuration::Configuration;
 use crate::ended::Ended;
+use crate::exit_code;
 use crate::output::{self, Answer};
 use crate::progress::Bar;
 use crate::table::{Cell, Table};
-use crate::exit_code;
 
 /// From when on, and who said so.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -65,7 +65,7 @@ pub(super) async fn run(opened: &Opened, since: Since, answer: &mut Answer) -> R
     let rebuilt = opened.log.rebuild(since.moment, &|progress| bar.at(progress)).await;
     let seconds = bar.elapsed().as_secs_f64();
     drop(bar);
-    let rebuilt = opened.told(rebuilt)?;
+    let rebuilt = opened.told(rebuilt).await?;
     if answer.is_json() {
         answer.object(object(&rebuilt, &since, seconds))?;
     } else {
@@ -73,11 +73,18 @@ pub(super) async fn run(opened: &Opened, since: Since, answer: &mut Answer) -> R
             (Some(moment), Some(origin)) => format!(", rows since {moment} by {origin}"),
             _ => String::new(),
         };
-        answer.line(format!("rebuilt the views of {} from {} events in {}{from}", opened.log.place(), rebuilt.events, took(seconds)))?;
+        answer.line(format!(
+            "rebuilt the views of {} from {} events in {}{from}",
+            opened.log.place(),
+            rebuilt.events,
+            took(seconds)
+        ))?;
         let rows: Vec<Vec<Cell>> = rebuilt
             .views
             .iter()
-            .map(|view| vec![view.table.into(), view.deleted.to_string().into(), view.written.to_string().into()])
+            .map(|view| {
+                vec![view.table.into(), view.deleted.to_string().into(), view.written.to_string().into()]
+            })
             .collect();
         Table::new(&["VIEW", ">DELETED", ">WRITTEN"]).write(&rows, answer)?;
     }
@@ -172,6 +179,9 @@ mod tests {
     fn a_date_without_sense_is_told_with_who_said_it() {
         let told = told(None, &[("BIOMERO_ANALYTICS_REBUILD_START_TIME", "soon")]);
         let message = told.expect_err("no date").to_string();
-        assert!(message.contains("BIOMERO_ANALYTICS_REBUILD_START_TIME") && message.contains("\"soon\""), "{message}");
+        assert!(
+            message.contains("BIOMERO_ANALYTICS_REBUILD_START_TIME") && message.contains("\"soon\""),
+            "{message}"
+        );
     }
 }

@@ -110,7 +110,12 @@ pub(super) fn what(fact: &Fact) -> String {
     fields.join(" ")
 }
 
-/// A value, for people.
+/// A value that stands alone, for people.
+pub(super) fn alone(value: &Value) -> String {
+    value.as_str().map_or_else(|| shown(value), |text| shortened(text, VALUE))
+}
+
+/// A value among others, for people.
 pub(super) fn shown(value: &Value) -> String {
     let text = match value {
         Value::String(text) if is_plain(text) => text.clone(),

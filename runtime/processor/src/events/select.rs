@@ -27,7 +27,7 @@ pub(super) async fn run(opened: &Opened, asked: Asked<'_>, answer: &mut Answer) 
         // With a filter as many as there are, and of those the ones that are wanted.
         let portion =
             if topics.is_empty() { u32::try_from(wanted).unwrap_or(PORTION).min(PORTION) } else { PORTION };
-        let rows = opened.told(opened.log.select(start, portion).await)?;
+        let rows = opened.told(opened.log.select(start, portion).await).await?;
         let is_last = rows.len() < portion as usize;
         start = rows.last().map_or(start, |row| row.id.saturating_add(1));
         for row in rows

@@ -8,7 +8,7 @@ use biomero_events::timestamp::Timestamp;
 use uuid::Uuid;
 
 use super::Opened;
-use super::record::{Record, of_state, seconds, short, shown};
+use super::record::{Record, alone, of_state, seconds, short};
 use super::timeline::{End, History, Job, between, took};
 use crate::ended::Ended;
 use crate::exit_code;
@@ -17,14 +17,14 @@ use crate::table::{Cell, Table, Tone};
 
 /// Shows a workflow run with its tasks, or a task.
 pub(super) async fn run(opened: &Opened, id: Uuid, answer: &mut Answer) -> Result<u8, Ended> {
-    let subject = History::new(id, opened.told(opened.log.history(id).await)?);
+    let subject = History::new(id, opened.told(opened.log.history(id).await).await?);
     let mut tasks = Vec::new();
     for task in subject.tasks() {
         match opened.log.history(task).await {
             Ok(rows) => tasks.push(History::new(task, rows)),
             // Added, but never created: Python's own order of the two events allows it.
             Err(Error::Unknown { .. }) => tasks.push(History::new(task, Vec::new())),
-            Err(error) => return opened.told(Err(error)),
+            Err(error) => return opened.told(Err(error)).await,
         }
     }
     if answer.is_json() {
@@ -95,19 +95,19 @@ fn facts_of(subject: &History) -> Vec<(&'static str, String)> {
     let mut facts = Vec::new();
     match &subject.replayed {
         Some(Replayed::WorkflowRun(run)) => {
-            facts.push(("name", shown(&run.name)));
-            facts.push(("description", shown(&run.description)));
-            facts.push(("user, group", format!("{}, {}", shown(&run.user), shown(&run.group))));
+            facts.push(("name", alone(&run.name)));
+            facts.push(("description", alone(&run.description)));
+            facts.push(("user, group", format!("{}, {}", alone(&run.user), alone(&run.group))));
         }
         Some(Replayed::Task(task)) => {
-            facts.push(("name", shown(&task.task_name)));
-            facts.push(("version", shown(&task.task_version)));
+            facts.push(("name", alone(&task.task_name)));
+            facts.push(("version", alone(&task.task_version)));
             facts.push((
                 "workflow run",
-                uuid_of(&task.workflow_id).map_or_else(|| shown(&task.workflow_id), |id| id.to_string()),
+                uuid_of(&task.workflow_id).map_or_else(|| alone(&task.workflow_id), |id| id.to_string()),
             ));
-            facts.push(("input", shown(&task.input_data)));
-            facts.push(("parameters", shown(&task.params)));
+            facts.push(("input", alone(&task.input_data)));
+            facts.push(("parameters", alone(&task.params)));
         }
         None => {}
     }
@@ -115,7 +115,7 @@ fn facts_of(subject: &History) -> Vec<(&'static str, String)> {
     facts.extend(subject.begun().map(|begun| ("begun", moment(begun))));
     if let Some(end) = &subject.end {
         facts.push(("ended", moment(end.at)));
-        facts.extend(end.message.as_ref().map(|message| ("message", shown(message))));
+        facts.extend(end.message.as_ref().map(|message| ("message", alone(message))));
     }
     facts
 }
@@ -130,11 +130,11 @@ fn tone(history: &History) -> Tone {
 
 fn task_row(number: usize, task: &History) -> Vec<Cell> {
     let (name, version) = match &task.replayed {
-        Some(Replayed::Task(task)) => (shown(&task.task_name), shown(&task.task_version)),
+        Some(Replayed::Task(task)) => (alone(&task.task_name), alone(&task.task_version)),
         _ => ("never created".to_owned(), String::new()),
     };
     let lasted = task.begun().zip(task.end.as_ref()).map(|(begun, end)| took(between(begun, end.at)));
-    let message = task.end.as_ref().and_then(|end| end.message.as_ref()).map(shown);
+    let message = task.end.as_ref().and_then(|end| end.message.as_ref()).map(alone);
     vec![
         number.to_string().into(),
         Cell::new(task.id.to_string(), Tone::Faint),
@@ -149,7 +149,7 @@ fn task_row(number: usize, task: &History) -> Vec<Cell> {
 fn job_row(number: usize, job: &Job) -> Vec<Cell> {
     let state = job.status.as_deref().unwrap_or("submitted");
     vec![
-        shown(&job.id).into(),
+        alone(&job.id).into(),
         number.to_string().into(),
         Cell::new(seconds(job.submitted), Tone::Faint),
         Cell::new(state, of_state(state)),

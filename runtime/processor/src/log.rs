@@ -1,0 +1,61 @@
+//! What the library says while it works, on standard error: warnings, and with `--verbose` each retry too.
+
+use std::fmt;
+
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::output::inert;
+
+/// Sends all events from now on to standard error.
+pub(crate) fn install(verbose: bool) {
+    let level = if verbose { LevelFilter::DEBUG } else { LevelFilter::WARN };
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_max_level(level)
+        .event_format(Lines)
+        .finish();
+    // Refused only when there is a subscriber already: then that one stays.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+}
+
+/// `processor: warning: message`, as errors are told.
+struct Lines;
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let word = match *event.metadata().level() {
+            Level::ERROR => "error",
+            Level::WARN => "warning",
+            _ => "debug",
+        };
+        let mut message = Message::default();
+        event.record(&mut message);
+        writeln!(writer, "processor: {word}: {}", inert(&message.0))
+    }
+}
+
+/// The message; no event of ours has other fields that people need.
+#[derive(Default)]
+struct Message(String);
+
+impl Visit for Message {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            self.0 = format!("{value:?}");
+        }
+    }
+}
