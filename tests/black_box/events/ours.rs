@@ -48,6 +48,11 @@ impl Ours {
         &self.log
     }
 
+    /// Waits for anything.
+    pub(super) fn wait<T>(&self, asked: impl Future<Output = T>) -> T {
+        self.runtime.block_on(asked)
+    }
+
     /// Waits for something asked of the log.
     pub(super) fn block<T>(&self, asked: impl Future<Output = Result<T, Error>>) -> Result<T> {
         self.runtime.block_on(asked).map_err(|error| Trouble::new(chain(&error)))
