@@ -69,7 +69,8 @@ fn only_what_is_new_and_wanted_is_shown_when_that_is_asked_for() -> Result<()> {
 #[test]
 fn whoever_follows_can_keep_the_views_up_to_date_with_what_python_records() -> Result<()> {
     let stage = Stage::with_history("processor_follow_project")?;
-    let status = "SELECT status FROM biomero_task_execution WHERE task_id = '749cc9bd-2e23-4676-b120-651389b8d968'";
+    let status =
+        "SELECT status FROM biomero_task_execution WHERE task_id = '749cc9bd-2e23-4676-b120-651389b8d968'";
     let mut following = start(&stage, "project", &["follow", "--new", "--project"])?;
     shows(&mut following, "TIME (UTC)")?;
     assert_eq!(stage.psql(status)?.trim(), "FAILED");
