@@ -9,17 +9,18 @@ use crate::command::Command;
 use crate::error::Error;
 use crate::event::{Fact, uuid_of};
 use crate::follow::{Follower, Wake};
+use crate::json::Value;
 use crate::postgres;
 use crate::query::{
     Census, DayUsage, Job, Listed, Page, Repetition, Standing, TaskStatistics, Whose, WorkflowFilter,
     WorkflowRow,
 };
-use crate::rebuild::{Compared, Progress, Rebuilt};
+use crate::rebuild::{Compared, Progress, Rebuilt, ViewChange};
 use crate::sqlite;
 use crate::stored::{Corrupt, Notification, Reason};
 use crate::timestamp::Timestamp;
 use crate::url::DatabaseUrl;
-use crate::worker::{JobUsage, RecordedWorkerEvent, UserUsage, WorkerEvent};
+use crate::worker::{JobUsage, REBUILT, RecordedWorkerEvent, UserUsage, WorkerEvent};
 
 /// How long things may take, and how many connections are held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,7 +179,7 @@ impl EventLog {
         on!(self, store => store.catch_up().await)
     }
 
-    /// Writes the views anew from the log, and changes in one transaction what differs.
+    /// Writes the views anew from the log, changes in one transaction what differs, and records that in our own stream.
     ///
     /// With a date, rows that no event since then has written are left out; each row that stays is what all its events make
     /// it. Python's own rebuild forgets what such rows were before the date.
@@ -190,7 +191,18 @@ impl EventLog {
         since: Option<Timestamp>,
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<Rebuilt, Error> {
-        on!(self, store => store.rebuild(since, progress).await)
+        let rebuilt = on!(self, store => store.rebuild(since, progress).await)?;
+        let rows =
+            |of: fn(&ViewChange) -> u64| Value::from(rebuilt.views.iter().map(of).sum::<u64>().cast_signed());
+        let state = [
+            ("events", rebuilt.events.cast_signed().into()),
+            ("since", since.map(|since| since.to_string()).into()),
+            ("deleted", rows(|view| view.deleted)),
+            ("written", rows(|view| view.written)),
+        ];
+        let topic = REBUILT.to_owned();
+        self.record(&WorkerEvent { topic, workflow_id: None, task_id: None, state: state.into() }).await?;
+        Ok(rebuilt)
     }
 
     /// Compares the views with what the log makes of them, and changes nothing.

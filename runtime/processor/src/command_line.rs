@@ -104,6 +104,9 @@ Examples:
         /// Only these kinds of event, as TaskFailed or Task.TaskFailed or Task; may be repeated
         #[arg(long, value_name = "TOPIC", value_parser = topic)]
         topic: Vec<String>,
+        /// The worker's own stream instead, which Python never reads: rebuilds, Python workers that were noticed
+        #[arg(long, conflicts_with = "topic")]
+        own: bool,
         #[command(flatten)]
         shape: Shape,
     },

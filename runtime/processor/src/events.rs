@@ -18,6 +18,7 @@ mod follow;
 mod init;
 mod list;
 mod moment;
+mod own;
 mod rebuild;
 mod row;
 mod select;
@@ -73,7 +74,10 @@ async fn verb(verb: &Verb, database: Database, configuration: &Configuration<'_>
             init::run(&opened, since, &mut answer(shape.json)).await
         }
         Verb::Doctor { shape } => doctor::run(&opened, configuration, &mut answer(shape.json)).await,
-        Verb::Select { start, limit, topic, shape } => {
+        Verb::Select { start, limit, own: true, shape, .. } => {
+            own::run(&opened, *start, *limit, &mut answer(shape.json)).await
+        }
+        Verb::Select { start, limit, topic, shape, .. } => {
             let asked = select::Asked { start: *start, limit: *limit, topics: topic };
             select::run(&opened, asked, &mut answer(shape.json)).await
         }

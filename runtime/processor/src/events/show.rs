@@ -82,8 +82,7 @@ fn write(subject: &History, tasks: &[History], answer: &mut Answer) -> Result<()
 
 /// All rows by their place in the log, each with the number of its task.
 fn in_order<'a>(subject: &'a History, tasks: &'a [History]) -> Vec<(Option<usize>, &'a Row)> {
-    let mut rows: Vec<(Option<usize>, &Row)> =
-        subject.rows.iter().map(|row| (None, row)).collect();
+    let mut rows: Vec<(Option<usize>, &Row)> = subject.rows.iter().map(|row| (None, row)).collect();
     for (number, task) in (1..).zip(tasks) {
         rows.extend(task.rows.iter().map(|row| (Some(number), row)));
     }
@@ -180,8 +179,7 @@ fn object(subject: &History, tasks: &[History]) -> Value {
         let tasks: Vec<Value> = tasks.iter().map(|task| Value::Object(aggregate(task))).collect();
         members.push(("tasks".to_owned(), tasks.into()));
     }
-    let events: Vec<Value> =
-        in_order(subject, tasks).into_iter().map(|(_, row)| row.object()).collect();
+    let events: Vec<Value> = in_order(subject, tasks).into_iter().map(|(_, row)| row.object()).collect();
     members.push(("events".to_owned(), events.into()));
     Value::Object(members)
 }

@@ -64,7 +64,8 @@ impl History {
             Some(_) if event.fact.creates() => reason = Some(Reason::CreatedAgain),
             Some(replayed) => replayed.apply(event),
             None => {
-                self.replayed = Replayed::created(notification.originator_id, notification.originator_version, event);
+                self.replayed =
+                    Replayed::created(notification.originator_id, notification.originator_version, event);
                 if self.replayed.is_none() && self.rows.is_empty() {
                     reason = reason.or(Some(Reason::NoCreation { topic: notification.topic.clone() }));
                 }
