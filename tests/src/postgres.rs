@@ -38,9 +38,19 @@ pub struct Options {
     pub tls: bool,
     /// Lines for `postgresql.conf`: names and values.
     pub settings: Vec<(String, String)>,
-    /// Folders below the server's that are file systems of their own, with so many megabytes: for as long as the server
-    /// runs, and seen by it alone. Only root can mount.
-    pub small: Vec<(&'static str, u32)>,
+    /// Folders that are file systems of their own.
+    pub small: Vec<Small>,
+}
+
+/// A folder on a small file system, which the server alone sees. Only root can mount.
+#[derive(Debug, Clone, Copy)]
+pub struct Small {
+    /// The folder, below the server's: `data/pg_wal`, or a name for a tablespace.
+    pub folder: &'static str,
+    /// The size of its file system.
+    pub megabytes: u32,
+    /// How much of that is taken until the server is started again.
+    pub ballast: u32,
 }
 
 /// A running server, killed with all its connections when dropped.
@@ -52,7 +62,7 @@ pub struct Postgres {
     programs: PathBuf,
     owner: Option<User>,
     port: u16,
-    small: Vec<(PathBuf, u32)>,
+    small: Vec<Small>,
 }
 
 /// The way a server is stopped, and with it what its clients see.
@@ -85,14 +95,14 @@ impl Postgres {
             programs: programs()?,
             owner: owner()?,
             port: free_port()?,
-            small: options.small.iter().map(|(name, size)| (folder.join(name), *size)).collect(),
+            small: options.small.clone(),
         };
         for path in [&server.data, &server.socket_folder()] {
             server.give_folder(path)?;
         }
         server.make_cluster()?;
-        for (path, _) in &server.small {
-            server.give_folder(path)?;
+        for small in &server.small {
+            server.give_folder(&folder.join(small.folder))?;
         }
         let settings = server.settings(options)?;
         append(&server.data.join("postgresql.conf"), &settings)?;
@@ -136,10 +146,12 @@ impl Postgres {
     /// It still runs at the deadline.
     pub fn stop(&mut self, way: Stop) -> Result<()> {
         let Some(mut process) = self.process.take() else { return Ok(()) };
-        process.signal(match way {
-            Stop::Fast => Signal::SIGINT,
-            Stop::Immediate => Signal::SIGQUIT,
-        })?;
+        if process.status().is_none() {
+            process.signal(match way {
+                Stop::Fast => Signal::SIGINT,
+                Stop::Immediate => Signal::SIGQUIT,
+            })?;
+        }
         process.ended_within(wait::PATIENCE).map(drop)
     }
 
@@ -274,17 +286,21 @@ impl Postgres {
         }
     }
 
-    /// The same in a mount namespace where the small folders are file systems, with what is in them now.
+    /// The same in a mount namespace where the small folders are file systems.
     fn with_small(&self, command: Command) -> Command {
         if self.small.is_empty() {
             return command;
         }
         let mut script = String::from("set -e\n");
-        for (path, megabytes) in &self.small {
-            let path = path.display();
+        for Small { folder, megabytes, ballast } in &self.small {
+            let path = self.folder.join(folder).display().to_string();
+            let image =
+                self.folder.join(folder.replace('/', "-")).with_extension("ext4").display().to_string();
             script.push_str(&format!(
-                "cp -a {path} {path}.kept; mount -t tmpfs -o size={megabytes}m tmpfs {path}\n\
-                 cp -a {path}.kept/. {path}/; chown --reference={path}.kept {path}; chmod --reference={path}.kept {path}\n"
+                "if test -e {image}; then mount -o loop {image} {path}; rm -f {path}/ballast\n\
+                 else truncate -s {megabytes}M {image}; mkfs.ext4 -q -m 0 -O ^has_journal {image}\n\
+                 cp -a {path} {path}.kept; mount -o loop {image} {path}; rmdir {path}/lost+found; cp -a {path}.kept/. {path}/\n\
+                 dd if=/dev/zero of={path}/ballast bs=1M count={ballast} 2>/dev/null; fi\n"
             ));
         }
         script.push_str("exec \"$@\"");

@@ -17,6 +17,8 @@ use crate::command::{cargo, run as run_command, workspace};
 use crate::failure::Failure;
 use crate::{dist, guests, packages, shell_chain};
 
+mod events;
+
 const PASSTHROUGH_ROUNDS: usize = 300;
 const START_ROUNDS: usize = 40;
 const COMPONENT_TURNS: usize = 10;
@@ -56,37 +58,58 @@ const fn line(
     Line { what, ours, other, unit: "ms", other_is, limit, better }
 }
 
-/// Builds, measures, prints the table; fails when a budget is missed.
+/// Builds, measures, prints the tables; fails when a budget is missed.
 pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
-    let measure_chain = match options {
-        [] => false,
-        ["--shell-chain"] => true,
+    let missed = match options {
+        [] => [init_section(false)?, events_section()?].concat(),
+        ["--shell-chain"] => [init_section(true)?, events_section()?].concat(),
+        ["init"] => init_section(false)?,
+        ["init", "--shell-chain"] => init_section(true)?,
+        ["events"] => events_section()?,
         other => {
             let other = other.join(" ");
-            return Err(Failure::Usage(format!("`bench` has no option `{other}`; it knows --shell-chain")));
+            return Err(Failure::Usage(format!(
+                "`bench` does not know `{other}`, but [init|events] and, but for the latter, --shell-chain"
+            )));
         }
     };
+    if missed.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::Unexpected(format!(
+        "over budget: {}; run it again on a quiet machine before you look for why",
+        missed.join(", ")
+    )))
+}
+
+/// The start-up of a container; what is over budget.
+fn init_section(measure_chain: bool) -> Result<Vec<&'static str>, Failure> {
     packages::install(&[packages::DEMO, packages::BENCH])?;
     packages::install_python()?;
     let init = dist::run()?;
-    run_command(&mut cargo(&[
-        "build",
-        "--release",
-        "--locked",
-        "--package",
-        "biomero-tests",
-        "--bin",
-        "stopwatch",
-        "--bin",
-        "component",
-    ]))?;
+    build(&["stopwatch", "component"])?;
     guests::run(&[])?;
     let chain = if measure_chain { shell_chain::measure()? } else { None };
     let mut lines = passthrough(&init)?;
     lines.extend(starts(&init, chain)?);
     lines.extend(component(&init)?);
     lines.extend(memory(&init)?);
-    report(&lines)
+    Ok(report(&lines))
+}
+
+/// The workflow history; what is over budget.
+fn events_section() -> Result<Vec<&'static str>, Failure> {
+    packages::install(&[packages::BENCH])?;
+    packages::install_python()?;
+    build(&["event_stopwatch"])?;
+    Ok(report(&events::measure(&binary::target().join("release/event_stopwatch"))?))
+}
+
+/// Programs that measure, as the people who use what is measured would build theirs.
+fn build(programs: &[&str]) -> Result<(), Failure> {
+    let mut build = cargo(&["build", "--release", "--locked", "--package", "biomero-tests"]);
+    build.args(programs.iter().flat_map(|program| ["--bin", program]));
+    run_command(&mut build)
 }
 
 /// One program through each of the inits, from spawn to reaped.
@@ -335,7 +358,8 @@ fn median(mut times: Vec<f64>) -> f64 {
     times[times.len() / 2]
 }
 
-fn report(lines: &[Line]) -> Result<(), Failure> {
+/// Prints the table; what is over budget.
+fn report(lines: &[Line]) -> Vec<&'static str> {
     println!("\n{:<32} {:>10}    {:<38} {:>8}  verdict", "what", "ours", "against", "ratio");
     let mut missed = Vec::new();
     for line in lines {
@@ -353,20 +377,14 @@ fn report(lines: &[Line]) -> Result<(), Failure> {
             missed.push(*what);
         }
         let against = format!("{other:.2} {unit}  {other_is}");
-        println!("{what:<32} {ours:>7.2} {unit}    {against:<38} {ratio:>7.2}×  {verdict}");
+        println!("{what:<32} {ours:>7.2} {unit:<2}    {against:<38} {ratio:>7.2}×  {verdict}");
     }
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     println!(
-        "\nmedians of {PASSTHROUGH_ROUNDS} and {START_ROUNDS} interleaved runs on {cores} cores, load {}; {}",
+        "\nmedians of interleaved runs on {cores} cores, load {}; {}",
         load.split(' ').next().unwrap_or("?"),
-        workspace().join("target/release/init").display()
+        binary::target().join("release").display()
     );
-    if missed.is_empty() {
-        return Ok(());
-    }
-    Err(Failure::Unexpected(format!(
-        "over budget: {}; run it again on a quiet machine before you look for why",
-        missed.join(", ")
-    )))
+    missed
 }

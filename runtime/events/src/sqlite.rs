@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rusqlite::{Params, Row, TransactionBehavior};
+use rusqlite::{Params, Row};
 use tokio::sync::{Mutex as TaskMutex, Semaphore};
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -216,12 +216,16 @@ impl Store {
             let connection = database.connect(writer.take())?;
             let connection = writer.insert(connection);
             let failed = |error| database.failed(attempted, error);
-            let transaction =
-                connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-            let done = work(database, &transaction)?;
-            transaction.commit().map_err(failed)?;
-            watch::touch(&database.path);
-            Ok(done)
+            connection.begin(database.limits.lock).map_err(failed)?;
+            let done = work(database, connection)
+                .and_then(|done| connection.execute_batch("COMMIT").map_err(failed).map(|()| done));
+            if done.is_ok() {
+                watch::touch(&database.path);
+            } else {
+                // Where this fails too, the connection is not used again.
+                let _ = connection.execute_batch("ROLLBACK");
+            }
+            done
         })
         .await
     }

@@ -109,6 +109,9 @@ Examples:
         /// Only these kinds of event, as TaskFailed or Task.TaskFailed or Task; may be repeated
         #[arg(long, value_name = "TOPIC", value_parser = topic)]
         topic: Vec<String>,
+        /// The worker's own stream instead, which Python never reads: rebuilds, Python workers that were noticed
+        #[arg(long, conflicts_with = "topic")]
+        own: bool,
         #[command(flatten)]
         shape: Shape,
     },
@@ -118,7 +121,8 @@ Examples:
     #[command(after_help = "\
 Examples:
   processor events follow --from 1                the whole log, then what comes
-  processor events follow --new --topic TaskFailed --json | while read -r event; do …; done")]
+  processor events follow --new --topic TaskFailed --json | while read -r event; do …; done
+  processor events follow --new --project         the views keep up with Python workers")]
     Follow {
         /// Begin with the event of this id
         #[arg(long, value_name = "ID", conflicts_with = "new")]
@@ -129,6 +133,9 @@ Examples:
         /// Only these kinds of event, as for select
         #[arg(long, value_name = "TOPIC", value_parser = topic)]
         topic: Vec<String>,
+        /// Bring the views up to date with each: for Python workers whose own listeners are off
+        #[arg(long)]
+        project: bool,
         #[command(flatten)]
         shape: Shape,
     },
@@ -195,15 +202,6 @@ Examples:
         #[command(flatten)]
         shape: Shape,
     },
-    /// Keep the views up to date with what others record, until stopped
-    ///
-    /// For a deployment whose Python workers have their listeners switched off, as docs/events.md recommends: one of these beside them, as a service of `init`. Stands for the listeners.
-    #[command(after_help = "\
-As a service, in /etc/biomero/init.d/20-history.toml:
-  [services.history]
-  command = [\"processor\", \"events\", \"project\"]
-  restart.policy = \"always\"")]
-    Project,
     /// Record what happens, as Python's workflowTracker does
     ///
     /// For scripts, and to end a workflow run whose launcher is gone. Event, views and the positions of Python's listeners are written together. Prints the id of what was made.

@@ -18,7 +18,7 @@ mod follow;
 mod init;
 mod list;
 mod moment;
-mod project;
+mod own;
 mod rebuild;
 mod record;
 mod row;
@@ -75,12 +75,15 @@ async fn verb(verb: &Verb, database: Database, configuration: &Configuration<'_>
             init::run(&opened, since, &mut answer(shape.json)).await
         }
         Verb::Doctor { shape } => doctor::run(&opened, configuration, &mut answer(shape.json)).await,
-        Verb::Select { start, limit, topic, shape } => {
+        Verb::Select { start, limit, own: true, shape, .. } => {
+            own::run(&opened, *start, *limit, &mut answer(shape.json)).await
+        }
+        Verb::Select { start, limit, topic, shape, .. } => {
             let asked = select::Asked { start: *start, limit: *limit, topics: topic };
             select::run(&opened, asked, &mut answer(shape.json)).await
         }
-        Verb::Follow { from, new, topic, shape } => {
-            let asked = follow::Asked { from: *from, new: *new, topics: topic };
+        Verb::Follow { from, new, topic, project, shape } => {
+            let asked = follow::Asked { from: *from, new: *new, topics: topic, project: *project };
             follow::run(&opened, asked, &mut answer(shape.json)).await
         }
         Verb::List { user, group, status, name, since, until, limit, offset, shape } => {
@@ -103,7 +106,6 @@ async fn verb(verb: &Verb, database: Database, configuration: &Configuration<'_>
             let since = rebuild::since(since.as_deref(), configuration)?;
             rebuild::run(&opened, since, &mut answer(shape.json)).await
         }
-        Verb::Project => project::run(&opened, &mut answer(false)).await,
         Verb::Record { command_id, shape, tracked } => {
             record::run(&opened, tracked.asked(), *command_id, &mut answer(shape.json)).await
         }

@@ -48,9 +48,19 @@ impl Ours {
         &self.log
     }
 
+    /// Waits for anything.
+    pub(super) fn wait<T>(&self, asked: impl Future<Output = T>) -> T {
+        self.runtime.block_on(asked)
+    }
+
     /// Waits for something asked of the log.
     pub(super) fn block<T>(&self, asked: impl Future<Output = Result<T, Error>>) -> Result<T> {
         self.runtime.block_on(asked).map_err(|error| Trouble::new(chain(&error)))
+    }
+
+    /// Waits for something that may fail.
+    pub(super) fn tried<T>(&self, asked: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        self.runtime.block_on(asked)
     }
 
     /// Waits for something that has to fail, and returns how.

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::ours::Ours;
 
 /// The events from `start` on as both sides show them.
-fn same_log(python: &mut Biomero, ours: &Ours) -> Result<usize> {
+pub(super) fn same_log(python: &mut Biomero, ours: &Ours) -> Result<usize> {
     let mut start = 1;
     let mut seen = 0;
     loop {

@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use super::stage::Stage;
 
 /// What Python does when it records an event.
-pub(super) const RECORD: &str = "BEGIN;
+const RECORD: &str = "BEGIN;
     INSERT INTO workflowtracker_events (originator_id, originator_version, topic, state)
     SELECT originator_id, max(originator_version) + 1, 'biomero.eventsourcing:Task.StatusUpdated',
            '{\"timestamp\":{\"_type_\":\"datetime_iso\",\"_data_\":\"2026-11-22T20:00:00+00:00\"},\"status\":\"LATE\"}'
@@ -63,5 +63,22 @@ fn only_what_is_new_and_wanted_is_shown_when_that_is_asked_for() -> Result<()> {
     shows(&mut new, "status=LATE")?;
     assert_eq!(new.output().lines().count(), 2, "{}", new.output());
     assert_eq!(new.stop(wait::PATIENCE)?.code(), Some(0));
+    Ok(())
+}
+
+#[test]
+fn whoever_follows_can_keep_the_views_up_to_date_with_what_python_records() -> Result<()> {
+    let stage = Stage::with_history("processor_follow_project")?;
+    let status =
+        "SELECT status FROM biomero_task_execution WHERE task_id = '749cc9bd-2e23-4676-b120-651389b8d968'";
+    let mut following = start(&stage, "project", &["follow", "--new", "--project"])?;
+    shows(&mut following, "TIME (UTC)")?;
+    assert_eq!(stage.psql(status)?.trim(), "FAILED");
+    stage.psql(RECORD)?;
+    let log = following.log().to_path_buf();
+    wait::until("the view's row", wait::PATIENCE, &[&log], || {
+        (stage.psql(status).ok()?.trim() == "LATE").then_some(())
+    })?;
+    assert_eq!(following.stop(wait::PATIENCE)?.code(), Some(0));
     Ok(())
 }

@@ -1,7 +1,6 @@
-//! `record` and `project`.
+//! `record`.
 
-use biomero_tests::process::Running;
-use biomero_tests::{Result, wait};
+use biomero_tests::Result;
 
 use super::stage::Stage;
 
@@ -54,27 +53,5 @@ fn a_command_is_recorded_once_and_only_on_what_it_is_for() -> Result<()> {
     assert!(told.contains("is a workflow run, not a task: nothing was recorded"), "{told}");
     stage.ends_with(66, &["record", "start-workflow", id])?;
     assert_eq!(stage.psql("SELECT count(*) FROM workflowtracker_events")?, "43");
-    Ok(())
-}
-
-#[test]
-fn the_views_follow_what_others_record_as_long_as_it_projects() -> Result<()> {
-    let stage = Stage::with_history("processor_project")?;
-    stage.psql("UPDATE biomero_worker_position SET notification_id = 41")?;
-    let log = stage.scratch.path().join("project");
-    let mut project = Running::start("project", stage.command(&["project"]), &log)?;
-    let projected = |upto: i64| {
-        let position = format!("SELECT notification_id >= {upto} FROM biomero_worker_position");
-        wait::until("the projection", wait::PATIENCE, &[&log], || {
-            (stage.psql(&position).ok()? == "t").then_some(())
-        })
-    };
-    projected(42)?;
-    stage.psql(super::follow::RECORD)?;
-    projected(43)?;
-    let status =
-        "SELECT status FROM biomero_task_execution WHERE task_id = '749cc9bd-2e23-4676-b120-651389b8d968'";
-    assert_eq!(stage.psql(status)?, "LATE");
-    assert_eq!(project.stop(wait::PATIENCE)?.code(), Some(0));
     Ok(())
 }

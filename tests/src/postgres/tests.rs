@@ -37,15 +37,18 @@ fn a_small_file_system_fills_up_and_the_server_says_so() -> Result<()> {
         return Ok(());
     }
     let scratch = Scratch::new()?;
-    let options = Options { small: vec![("small", 2)], ..Options::default() };
-    let server = Postgres::start_with(scratch.path(), &options)?;
+    let options =
+        Options { small: vec![Small { folder: "small", megabytes: 8, ballast: 4 }], ..Options::default() };
+    let mut server = Postgres::start_with(scratch.path(), &options)?;
     let small = server.folder.join("small");
     server.psql("postgres", &format!("CREATE TABLESPACE small LOCATION '{}'", small.display()))?;
     server.psql("postgres", "CREATE TABLE grows (text text) TABLESPACE small")?;
     let insert = "INSERT INTO grows SELECT repeat('x', 1000) FROM generate_series(1, 10000)";
     let said = server.psql("postgres", insert).map_or_else(|trouble| trouble.to_string(), |_| String::new());
     assert!(said.contains("No space left on device"), "{said}");
+    server.restart(Stop::Fast)?;
     assert_eq!(server.psql("postgres", "SELECT count(*) FROM grows")?, "0");
+    server.psql("postgres", &insert.replace("10000", "1000"))?;
     Ok(())
 }
 

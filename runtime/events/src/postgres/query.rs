@@ -152,6 +152,11 @@ impl Store {
         Ok(self.rows("read a workflow", &statement, &[&id], workflow).await?.pop())
     }
 
+    pub(crate) async fn last_id(&self) -> Result<i64, Error> {
+        let ids = self.rows("find the last event", &self.append.head, &[], |row| row.try_get(0)).await?;
+        Ok(ids.first().copied().unwrap_or_default())
+    }
+
     pub(crate) async fn counts(&self) -> Result<Standing, Error> {
         let topics = self
             .rows(
@@ -161,7 +166,6 @@ impl Store {
                 |row| Ok((row.try_get::<_, String>(0)?, row.try_get::<_, i64>(1)?.unsigned_abs())),
             )
             .await?;
-        let last = self.rows("count events", &self.append.head, &[], |row| row.try_get(0)).await?;
         let mut tracking = Vec::with_capacity(TRACKING.len());
         for table in TRACKING {
             let statement =
@@ -175,7 +179,7 @@ impl Store {
         session.done();
         Ok(Standing {
             events: topics.iter().map(|(_, count)| count).sum(),
-            last_id: last.first().copied().unwrap_or_default(),
+            last_id: self.last_id().await?,
             topics,
             projected: standing.notification_id,
             first_id: standing.first_id,

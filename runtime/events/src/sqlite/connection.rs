@@ -7,9 +7,11 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use nix::sys::statfs::{self, FsType};
-use rusqlite::{OpenFlags, config::DbConfig};
+use rusqlite::{ErrorCode, OpenFlags, config::DbConfig};
+use uuid::Uuid;
 
 use super::error::FileError;
 use crate::log::Limits;
@@ -56,6 +58,30 @@ impl Connection {
         Ok(Self { inner, identity: Some(identity) })
     }
 
+    /// Begins a transaction that keeps other writers out, as soon as they are done.
+    ///
+    /// SQLite's own way of waiting comes back later and later, up to a tenth of a second: with eight processes one of
+    /// them waits for half a second while hundreds of others' transactions pass.
+    pub(super) fn begin(&self, patience: Duration) -> rusqlite::Result<()> {
+        let begun = Instant::now();
+        self.inner.busy_timeout(Duration::ZERO)?;
+        let mut attempts = 0;
+        let result = loop {
+            match self.inner.execute_batch("BEGIN IMMEDIATE") {
+                Err(error)
+                    if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                        && begun.elapsed() < patience =>
+                {
+                    attempts += 1;
+                    std::thread::sleep(pause(attempts));
+                }
+                result => break result,
+            }
+        };
+        self.inner.busy_timeout(patience)?;
+        result
+    }
+
     /// Whether it is still the file of that name, and no transaction is open on it.
     pub(super) fn is_good(&self, path: &Path) -> bool {
         self.inner.is_autocommit() && identity(path) == self.identity
@@ -74,6 +100,12 @@ impl std::ops::DerefMut for Connection {
     fn deref_mut(&mut self) -> &mut rusqlite::Connection {
         &mut self.inner
     }
+}
+
+/// What a transaction takes, more or less; longer where they take long.
+fn pause(attempts: u32) -> Duration {
+    let longest = Duration::from_millis(1 << (attempts / 16).min(4));
+    longest.mul_f64(0.25 + f64::from(Uuid::new_v4().as_bytes()[0]) / 256.0 * 0.75)
 }
 
 /// The device and the number of a file.
@@ -120,13 +152,27 @@ pub(super) fn create(path: &Path) -> Result<(), FileError> {
         .mode(0o700)
         .create(folder)
         .map_err(|source| FileError::Folder { folder: folder.to_path_buf(), source })?;
-    let failed = |source| FileError::Create { path: path.to_path_buf(), source };
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        // The name itself has to survive a loss of power too.
-        Ok(_) => File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(failed(error)),
+    refuse_network(folder)?;
+    if identity(path).is_some() {
+        return Ok(());
     }
+    // It gets its name when it is closed here: whoever sees it may already hold locks on it.
+    let beside = path.with_extension(format!("{}.new", Uuid::new_v4().simple()));
+    let made = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&beside)
+        .map(drop)
+        .and_then(|()| std::fs::hard_link(&beside, path));
+    let _ = std::fs::remove_file(&beside);
+    match made {
+        // The name itself has to survive a loss of power too.
+        Ok(()) => File::open(folder).and_then(|folder| folder.sync_all()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+    .map_err(|source| FileError::Create { path: path.to_path_buf(), source })
 }
 
 fn refuse_network(path: &Path) -> Result<(), FileError> {

@@ -135,6 +135,14 @@ impl Store {
         Ok(self.rows("read a workflow", statement, [hex(id)], workflow).await?.pop())
     }
 
+    pub(crate) async fn last_id(&self) -> Result<i64, Error> {
+        self.read("find the last event", |database, connection| {
+            append::head(connection, &database.sql)
+                .map_err(|error| database.failed("find the last event", error))
+        })
+        .await
+    }
+
     pub(crate) async fn counts(&self) -> Result<Standing, Error> {
         self.read("count events", |database, connection| {
             let failed = |error| database.failed("count events", error);

@@ -87,7 +87,7 @@ pub(super) async fn rebuild(
     store
         .exclusively(ATTEMPTED, move |database, _| {
             let failed = |error| database.failed(ATTEMPTED, error);
-            shadow.connection.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
+            shadow.connection.begin(database.limits.lock).map_err(failed)?;
             while shadow.step(database, i64::MAX).map_err(failed)? {}
             let first = shadow.first.unwrap_or(i64::MAX);
             let views = change(&shadow, first).map_err(failed)?;

@@ -171,3 +171,46 @@ async fn whoever_follows_notices_what_others_write_without_telling() {
     assert_eq!(events.expect("events").len(), 1);
     assert!(began.elapsed() < std::time::Duration::from_secs(5), "{:?}", began.elapsed());
 }
+
+#[tokio::test]
+async fn many_that_begin_with_a_new_file_at_once_find_one_history() {
+    let folder = folder();
+    let mut begun = tokio::task::JoinSet::new();
+    for task in 10..18 {
+        let path = folder.path().join("new");
+        begun.spawn(async move {
+            let log = initialised(&path).await;
+            let (workflow, task) = (Uuid::from_u128(task * 2), Uuid::from_u128(task * 2 + 1));
+            let commands = [
+                Command::initiate_workflow(workflow, "run", "", 2, 3),
+                Command::add_task(workflow, task, "cellpose", "v1", Value::Null, Value::Null),
+            ];
+            log.append_all(&commands).await.expect("appended");
+        });
+    }
+    while let Some(done) = begun.join_next().await {
+        done.expect("begun");
+    }
+    let log = opened(&folder.path().join("new")).await;
+    let ids: Vec<i64> = log.select(1, 100).await.expect("events").iter().map(|event| event.id).collect();
+    assert_eq!(ids, (1..=24).collect::<Vec<_>>());
+    assert!(log.compare(&|_| {}).await.expect("compared").views.iter().all(|view| view.is_none()));
+}
+
+#[tokio::test]
+async fn a_link_leads_to_the_same_history() {
+    let folder = folder();
+    let log = initialised(folder.path()).await;
+    std::fs::create_dir(folder.path().join("elsewhere")).expect("a folder");
+    std::os::unix::fs::symlink(folder.path().join("history.db"), folder.path().join("elsewhere/history.db"))
+        .expect("a link");
+    let linked = opened(&folder.path().join("elsewhere")).await;
+    linked.append_all(&begin()).await.expect("appended");
+    assert_eq!(log.select(1, 10).await.expect("events").len(), 3);
+    let mut follower = linked.follow(3);
+    let command = Command::start_task(TASK);
+    let began = std::time::Instant::now();
+    let (events, appended) = tokio::join!(follower.next(), log.append(&command));
+    assert_eq!((events.expect("events").len(), appended.expect("appended").events.len()), (1, 1));
+    assert!(began.elapsed() < std::time::Duration::from_secs(5), "{:?}", began.elapsed());
+}

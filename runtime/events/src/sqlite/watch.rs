@@ -68,6 +68,8 @@ enum Heard {
 impl Watch {
     /// Begins. What is committed from now on wakes.
     pub(super) fn new(path: &Path) -> Self {
+        // The log of a file that a link leads to is beside the file.
+        let path = &path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
         let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let folder = match watched(path) {
             Ok(folder) => Some(folder),

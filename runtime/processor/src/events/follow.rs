@@ -18,6 +18,8 @@ pub(super) struct Asked<'a> {
     pub(super) from: Option<i64>,
     pub(super) new: bool,
     pub(super) topics: &'a [String],
+    /// Whether the views are brought up to date.
+    pub(super) project: bool,
 }
 
 /// Shows events as they come, until it is interrupted.
@@ -37,6 +39,9 @@ pub(super) async fn run(opened: &Opened, asked: Asked<'_>, answer: &mut Answer) 
             answer.flush()?;
         }
         loop {
+            if asked.project {
+                opened.told(opened.log.catch_up().await).await?;
+            }
             show_next(opened, &mut follower, asked.topics, answer).await?;
         }
     };
@@ -67,5 +72,5 @@ async fn show_next(
 }
 
 async fn last_id(opened: &Opened) -> Result<i64, Ended> {
-    Ok(opened.told(opened.log.standing().await).await?.last_id)
+    opened.told(opened.log.last_id().await).await
 }
