@@ -1,4 +1,4 @@
-//! The command-line reference, from what the binary itself says.
+//! The command-line reference, from what the binaries themselves say.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -12,29 +12,37 @@ pub fn path() -> PathBuf {
     binary::workspace().join("docs/command-line.md")
 }
 
-/// The page: the help of `init` and of each of its commands.
+/// The page: the help of `init` and of `processor`, and of each of their commands.
 ///
 /// # Errors
-/// The binary does not answer.
-pub fn reference(init: &Path) -> Result<String> {
-    let mut page = "# The command line\n\nWritten by `cargo xtask reference` from what the binary says of itself; a test keeps it in step.\n".to_owned();
-    section(init, &mut page, &[])?;
+/// A binary does not answer.
+pub fn reference() -> Result<String> {
+    let mut page = "# The command line\n\nWritten by `cargo xtask reference` from what the binaries say of themselves; a test keeps it in step.\n".to_owned();
+    for (name, program) in [("init", binary::init()?), ("processor", binary::processor()?)] {
+        section(&Program { name, path: &program }, &mut page, &[])?;
+    }
     Ok(page)
 }
 
+/// A binary and what it is called.
+struct Program<'a> {
+    name: &'a str,
+    path: &'a Path,
+}
+
 /// A command's help, and then that of each command below it.
-fn section(init: &Path, page: &mut String, command: &[&str]) -> Result<()> {
-    let text = help(init, &[command, &["--help"]].concat())?;
-    let title = [&["init"], command].concat().join(" ");
+fn section(program: &Program<'_>, page: &mut String, command: &[&str]) -> Result<()> {
+    let text = help(program.path, &[command, &["--help"]].concat())?;
+    let title = [&[program.name], command].concat().join(" ");
     let _ = write!(page, "\n## {title}\n\n```text\n{text}\n```\n");
     for below in commands(&text) {
-        section(init, page, &[command, &[below]].concat())?;
+        section(program, page, &[command, &[below]].concat())?;
     }
     Ok(())
 }
 
-fn help(init: &Path, arguments: &[&str]) -> Result<String> {
-    let text = process::succeed(Command::new(init).args(arguments), Duration::from_secs(20))?;
+fn help(program: &Path, arguments: &[&str]) -> Result<String> {
+    let text = process::succeed(Command::new(program).args(arguments), Duration::from_secs(20))?;
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
     Ok(lines.join("\n").trim_end().to_owned())
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use biomero_tests::{binary, command_line};
+use biomero_tests::command_line;
 
 use crate::command::workspace;
 use crate::failure::Failure;
@@ -10,7 +10,7 @@ use crate::failure::Failure;
 /// Writes `docs/settings.md` and `docs/command-line.md`.
 pub(crate) fn run() -> Result<(), Failure> {
     write(workspace().join("docs/settings.md"), &biomero_config::reference_markdown())?;
-    write(command_line::path(), &command_line::reference(&binary::init()?)?)
+    write(command_line::path(), &command_line::reference()?)
 }
 
 fn write(path: PathBuf, page: &str) -> Result<(), Failure> {

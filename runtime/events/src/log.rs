@@ -9,17 +9,18 @@ use crate::command::Command;
 use crate::error::Error;
 use crate::event::{Fact, uuid_of};
 use crate::follow::{Follower, Wake};
+use crate::json::Value;
 use crate::postgres;
 use crate::query::{
     Census, DayUsage, Job, Listed, Page, Repetition, Standing, TaskStatistics, Whose, WorkflowFilter,
     WorkflowRow,
 };
-use crate::rebuild::{Compared, Progress, Rebuilt};
+use crate::rebuild::{Compared, Progress, Rebuilt, ViewChange};
 use crate::sqlite;
 use crate::stored::{Corrupt, Notification, Reason};
 use crate::timestamp::Timestamp;
 use crate::url::DatabaseUrl;
-use crate::worker::{JobUsage, RecordedWorkerEvent, UserUsage, WorkerEvent};
+use crate::worker::{JobUsage, REBUILT, RecordedWorkerEvent, UserUsage, WorkerEvent};
 
 /// How long things may take, and how many connections are held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +98,16 @@ impl Section {
     }
 }
 
+/// Asks the store, whichever it is.
+macro_rules! on {
+    ($log:ident, $store:ident => $answer:expr) => {
+        match &$log.store {
+            Store::Postgres($store) => $answer,
+            Store::Sqlite($store) => $answer,
+        }
+    };
+}
+
 /// The log of all workflow runs and tasks.
 #[derive(Debug)]
 pub struct EventLog {
@@ -141,10 +152,7 @@ impl EventLog {
     /// # Errors
     /// As [`EventLog::append`].
     pub async fn append_all(&self, commands: &[Command]) -> Result<Vec<Appended>, Error> {
-        match &self.store {
-            Store::Postgres(store) => store.append(commands).await,
-            Store::Sqlite(store) => store.append(commands).await,
-        }
+        on!(self, store => store.append(commands).await)
     }
 
     /// Creates the tables that are missing and brings the views up to date. Tables that are there are never altered.
@@ -152,10 +160,7 @@ impl EventLog {
     /// # Errors
     /// [`Error::Schema`] when a table differs from what Python creates.
     pub async fn initialise(&self) -> Result<Initialised, Error> {
-        match &self.store {
-            Store::Postgres(store) => store.initialise().await,
-            Store::Sqlite(store) => store.initialise().await,
-        }
+        on!(self, store => store.initialise().await)
     }
 
     /// Checks that all tables are there, with the columns they need.
@@ -163,10 +168,7 @@ impl EventLog {
     /// # Errors
     /// [`Error::NotInitialised`], [`Error::Schema`].
     pub async fn verify(&self) -> Result<(), Error> {
-        match &self.store {
-            Store::Postgres(store) => store.verify().await,
-            Store::Sqlite(store) => store.verify().await,
-        }
+        on!(self, store => store.verify().await)
     }
 
     /// Projects what others have written since the last time. Returns how many events that were.
@@ -174,13 +176,10 @@ impl EventLog {
     /// # Errors
     /// The database's.
     pub async fn catch_up(&self) -> Result<u64, Error> {
-        match &self.store {
-            Store::Postgres(store) => store.catch_up().await,
-            Store::Sqlite(store) => store.catch_up().await,
-        }
+        on!(self, store => store.catch_up().await)
     }
 
-    /// Writes the views anew from the log, and changes in one transaction what differs.
+    /// Writes the views anew from the log, changes in one transaction what differs, and records that in our own stream.
     ///
     /// With a date, rows that no event since then has written are left out; each row that stays is what all its events make
     /// it. Python's own rebuild forgets what such rows were before the date.
@@ -192,10 +191,18 @@ impl EventLog {
         since: Option<Timestamp>,
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<Rebuilt, Error> {
-        match &self.store {
-            Store::Postgres(store) => store.rebuild(since, progress).await,
-            Store::Sqlite(store) => store.rebuild(since, progress).await,
-        }
+        let rebuilt = on!(self, store => store.rebuild(since, progress).await)?;
+        let rows =
+            |of: fn(&ViewChange) -> u64| Value::from(rebuilt.views.iter().map(of).sum::<u64>().cast_signed());
+        let state = [
+            ("events", rebuilt.events.cast_signed().into()),
+            ("since", since.map(|since| since.to_string()).into()),
+            ("deleted", rows(|view| view.deleted)),
+            ("written", rows(|view| view.written)),
+        ];
+        let topic = REBUILT.to_owned();
+        self.record(&WorkerEvent { topic, workflow_id: None, task_id: None, state: state.into() }).await?;
+        Ok(rebuilt)
     }
 
     /// Compares the views with what the log makes of them, and changes nothing.
@@ -203,10 +210,7 @@ impl EventLog {
     /// # Errors
     /// The database's.
     pub async fn compare(&self, progress: &(dyn Fn(Progress) + Send + Sync)) -> Result<Compared, Error> {
-        match &self.store {
-            Store::Postgres(store) => store.compare(progress).await,
-            Store::Sqlite(store) => store.compare(progress).await,
-        }
+        on!(self, store => store.compare(progress).await)
     }
 
     /// `notification_log.select(start, limit)`: events from the id `start` on, that one too, at most `limit`.
@@ -214,10 +218,7 @@ impl EventLog {
     /// # Errors
     /// The database's.
     pub async fn select(&self, start: i64, limit: u32) -> Result<Vec<Notification>, Error> {
-        match &self.store {
-            Store::Postgres(store) => store.select(start, limit.into()).await,
-            Store::Sqlite(store) => store.select(start, limit.into()).await,
-        }
+        on!(self, store => store.select(start, limit.into()).await)
     }
 
     /// A section of the log, as `notification_log["1,10"]`: events from `first` to `last` by id, at most `limit`, and where
@@ -246,10 +247,7 @@ impl EventLog {
     }
 
     pub(crate) fn limits(&self) -> Limits {
-        match &self.store {
-            Store::Postgres(store) => store.limits(),
-            Store::Sqlite(store) => store.limits(),
-        }
+        on!(self, store => store.limits())
     }
 
     /// All events of a workflow run or a task, in their order.
@@ -257,10 +255,7 @@ impl EventLog {
     /// # Errors
     /// [`Error::Unknown`] when there is none.
     pub async fn history(&self, id: Uuid) -> Result<Vec<Notification>, Error> {
-        let history = match &self.store {
-            Store::Postgres(store) => store.history(id).await?,
-            Store::Sqlite(store) => store.history(id).await?,
-        };
+        let history = on!(self, store => store.history(id).await?);
         if history.is_empty() {
             return Err(Error::Unknown { id, place: self.place() });
         }
@@ -282,10 +277,7 @@ impl EventLog {
     /// # Errors
     /// The database's.
     pub async fn jobs(&self, whose: Whose, ids: &[i32]) -> Result<Vec<Job>, Error> {
-        match &self.store {
-            Store::Postgres(store) => store.jobs(whose, ids).await,
-            Store::Sqlite(store) => store.jobs(whose, ids).await,
-        }
+        on!(self, store => store.jobs(whose, ids).await)
     }
 
     /// The task that submitted a job: `get_task_id`.
@@ -302,10 +294,7 @@ impl EventLog {
     /// # Errors
     /// The database's.
     pub async fn task_statistics(&self, whose: Whose) -> Result<Vec<TaskStatistics>, Error> {
-        match &self.store {
-            Store::Postgres(store) => store.task_statistics(whose).await,
-            Store::Sqlite(store) => store.task_statistics(whose).await,
-        }
+        on!(self, store => store.task_statistics(whose).await)
     }
 
     /// How often a task was run, by day: `get_task_usage_over_time`.
@@ -313,10 +302,7 @@ impl EventLog {
     /// # Errors
     /// The database's.
     pub async fn usage_over_time(&self, task_name: &str, whose: Whose) -> Result<Vec<DayUsage>, Error> {
-        match &self.store {
-            Store::Postgres(store) => store.usage_over_time(task_name, whose).await,
-            Store::Sqlite(store) => store.usage_over_time(task_name, whose).await,
-        }
+        on!(self, store => store.usage_over_time(task_name, whose).await)
     }
 
     /// How many workflow runs there are by status, and jobs by user.
@@ -324,10 +310,7 @@ impl EventLog {
     /// # Errors
     /// The database's.
     pub async fn census(&self, whose: Whose) -> Result<Census, Error> {
-        match &self.store {
-            Store::Postgres(store) => store.census(whose).await,
-            Store::Sqlite(store) => store.census(whose).await,
-        }
+        on!(self, store => store.census(whose).await)
     }
 
     /// Workflow runs, newest first.
@@ -335,10 +318,7 @@ impl EventLog {
     /// # Errors
     /// The database's.
     pub async fn workflows(&self, filter: &WorkflowFilter, page: Page) -> Result<Listed<WorkflowRow>, Error> {
-        match &self.store {
-            Store::Postgres(store) => store.workflows(filter, page).await,
-            Store::Sqlite(store) => store.workflows(filter, page).await,
-        }
+        on!(self, store => store.workflows(filter, page).await)
     }
 
     /// A workflow run as the view has it.
@@ -346,10 +326,7 @@ impl EventLog {
     /// # Errors
     /// The database's.
     pub async fn workflow_row(&self, id: Uuid) -> Result<Option<WorkflowRow>, Error> {
-        match &self.store {
-            Store::Postgres(store) => store.workflow_row(id).await,
-            Store::Sqlite(store) => store.workflow_row(id).await,
-        }
+        on!(self, store => store.workflow_row(id).await)
     }
 
     /// All events of a workflow run and of its tasks, in the order in which they were recorded.
@@ -382,10 +359,7 @@ impl EventLog {
     /// # Errors
     /// The database's.
     pub async fn last_id(&self) -> Result<i64, Error> {
-        match &self.store {
-            Store::Postgres(store) => store.last_id().await,
-            Store::Sqlite(store) => store.last_id().await,
-        }
+        on!(self, store => store.last_id().await)
     }
 
     /// How far the log, the views and Python's listeners are, and what the log holds.
@@ -393,10 +367,7 @@ impl EventLog {
     /// # Errors
     /// The database's.
     pub async fn standing(&self) -> Result<Standing, Error> {
-        match &self.store {
-            Store::Postgres(store) => store.counts().await,
-            Store::Sqlite(store) => store.counts().await,
-        }
+        on!(self, store => store.counts().await)
     }
 
     /// Events that were recorded again, as concurrent Python workers do; at most `limit` of them. Reads the whole log.
@@ -404,10 +375,7 @@ impl EventLog {
     /// # Errors
     /// The database's.
     pub async fn repetitions(&self, limit: u32) -> Result<Vec<Repetition>, Error> {
-        match &self.store {
-            Store::Postgres(store) => store.repetitions(limit.into()).await,
-            Store::Sqlite(store) => store.repetitions(limit.into()).await,
-        }
+        on!(self, store => store.repetitions(limit.into()).await)
     }
 
     /// Rows before which versions are missing; at most `limit` of them. Reads the whole log.
@@ -415,10 +383,7 @@ impl EventLog {
     /// # Errors
     /// The database's.
     pub async fn gaps(&self, limit: u32) -> Result<Vec<Corrupt>, Error> {
-        let gaps = match &self.store {
-            Store::Postgres(store) => store.gaps(limit.into()).await?,
-            Store::Sqlite(store) => store.gaps(limit.into()).await?,
-        };
+        let gaps = on!(self, store => store.gaps(limit.into()).await?);
         Ok(gaps
             .into_iter()
             .map(|(notification, expected)| notification.corrupt(Reason::Gap { expected }))
@@ -430,10 +395,7 @@ impl EventLog {
     /// # Errors
     /// The database's.
     pub async fn record(&self, event: &WorkerEvent) -> Result<i64, Error> {
-        match &self.store {
-            Store::Postgres(store) => store.record(event).await,
-            Store::Sqlite(store) => store.record(event).await,
-        }
+        on!(self, store => store.record(event).await)
     }
 
     /// Events of our own, from the id `start` on, at most `limit`.
@@ -441,10 +403,7 @@ impl EventLog {
     /// # Errors
     /// The database's.
     pub async fn worker_events(&self, start: i64, limit: u32) -> Result<Vec<RecordedWorkerEvent>, Error> {
-        match &self.store {
-            Store::Postgres(store) => store.worker_events(start, limit.into()).await,
-            Store::Sqlite(store) => store.worker_events(start, limit.into()).await,
-        }
+        on!(self, store => store.worker_events(start, limit.into()).await)
     }
 
     /// Records what jobs have used, over what was recorded of them before.
@@ -452,10 +411,7 @@ impl EventLog {
     /// # Errors
     /// The database's.
     pub async fn record_job_usage(&self, usage: &[JobUsage]) -> Result<(), Error> {
-        match &self.store {
-            Store::Postgres(store) => store.record_job_usage(usage).await,
-            Store::Sqlite(store) => store.record_job_usage(usage).await,
-        }
+        on!(self, store => store.record_job_usage(usage).await)
     }
 
     /// What jobs have used, the last submitted first, at most `limit`.
@@ -463,10 +419,7 @@ impl EventLog {
     /// # Errors
     /// The database's.
     pub async fn job_usage(&self, whose: Whose, limit: u32) -> Result<Vec<JobUsage>, Error> {
-        match &self.store {
-            Store::Postgres(store) => store.job_usage(whose, limit.into()).await,
-            Store::Sqlite(store) => store.job_usage(whose, limit.into()).await,
-        }
+        on!(self, store => store.job_usage(whose, limit.into()).await)
     }
 
     /// What the jobs of each user have used together.
@@ -474,10 +427,7 @@ impl EventLog {
     /// # Errors
     /// The database's.
     pub async fn usage_by_user(&self, whose: Whose) -> Result<Vec<UserUsage>, Error> {
-        match &self.store {
-            Store::Postgres(store) => store.usage_by_user(whose).await,
-            Store::Sqlite(store) => store.usage_by_user(whose).await,
-        }
+        on!(self, store => store.usage_by_user(whose).await)
     }
 
     pub(crate) const fn store(&self) -> &Store {
@@ -486,10 +436,7 @@ impl EventLog {
 
     /// Which database, for messages: without its password.
     pub fn place(&self) -> String {
-        match &self.store {
-            Store::Postgres(store) => store.place(),
-            Store::Sqlite(store) => store.place(),
-        }
+        on!(self, store => store.place())
     }
 }
 

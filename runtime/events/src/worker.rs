@@ -10,6 +10,10 @@ use crate::json::Value;
 /// `notification_id` to which they had come.
 pub const PROJECTED_BY_PYTHON: &str = "views.projected_by_python";
 
+/// The topic that tells that the views were written anew: its state says from how many `events`, `since` when, and how many
+/// rows were `deleted` and `written`.
+pub const REBUILT: &str = "views.rebuilt";
+
 /// Something that happened to the worker rather than to a workflow run: a script, a transfer, a retry, a restart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkerEvent {

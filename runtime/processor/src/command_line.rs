@@ -14,7 +14,7 @@ use uuid::Uuid;
 )]
 pub(crate) struct CommandLine {
     /// Also say what is tried again, and why
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, display_order = 101)]
     pub(crate) verbose: bool,
     #[command(subcommand)]
     pub(crate) subject: Subject,
@@ -24,12 +24,12 @@ pub(crate) struct CommandLine {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Subject {
     /// The workflow history: set it up, look at it, repair it
+    ///
+    /// An event log that the Python biomero 2.8 reads and writes too. It is in the database that the first of these names: --database, the variable SQLALCHEMY_URL, sqlalchemy_url in [ANALYTICS] of slurm-config.ini; where none does, in a SQLite file of this machine (the setting events.file).
     Events(Events),
 }
 
-/// The workflow history: an event log that the Python biomero 2.8 reads and writes too.
-///
-/// It is in the database that the first of these names: --database, the variable SQLALCHEMY_URL, sqlalchemy_url in [ANALYTICS] of slurm-config.ini; where none does, in a SQLite file of this machine (the setting events.file).
+/// Which history, and what is done with it.
 #[derive(Debug, Args)]
 #[command(
     subcommand_value_name = "VERB",
@@ -50,7 +50,7 @@ pub(crate) struct Events {
     /// The database, as SQLALCHEMY_URL has it: postgresql://USER:PASSWORD@HOST:5432/DATABASE or sqlite:////absolute/path
     ///
     /// Other users of the machine see it in the list of processes; a variable they do not.
-    #[arg(long, value_name = "URL", global = true)]
+    #[arg(long, value_name = "URL", global = true, display_order = 100)]
     pub(crate) database: Option<String>,
     #[command(subcommand)]
     pub(crate) verb: Verb,
@@ -104,6 +104,9 @@ Examples:
         /// Only these kinds of event, as TaskFailed or Task.TaskFailed or Task; may be repeated
         #[arg(long, value_name = "TOPIC", value_parser = topic)]
         topic: Vec<String>,
+        /// The worker's own stream instead, which Python never reads: rebuilds, Python workers that were noticed
+        #[arg(long, conflicts_with = "topic")]
+        own: bool,
         #[command(flatten)]
         shape: Shape,
     },
@@ -128,6 +131,41 @@ Examples:
         /// Bring the views up to date with each: for Python workers whose own listeners are off
         #[arg(long)]
         project: bool,
+        #[command(flatten)]
+        shape: Shape,
+    },
+    /// List workflow runs, newest first
+    ///
+    /// As the view has them that dashboards show; the filters narrow it down together.
+    #[command(after_help = "\
+Examples:
+  processor events list --user 2 --status FAILED
+  processor events list --status 'JOB_*' --since 2026-11-01")]
+    List {
+        /// Only this user's, by the id in OMERO
+        #[arg(long, value_name = "ID")]
+        user: Option<i32>,
+        /// Only this group's
+        #[arg(long, value_name = "ID")]
+        group: Option<i32>,
+        /// Only with this status; a * at the end stands for anything
+        #[arg(long, value_name = "STATUS")]
+        status: Option<String>,
+        /// Only with this name or this main task
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+        /// Only begun since: 2026-11-22, 2026-11-22T10:00:00Z, or 30d
+        #[arg(long, value_name = "DATE")]
+        since: Option<String>,
+        /// Only begun before
+        #[arg(long, value_name = "DATE")]
+        until: Option<String>,
+        /// How many at most
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        limit: u32,
+        /// How many are skipped
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        offset: u32,
         #[command(flatten)]
         shape: Shape,
     },
@@ -161,7 +199,7 @@ Examples:
     },
     /// Write the whole log to standard output
     ///
-    /// In bounded memory, and so that every byte can be made again: a state that is no text, or begins with \\x, is written as \\x and two hexadecimal digits a byte; in psv each state is, without the \\x.
+    /// In bounded memory, and so that every byte can be made again: a state that is no text, or begins with \x, is written as \x and two hexadecimal digits a byte; in psv each state is, without the \x.
     #[command(after_help = "\
 Examples:
   processor events export | zstd > history.jsonl.zst

@@ -1,7 +1,8 @@
 //! `processor events`: the workflow history. Each verb is a module, which asks the log and writes the answer.
 
 use biomero_config::Environment;
-use biomero_events::query::Whose;
+use biomero_events::query::{Page, Whose, WorkflowFilter};
+use biomero_events::timestamp::Timestamp;
 use biomero_events::{Class, Error, EventLog, Limits};
 
 use crate::command_line::{Events, Verb};
@@ -15,8 +16,11 @@ mod doctor;
 mod export;
 mod follow;
 mod init;
+mod list;
+mod moment;
+mod own;
 mod rebuild;
-mod record;
+mod row;
 mod select;
 mod show;
 mod stats;
@@ -70,13 +74,31 @@ async fn verb(verb: &Verb, database: Database, configuration: &Configuration<'_>
             init::run(&opened, since, &mut answer(shape.json)).await
         }
         Verb::Doctor { shape } => doctor::run(&opened, configuration, &mut answer(shape.json)).await,
-        Verb::Select { start, limit, topic, shape } => {
+        Verb::Select { start, limit, own: true, shape, .. } => {
+            own::run(&opened, *start, *limit, &mut answer(shape.json)).await
+        }
+        Verb::Select { start, limit, topic, shape, .. } => {
             let asked = select::Asked { start: *start, limit: *limit, topics: topic };
             select::run(&opened, asked, &mut answer(shape.json)).await
         }
         Verb::Follow { from, new, topic, project, shape } => {
             let asked = follow::Asked { from: *from, new: *new, topics: topic, project: *project };
             follow::run(&opened, asked, &mut answer(shape.json)).await
+        }
+        Verb::List { user, group, status, name, since, until, limit, offset, shape } => {
+            let moment = |text: &Option<String>, option| {
+                let moment = text.as_deref().map(|text| moment::moment(text, option)).transpose()?;
+                Ok::<_, Ended>(moment.map(Timestamp::as_time))
+            };
+            let filter = WorkflowFilter {
+                whose: Whose { user: *user, group: *group },
+                status: status.clone(),
+                name: name.clone(),
+                since: moment(since, "--since")?,
+                until: moment(until, "--until")?,
+            };
+            let page = Page { offset: *offset, limit: *limit };
+            list::run(&opened, &filter, page, &mut answer(shape.json)).await
         }
         Verb::Show { id, shape } => show::run(&opened, *id, &mut answer(shape.json)).await,
         Verb::Rebuild { since, shape } => {

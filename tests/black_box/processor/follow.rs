@@ -65,3 +65,20 @@ fn only_what_is_new_and_wanted_is_shown_when_that_is_asked_for() -> Result<()> {
     assert_eq!(new.stop(wait::PATIENCE)?.code(), Some(0));
     Ok(())
 }
+
+#[test]
+fn whoever_follows_can_keep_the_views_up_to_date_with_what_python_records() -> Result<()> {
+    let stage = Stage::with_history("processor_follow_project")?;
+    let status =
+        "SELECT status FROM biomero_task_execution WHERE task_id = '749cc9bd-2e23-4676-b120-651389b8d968'";
+    let mut following = start(&stage, "project", &["follow", "--new", "--project"])?;
+    shows(&mut following, "TIME (UTC)")?;
+    assert_eq!(stage.psql(status)?.trim(), "FAILED");
+    stage.psql(RECORD)?;
+    let log = following.log().to_path_buf();
+    wait::until("the view's row", wait::PATIENCE, &[&log], || {
+        (stage.psql(status).ok()?.trim() == "LATE").then_some(())
+    })?;
+    assert_eq!(following.stop(wait::PATIENCE)?.code(), Some(0));
+    Ok(())
+}

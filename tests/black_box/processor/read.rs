@@ -52,6 +52,25 @@ fn an_event_is_an_object_for_programs_and_a_line_for_people() -> Result<()> {
 }
 
 #[test]
+fn workflow_runs_are_listed_newest_first_by_pages_and_filters() -> Result<()> {
+    let stage = Stage::with_history("processor_list")?;
+    let ids = |arguments: &[&str]| -> Result<Vec<Value>> {
+        let rows = stage.objects(&[&["list"], arguments].concat())?;
+        Ok(rows.iter().map(|row| row["workflow_id"].clone()).collect())
+    };
+    let failed = "3ae47682-f2b4-4f54-a772-fe9d1d8243c4";
+    assert_eq!(ids(&[])?, [failed, WORKFLOW]);
+    assert_eq!(ids(&["--limit", "1", "--offset", "1"])?, [WORKFLOW]);
+    assert_eq!(ids(&["--status", "FAI*"])?, [failed]);
+    assert_eq!(ids(&["--user", "2"])?, [WORKFLOW]);
+    assert_eq!(ids(&["--name", "cellpose"])?, [WORKFLOW]);
+    assert_eq!(ids(&["--since", "2026-11-22T19:11:23Z", "--until", "2036-01-01"])?, [failed]);
+    let text = stage.succeed(&["list", "--limit", "1"])?;
+    assert!(text.contains("FAILED") && text.ends_with("1 of 2 so far; --offset 1 goes on\n"), "{text}");
+    Ok(())
+}
+
+#[test]
 fn a_workflow_run_is_shown_with_its_tasks_their_jobs_and_how_long_each_took() -> Result<()> {
     let stage = Stage::with_history("processor_show")?;
     let text = stage.succeed(&["show", WORKFLOW])?;

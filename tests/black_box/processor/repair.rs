@@ -160,3 +160,19 @@ fn a_rebuild_says_which_rows_it_left_out() -> Result<()> {
     );
     Ok(())
 }
+
+#[test]
+fn a_rebuild_is_told_of_in_the_workers_own_stream() -> Result<()> {
+    let stage = Stage::with_history("processor_own_stream")?;
+    stage.psql("DELETE FROM biomero_job_view")?;
+    stage.succeed(&["rebuild"])?;
+    let own = stage.succeed(&["select", "--own"])?;
+    assert!(own.contains("views.rebuilt") && own.contains("\"events\":42"), "{own}");
+    let object = super::stage::objects(&stage.succeed(&["select", "--own", "--json"])?)?.remove(0);
+    assert_eq!(
+        (object["topic"].as_str(), object["state"]["deleted"].as_i64()),
+        (Some("views.rebuilt"), Some(0))
+    );
+    assert!(object["state"]["written"].as_i64() > Some(0), "{object}");
+    Ok(())
+}

@@ -13,7 +13,7 @@ use biomero_events::worker::PROJECTED_BY_PYTHON;
 use time::{Duration, OffsetDateTime};
 
 use super::Opened;
-use super::record::{seconds, short};
+use super::row::{seconds, short};
 use super::stats::behind;
 use crate::configuration::Configuration;
 use crate::ended::Ended;

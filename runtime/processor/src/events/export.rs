@@ -10,7 +10,7 @@ use biomero_events::rebuild::Progress;
 use biomero_events::stored::Notification;
 
 use super::Opened;
-use super::record::hexadecimal;
+use super::row::hexadecimal;
 use crate::command_line::Format;
 use crate::ended::Ended;
 use crate::exit_code;

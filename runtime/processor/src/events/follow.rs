@@ -4,7 +4,7 @@ use biomero_events::Follower;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Opened;
-use super::record::{Record, columns};
+use super::row::{Row, columns};
 use super::select::is_of;
 use crate::ended::Ended;
 use crate::exit_code;
@@ -60,12 +60,12 @@ async fn show_next(
 ) -> Result<(), Ended> {
     let rows = opened.told(follower.next().await).await?;
     let table = columns();
-    for row in rows.into_iter().filter(|row| is_of(row, topics)) {
-        let record = Record::from(row);
+    for notification in rows.into_iter().filter(|row| is_of(row, topics)) {
+        let row = Row::from(notification);
         if answer.is_json() {
-            answer.object(record.object())?;
+            answer.object(row.object())?;
         } else {
-            table.write_row(&record.cells(), answer)?;
+            table.write_row(&row.cells(), answer)?;
         }
     }
     answer.flush()

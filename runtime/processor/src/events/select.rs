@@ -3,7 +3,7 @@
 use biomero_events::stored::Notification;
 
 use super::Opened;
-use super::record::{Record, columns};
+use super::row::{Row, columns};
 use crate::ended::Ended;
 use crate::exit_code;
 use crate::output::Answer;
@@ -30,19 +30,19 @@ pub(super) async fn run(opened: &Opened, asked: Asked<'_>, answer: &mut Answer) 
         let rows = opened.told(opened.log.select(start, portion).await).await?;
         let is_last = rows.len() < portion as usize;
         start = rows.last().map_or(start, |row| row.id.saturating_add(1));
-        for row in rows
+        for notification in rows
             .into_iter()
             .filter(|row| is_of(row, topics))
             .take(usize::try_from(wanted).unwrap_or(usize::MAX))
         {
-            let record = Record::from(row);
+            let row = Row::from(notification);
             if answer.is_json() {
-                answer.object(record.object())?;
+                answer.object(row.object())?;
             } else {
                 if shown == 0 {
                     table.write_head(answer)?;
                 }
-                table.write_row(&record.cells(), answer)?;
+                table.write_row(&row.cells(), answer)?;
             }
             shown += 1;
             wanted -= 1;

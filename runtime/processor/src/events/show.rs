@@ -8,7 +8,7 @@ use biomero_events::timestamp::Timestamp;
 use uuid::Uuid;
 
 use super::Opened;
-use super::record::{Record, alone, of_state, seconds, short};
+use super::row::{Row, alone, of_state, seconds, short};
 use super::timeline::{End, History, Job, between, took};
 use crate::ended::Ended;
 use crate::exit_code;
@@ -75,20 +75,19 @@ fn write(subject: &History, tasks: &[History], answer: &mut Answer) -> Result<()
     answer.line("")?;
     let rows: Vec<Vec<Cell>> = in_order(subject, tasks)
         .into_iter()
-        .map(|(number, record)| event_row(subject.begun(), number, record))
+        .map(|(number, row)| event_row(subject.begun(), number, row))
         .collect();
     Table::new(&[">ID", "TIME (UTC)", ">AFTER", ">TASK", ">V", "EVENT", "WHAT"]).write(&rows, answer)
 }
 
 /// All rows by their place in the log, each with the number of its task.
-fn in_order<'a>(subject: &'a History, tasks: &'a [History]) -> Vec<(Option<usize>, &'a Record)> {
-    let mut records: Vec<(Option<usize>, &Record)> =
-        subject.records.iter().map(|record| (None, record)).collect();
+fn in_order<'a>(subject: &'a History, tasks: &'a [History]) -> Vec<(Option<usize>, &'a Row)> {
+    let mut rows: Vec<(Option<usize>, &Row)> = subject.rows.iter().map(|row| (None, row)).collect();
     for (number, task) in (1..).zip(tasks) {
-        records.extend(task.records.iter().map(|record| (Some(number), record)));
+        rows.extend(task.rows.iter().map(|row| (Some(number), row)));
     }
-    records.sort_by_key(|(_, record)| record.notification.id);
-    records
+    rows.sort_by_key(|(_, row)| row.notification.id);
+    rows
 }
 
 fn facts_of(subject: &History) -> Vec<(&'static str, String)> {
@@ -158,17 +157,17 @@ fn job_row(number: usize, job: &Job) -> Vec<Cell> {
     ]
 }
 
-fn event_row(begun: Option<Timestamp>, number: Option<usize>, record: &Record) -> Vec<Cell> {
-    let row = &record.notification;
-    let after = begun.zip(record.time()).map(|(begun, time)| took(between(begun, time)));
-    let (what, tone) = record.told();
+fn event_row(begun: Option<Timestamp>, number: Option<usize>, row: &Row) -> Vec<Cell> {
+    let notification = &row.notification;
+    let after = begun.zip(row.time()).map(|(begun, time)| took(between(begun, time)));
+    let (what, tone) = row.told();
     vec![
-        row.id.to_string().into(),
-        Cell::new(record.time().map(seconds).unwrap_or_default(), Tone::Faint),
+        notification.id.to_string().into(),
+        Cell::new(row.time().map(seconds).unwrap_or_default(), Tone::Faint),
         after.unwrap_or_default().into(),
         number.map(|number| number.to_string()).unwrap_or_default().into(),
-        Cell::new(row.originator_version.to_string(), Tone::Faint),
-        Cell::new(short(&row.topic), tone),
+        Cell::new(notification.originator_version.to_string(), Tone::Faint),
+        Cell::new(short(&notification.topic), tone),
         what.into(),
     ]
 }
@@ -180,8 +179,7 @@ fn object(subject: &History, tasks: &[History]) -> Value {
         let tasks: Vec<Value> = tasks.iter().map(|task| Value::Object(aggregate(task))).collect();
         members.push(("tasks".to_owned(), tasks.into()));
     }
-    let events: Vec<Value> =
-        in_order(subject, tasks).into_iter().map(|(_, record)| record.object()).collect();
+    let events: Vec<Value> = in_order(subject, tasks).into_iter().map(|(_, row)| row.object()).collect();
     members.push(("events".to_owned(), events.into()));
     Value::Object(members)
 }
@@ -218,10 +216,10 @@ fn aggregate(history: &History) -> Object {
             add("id", history.id.to_string().into());
         }
     }
-    add("version", history.records.last().map(|record| record.notification.originator_version).into());
+    add("version", history.rows.last().map(|row| row.notification.originator_version).into());
     add("state", history.state().into());
     add("created_on", moment(history.begun()));
-    add("modified_on", moment(history.records.iter().rev().find_map(Record::time)));
+    add("modified_on", moment(history.rows.iter().rev().find_map(Row::time)));
     let end = history.end.as_ref();
     add("ended_on", moment(end.map(|end| end.at)));
     add("message", end.and_then(|end| end.message.clone()).into());

@@ -6,7 +6,7 @@ use biomero_events::worker::UserUsage;
 
 use super::Opened;
 use super::init::count;
-use super::record::{of_state, short};
+use super::row::{of_state, short};
 use super::timeline::took;
 use crate::ended::Ended;
 use crate::exit_code;

@@ -10,14 +10,14 @@ use biomero_events::stored::{Corrupt, Notification, Reason};
 use biomero_events::timestamp::Timestamp;
 use uuid::Uuid;
 
-use super::record::Record;
+use super::row::Row;
 
 /// One aggregate and all that happened to it.
 pub(super) struct History {
     pub(super) id: Uuid,
     /// What its events make; none where the first is no creation.
     pub(super) replayed: Option<Replayed>,
-    pub(super) records: Vec<Record>,
+    pub(super) rows: Vec<Row>,
     pub(super) started: Option<Timestamp>,
     pub(super) end: Option<End>,
     pub(super) jobs: Vec<Job>,
@@ -43,35 +43,36 @@ impl History {
     /// From the rows of one aggregate, by version.
     pub(super) fn new(id: Uuid, rows: Vec<Notification>) -> Self {
         let mut history =
-            Self { id, replayed: None, records: Vec::new(), started: None, end: None, jobs: Vec::new() };
+            Self { id, replayed: None, rows: Vec::new(), started: None, end: None, jobs: Vec::new() };
         // Python takes a first version of 1 as well.
-        let mut expected = rows.first().map_or(0, |row| row.originator_version.clamp(0, 1));
-        for row in rows {
-            let mut record = Record::from(row);
-            record.misplaced = history.take(&record, expected);
-            expected = record.notification.originator_version.saturating_add(1);
-            history.records.push(record);
+        let mut expected = rows.first().map_or(0, |first| first.originator_version.clamp(0, 1));
+        for notification in rows {
+            let mut row = Row::from(notification);
+            row.misplaced = history.take(&row, expected);
+            expected = row.notification.originator_version.saturating_add(1);
+            history.rows.push(row);
         }
         history
     }
 
     /// Goes on with the next row; what is wrong with its place, if something is.
-    fn take(&mut self, record: &Record, expected: i64) -> Option<Corrupt> {
-        let row = &record.notification;
-        let event = record.event.as_ref().ok()?;
-        let mut reason = (row.originator_version != expected).then_some(Reason::Gap { expected });
+    fn take(&mut self, row: &Row, expected: i64) -> Option<Corrupt> {
+        let notification = &row.notification;
+        let event = row.event.as_ref().ok()?;
+        let mut reason = (notification.originator_version != expected).then_some(Reason::Gap { expected });
         match &mut self.replayed {
             Some(_) if event.fact.creates() => reason = Some(Reason::CreatedAgain),
             Some(replayed) => replayed.apply(event),
             None => {
-                self.replayed = Replayed::created(row.originator_id, row.originator_version, event);
-                if self.replayed.is_none() && self.records.is_empty() {
-                    reason = reason.or(Some(Reason::NoCreation { topic: row.topic.clone() }));
+                self.replayed =
+                    Replayed::created(notification.originator_id, notification.originator_version, event);
+                if self.replayed.is_none() && self.rows.is_empty() {
+                    reason = reason.or(Some(Reason::NoCreation { topic: notification.topic.clone() }));
                 }
             }
         }
         self.happened(event);
-        reason.map(|reason| row.corrupt(reason))
+        reason.map(|reason| notification.corrupt(reason))
     }
 
     fn happened(&mut self, event: &Event) {
@@ -110,7 +111,7 @@ impl History {
 
     /// When its first readable event was recorded.
     pub(super) fn begun(&self) -> Option<Timestamp> {
-        self.records.iter().find_map(Record::time)
+        self.rows.iter().find_map(Row::time)
     }
 
     /// How it stands, in a word.
@@ -132,8 +133,8 @@ impl History {
     /// The tasks that were added to it, each once.
     pub(super) fn tasks(&self) -> Vec<Uuid> {
         let mut tasks = Vec::new();
-        for record in &self.records {
-            if let Ok(Event { fact: Fact::TaskAdded { task_id }, .. }) = &record.event
+        for row in &self.rows {
+            if let Ok(Event { fact: Fact::TaskAdded { task_id }, .. }) = &row.event
                 && let Some(id) = uuid_of(task_id)
                 && !tasks.contains(&id)
             {
@@ -145,13 +146,13 @@ impl History {
 
     /// The rows that are no events, or not where they should be.
     pub(super) fn corrupt(&self) -> impl Iterator<Item = &Corrupt> {
-        self.records.iter().filter_map(Record::corrupt)
+        self.rows.iter().filter_map(Row::corrupt)
     }
 }
 
 /// Whether nothing more is to come from a Slurm job in this state.
 fn is_over(state: &str) -> bool {
-    super::record::of_state(state) != crate::table::Tone::Busy
+    super::row::of_state(state) != crate::table::Tone::Busy
 }
 
 /// How long something took, for people: the two largest units.

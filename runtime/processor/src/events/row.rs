@@ -11,14 +11,14 @@ use crate::table::{Cell, Table, Tone, shortened};
 const VALUE: usize = 160;
 
 /// A row and what it says.
-pub(super) struct Record {
+pub(super) struct Row {
     pub(super) notification: Notification,
     pub(super) event: Result<Event, Corrupt>,
     /// What is wrong with its place among the events of its originator, where those are known.
     pub(super) misplaced: Option<Corrupt>,
 }
 
-impl From<Notification> for Record {
+impl From<Notification> for Row {
     fn from(notification: Notification) -> Self {
         Self { event: notification.event(), notification, misplaced: None }
     }
@@ -35,7 +35,7 @@ pub(super) fn columns() -> Table {
     table
 }
 
-impl Record {
+impl Row {
     /// What is wrong with it.
     pub(super) fn corrupt(&self) -> Option<&Corrupt> {
         self.event.as_ref().err().or(self.misplaced.as_ref())
@@ -157,7 +157,7 @@ mod tests {
 
     use super::*;
 
-    fn record(topic: &str, state: &[u8]) -> Record {
+    fn row(topic: &str, state: &[u8]) -> Row {
         Notification {
             id: 7,
             originator_id: Uuid::from_u128(1),
@@ -172,7 +172,7 @@ mod tests {
     fn a_row_for_programs_holds_the_state_as_it_is() {
         let state = br#"{"timestamp":{"_type_":"datetime_iso","_data_":"2026-11-22T19:11:22+00:00"},"status":"RUNNING"}"#;
         assert_eq!(
-            record("biomero.eventsourcing:Task.StatusUpdated", state).object().to_string(),
+            row("biomero.eventsourcing:Task.StatusUpdated", state).object().to_string(),
             format!(
                 r#"{{"id":7,"originator_id":"00000000-0000-0000-0000-000000000001","originator_version":0,"topic":"biomero.eventsourcing:Task.StatusUpdated","state":{}}}"#,
                 String::from_utf8_lossy(state)
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_row_that_is_no_event_keeps_its_bytes_and_says_why() {
-        let object = record("biomero.eventsourcing:Task.StatusUpdated", b"\xff{").object();
+        let object = row("biomero.eventsourcing:Task.StatusUpdated", b"\xff{").object();
         assert_eq!(object.get("state_hex"), Some(&"ff7b".into()));
         assert_eq!(object.get("corrupt"), Some(&"the state is not UTF-8".into()));
     }
