@@ -9,3 +9,4 @@ mod repair;
 mod set_up;
 mod stage;
 mod terminal;
+mod write;

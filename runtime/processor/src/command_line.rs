@@ -1,8 +1,12 @@
 //! The command line of `processor`. Flags are defined once, here; help and the reference page come from this table.
 
+mod record;
+
 use biomero_events::event::Fact;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
+
+pub(crate) use record::{Asked, Tracked};
 
 /// Runs workflows and keeps their history.
 #[derive(Debug, Parser)]
@@ -25,7 +29,7 @@ pub(crate) struct CommandLine {
 pub(crate) enum Subject {
     /// The workflow history: set it up, look at it, repair it
     ///
-    /// An event log that the Python biomero 2.8 reads and writes too. It is in the database that the first of these names: --database, the variable SQLALCHEMY_URL, sqlalchemy_url in [ANALYTICS] of slurm-config.ini; where none does, in a SQLite file of this machine (the setting events.file).
+    /// An event log that the Python biomero 2.8 reads and writes too. It is in the database that the first of these names: --database, the variable SQLALCHEMY_URL, sqlalchemy_url in ANALYTICS of slurm-config.ini; where none does, in a SQLite file of this machine (the setting events.file).
     Events(Events),
 }
 
@@ -42,6 +46,7 @@ Of Python, and what stands for it here:
   notification_log.select(start=1, limit=10)        processor events select
   pull_and_process(leader_name=…, start=1)          processor events follow --from 1
   repository.get(uuid)                              processor events show UUID
+  workflowTracker.fail_workflow(uuid, message)      processor events record fail-workflow UUID MESSAGE
   workflowAnalytics.get_task_counts() and the like  processor events stats
 
 Exit codes and the shapes of --json: docs/events.md."
@@ -191,11 +196,32 @@ Examples:
   processor events rebuild --since 2026-01-01
   BIOMERO_ANALYTICS_REBUILD_DAYS_AGO=90 processor events rebuild")]
     Rebuild {
-        /// Leave out rows that nothing has written since: 2026-11-22, 2026-11-22T10:00:00Z, 30d, or all [default: analytics_rebuild_days_ago or analytics_rebuild_start_time in [ANALYTICS], or all]
+        /// Leave out rows that nothing has written since: 2026-11-22, 2026-11-22T10:00:00Z, 30d, or all [default: analytics_rebuild_days_ago or analytics_rebuild_start_time in ANALYTICS, or all]
         #[arg(long, value_name = "DATE")]
         since: Option<String>,
         #[command(flatten)]
         shape: Shape,
+    },
+    /// Record what happens, as Python's workflowTracker does
+    ///
+    /// For scripts, and to end a workflow run whose launcher is gone. Event, views and the positions of Python's listeners are written together. Prints the id of what was made.
+    #[command(
+        after_help = "\
+Examples:
+  run=$(processor events record initiate-workflow cellpose 'by hand' 2 3)
+  task=$(processor events record add-task-to-workflow $run cellpose v1.2.7 --params '{\"diameter\":30}')
+  processor events record fail-workflow $run 'the launcher was killed'",
+        subcommand_value_name = "COMMAND",
+        subcommand_help_heading = "Commands"
+    )]
+    Record {
+        /// The id of this command: repeated under it, it is recorded once
+        #[arg(long, value_name = "UUID", global = true)]
+        command_id: Option<Uuid>,
+        #[command(flatten)]
+        shape: Shape,
+        #[command(subcommand)]
+        tracked: Tracked,
     },
     /// Write the whole log to standard output
     ///
@@ -261,7 +287,7 @@ pub(crate) enum Format {
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Shape {
     /// For a program: a JSON object a line; the keys are in docs/events.md
-    #[arg(long)]
+    #[arg(long, global = true, display_order = 99)]
     pub(crate) json: bool,
 }
 

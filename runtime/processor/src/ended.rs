@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use biomero_events::Class;
 use biomero_events::copy::CopyError;
 use thiserror::Error;
+use uuid::Uuid;
 
 use crate::{exit_code, output};
 
@@ -60,6 +61,16 @@ pub(crate) enum Ended {
         "no database is named, and there is no home folder for a file: set SQLALCHEMY_URL, or events.file in /etc/biomero/init.toml"
     )]
     Nowhere,
+    /// The id is of something else.
+    #[error("{id} is a {found}, not a {expected}: nothing was recorded")]
+    OtherKind {
+        /// Which.
+        id: Uuid,
+        /// What it is.
+        found: &'static str,
+        /// What it should be.
+        expected: &'static str,
+    },
     /// One history is not copied onto the other.
     #[error(transparent)]
     Copy(CopyError),
@@ -89,6 +100,7 @@ impl Ended {
         match self {
             Self::ReaderGone => exit_code::SUCCESS,
             Self::Output(_) => exit_code::CANNOT_WRITE,
+            Self::OtherKind { .. } => exit_code::USAGE,
             Self::System(_) => exit_code::FAILURE,
             Self::Settings(_)
             | Self::SlurmConfig(_)

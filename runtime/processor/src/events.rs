@@ -20,6 +20,7 @@ mod list;
 mod moment;
 mod own;
 mod rebuild;
+mod record;
 mod row;
 mod select;
 mod show;
@@ -104,6 +105,9 @@ async fn verb(verb: &Verb, database: Database, configuration: &Configuration<'_>
         Verb::Rebuild { since, shape } => {
             let since = rebuild::since(since.as_deref(), configuration)?;
             rebuild::run(&opened, since, &mut answer(shape.json)).await
+        }
+        Verb::Record { command_id, shape, tracked } => {
+            record::run(&opened, tracked.asked(), *command_id, &mut answer(shape.json)).await
         }
         Verb::Export { format } => export::run(&opened, *format, &mut answer(false)).await,
         Verb::Copy { to, shape } => {

@@ -33,6 +33,14 @@ pub enum FileError {
         /// Which one.
         path: PathBuf,
     },
+    /// There may be one, but this user cannot reach it.
+    #[error("cannot reach {}: {source}; let this user enter its folder", .path.display())]
+    Reach {
+        /// Which one.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// Its folder belongs to another machine.
     #[error(
         "{} is on a network file system ({kind}), where SQLite cannot lock it for several processes: name a file on a local disk, or a PostgreSQL database",
@@ -142,11 +150,13 @@ impl FileError {
     /// What it is about.
     pub(crate) fn class(&self) -> Class {
         match self {
-            Self::Folder { source, .. } | Self::Create { source, .. } => match source.kind() {
-                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Class::Permission,
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Class::Full,
-                _ => Class::Unsuitable,
-            },
+            Self::Folder { source, .. } | Self::Create { source, .. } | Self::Reach { source, .. } => {
+                match source.kind() {
+                    io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Class::Permission,
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Class::Full,
+                    _ => Class::Unsuitable,
+                }
+            }
             Self::Missing { .. } => Class::Absent,
             Self::Network { .. } | Self::NoWriteAheadLog { .. } | Self::NotADatabase { .. } => {
                 Class::Unsuitable

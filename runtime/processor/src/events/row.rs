@@ -146,7 +146,13 @@ pub(super) fn of_state(state: &str) -> Tone {
         "COMPLETED" | "DONE" => Tone::Good,
         "FAILED" | "CANCELLED" | "TIMEOUT" | "NODE_FAIL" | "BOOT_FAIL" | "DEADLINE" | "PREEMPTED"
         | "REVOKED" => Tone::Bad,
-        _ if state.starts_with("OUT_OF_ME") || state.starts_with("CANCELLED") => Tone::Bad,
+        // What follows the word is who did it, or how the column was cut.
+        _ if state.starts_with("FAILED ")
+            || state.starts_with("OUT_OF_ME")
+            || state.starts_with("CANCELLED") =>
+        {
+            Tone::Bad
+        }
         _ => Tone::Busy,
     }
 }

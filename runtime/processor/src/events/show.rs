@@ -146,7 +146,11 @@ fn task_row(number: usize, task: &History) -> Vec<Cell> {
 }
 
 fn job_row(number: usize, job: &Job) -> Vec<Cell> {
-    let state = job.status.as_deref().unwrap_or("submitted");
+    let state = match &job.status {
+        Some(status) => status,
+        None if job.id == Value::from(-1) => "FAILED to be submitted",
+        None => "submitted",
+    };
     vec![
         alone(&job.id).into(),
         number.to_string().into(),
