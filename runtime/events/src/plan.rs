@@ -29,6 +29,8 @@ pub(crate) enum Attempt {
 pub(crate) struct Placed {
     pub(crate) at: Recorded,
     pub(crate) event: Event,
+    /// Which of all the commands' events it is.
+    pub(crate) draft: usize,
 }
 
 /// What commands come to.
@@ -53,12 +55,15 @@ pub(crate) fn plan(
     let mut plan = Plan::default();
     let mut seen = HashSet::new();
     let mut ids = ids.into_iter();
+    let mut next = 0;
     for command in commands {
+        let drafts = next..;
+        next += command.events.len();
         if recorded(command.id) || !seen.insert(command.id) {
             continue;
         }
         let first = plan.events.len();
-        for (draft, id) in command.events.iter().zip(&mut ids) {
+        for ((number, draft), id) in drafts.zip(&command.events).zip(&mut ids) {
             let id_of = draft.originator_id;
             let originator_version = match (versions.get(&id_of), draft.event.fact.creates()) {
                 (None, true) => 0,
@@ -68,7 +73,7 @@ pub(crate) fn plan(
             };
             versions.insert(id_of, originator_version);
             let at = Recorded { id, originator_id: id_of, originator_version };
-            plan.events.push(Placed { at, event: draft.event.clone() });
+            plan.events.push(Placed { at, event: draft.event.clone(), draft: number });
         }
         if let (Some(first), Some(last)) = (plan.events.get(first), plan.events.last()) {
             plan.commands.push((command.id, first.at.id, last.at.id));

@@ -113,7 +113,7 @@ fn python_times(python: &mut Biomero, task: &str, rounds: usize) -> Result<Vec<f
 /// Many events of many tasks at once, and what inserting their rows takes.
 fn batches(server: &Postgres, ours: &mut Ours) -> Result<Vec<Line>, Failure> {
     let (url, floor) = (ours.database(server, "batches")?, ours.database(server, "floor")?);
-    let taken = ours.times(&["batch", &url, &floor, &BATCHES.to_string()])?;
+    let taken = ours.times(&["batch", &url, "100", &floor, &BATCHES.to_string()])?;
     let (batches, floors): (Vec<f64>, Vec<f64>) =
         taken.chunks_exact(2).map(|pair| (pair[0], pair[1])).unzip();
     let (batch, floor) = (median(batches), median(floors));
@@ -175,7 +175,7 @@ fn sqlite(server: &Postgres, scratch: &Scratch, ours: &mut Ours) -> Result<Vec<L
     let mut batches: [Vec<f64>; 2] = Default::default();
     for _ in 0..BATCHES / 5 {
         for (url, times) in [&file, &url].into_iter().zip(&mut batches) {
-            times.extend(ours.times(&["batch", url, "none", "5"])?);
+            times.extend(ours.times(&["batch", url, "100", "none", "5"])?);
         }
     }
     let ([append, append_server], [batch, batch_server]) = (appends.map(median), batches.map(median));

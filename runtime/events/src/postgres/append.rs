@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use futures_util::future::join3;
+use futures_util::future::join4;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
@@ -30,6 +30,8 @@ struct Known {
     ids: Vec<i64>,
     recorded: HashMap<Uuid, (i64, i64)>,
     states: Vec<(Key, State)>,
+    /// The commands' events, as they are stored.
+    encoded: Vec<Vec<u8>>,
 }
 
 /// Commands as one transaction: all of them, or none.
@@ -76,7 +78,9 @@ async fn within(store: &Store, session: &Session, commands: &[Command]) -> Resul
     }
     if let Some(last) = placed.last().map(|event| event.at.id) {
         let (states, rows) = applied(states, &events);
-        write(store, session, &placed, &new, last, (&states, &rows)).await.map_err(failed)?;
+        write(store, session, (&placed, &known.encoded), &new, last, (&states, &rows))
+            .await
+            .map_err(failed)?;
     }
     let recorded = recorded_before(store, session, &known.recorded).await.map_err(failed)?;
     session.client().batch_execute(&store.append.commit).await.map_err(failed)?;
@@ -96,10 +100,16 @@ async fn ask(store: &Store, session: &Session, commands: &[Command]) -> Result<K
     let [position, known] = session.prepare([&sql.position, &sql.known]).await?;
     let client = session.client();
     // The position is locked by a statement of its own: what another has projected meanwhile is seen by the next one.
-    let (begun, position, known) = join3(
+    // Events are encoded while the database looks.
+    let encoding = async {
+        tokio::task::yield_now().await;
+        drafts().map(|draft| draft.event.encode()).collect()
+    };
+    let (begun, position, known, encoded) = join4(
         client.batch_execute(&sql.begin),
         client.query_opt(&position, &[]),
         client.query_one(&known, &[&originators, &count, &ids, &keys]),
+        encoding,
     )
     .await;
     begun?;
@@ -123,6 +133,7 @@ async fn ask(store: &Store, session: &Session, commands: &[Command]) -> Result<K
             .zip(states)
             .filter_map(|(key, state)| project::state(key, state))
             .collect(),
+        encoded,
     })
 }
 
@@ -184,7 +195,7 @@ async fn load(
 async fn write(
     store: &Store,
     session: &Session,
-    placed: &[crate::plan::Placed],
+    (placed, encoded): (&[crate::plan::Placed], &[Vec<u8>]),
     new: &[(Uuid, i64, i64)],
     last: i64,
     (states, rows): (&[(Key, State)], &Rows),
@@ -194,7 +205,8 @@ async fn write(
     let originators: Vec<Uuid> = placed.iter().map(|event| event.at.originator_id).collect();
     let versions: Vec<i64> = placed.iter().map(|event| event.at.originator_version).collect();
     let topics: Vec<&str> = placed.iter().map(|event| event.event.fact.topic()).collect();
-    let encoded: Vec<Vec<u8>> = placed.iter().map(|event| event.event.encode()).collect();
+    let encoded: Vec<&[u8]> =
+        placed.iter().filter_map(|event| encoded.get(event.draft)).map(Vec::as_slice).collect();
     let commands: Vec<Uuid> = new.iter().map(|(id, ..)| *id).collect();
     let firsts: Vec<i64> = new.iter().map(|(_, first, _)| *first).collect();
     let lasts: Vec<i64> = new.iter().map(|(.., last)| *last).collect();

@@ -164,7 +164,7 @@ fn insert(
     new: &[(Uuid, i64, i64)],
 ) -> rusqlite::Result<()> {
     let mut insert = connection.prepare_cached(&sql.insert)?;
-    for Placed { at, event } in placed {
+    for Placed { at, event, .. } in placed {
         let originator = at.originator_id.as_bytes();
         insert.execute(params![
             at.id,
