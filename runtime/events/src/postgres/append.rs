@@ -17,8 +17,8 @@ use super::{Store, notification};
 use crate::command::Command;
 use crate::error::Error;
 use crate::log::Recorded;
-use crate::plan::{Attempt, ON_THE_WAY, Plan, plan, told};
-use crate::projection::{Key, Ordered, Rows, State, applied, keys, keys_of, projectable};
+use crate::plan::{Attempt, ON_THE_WAY, Placed, Plan, plan, told};
+use crate::projection::{self, Key, Ordered, Rows, State, applied, keys_of, projectable};
 use crate::schema::POSITION;
 
 /// What is known once the log is locked.
@@ -61,23 +61,30 @@ async fn within(store: &Store, session: &Session, commands: &[Command]) -> Resul
     let recorded = |id| known.recorded.contains_key(&id);
     let Plan { events: placed, commands: new } =
         plan(commands, known.versions, known.ids, recorded, || store.place())?;
-    let mut events: Ordered = Vec::new();
+    let mut others: Ordered = Vec::new();
     let mut states = known.states;
     if position < known.head && !placed.is_empty() {
         let missing = since(store, session, position, ON_THE_WAY + 1).await.map_err(failed)?;
         if missing.len() as i64 > ON_THE_WAY {
             return Ok(Attempt::Behind);
         }
-        events = projectable(&missing);
+        others = projectable(&missing);
         witness(store, session, position).await.map_err(failed)?;
     }
-    let others = !events.is_empty();
-    events.extend(placed.iter().map(|event| (event.at.id, event.at.originator_id, event.event.clone())));
-    if others {
-        states = load(store, session, &keys(&events)).await.map_err(failed)?;
+    let events = || {
+        let ours = placed.iter().map(|event| projection::Placed {
+            id: event.at.id,
+            originator_id: event.at.originator_id,
+            event: event.event,
+        });
+        projection::placed(&others).chain(ours)
+    };
+    if !others.is_empty() {
+        let keys = keys_of(events().map(|event| (event.originator_id, &event.event.fact)));
+        states = load(store, session, &keys).await.map_err(failed)?;
     }
     if let Some(last) = placed.last().map(|event| event.at.id) {
-        let (states, rows) = applied(states, &events);
+        let (states, rows) = applied(states, events());
         write(store, session, (&placed, &known.encoded), &new, last, (&states, &rows))
             .await
             .map_err(failed)?;
@@ -195,7 +202,7 @@ async fn load(
 async fn write(
     store: &Store,
     session: &Session,
-    (placed, encoded): (&[crate::plan::Placed], &[Vec<u8>]),
+    (placed, encoded): (&[Placed<'_>], &[Vec<u8>]),
     new: &[(Uuid, i64, i64)],
     last: i64,
     (states, rows): (&[(Key, State)], &Rows),
