@@ -7,18 +7,17 @@ use std::collections::{HashMap, HashSet};
 
 use futures_util::future::join4;
 use tokio_postgres::Row;
-use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::project;
 use super::session::Session;
-use super::sql::WRITTEN;
+use super::write::write;
 use super::{Store, notification};
 use crate::command::Command;
 use crate::error::Error;
 use crate::log::Recorded;
-use crate::plan::{Attempt, ON_THE_WAY, Placed, Plan, plan, told};
-use crate::projection::{self, Key, Ordered, Rows, State, applied, keys_of, projectable};
+use crate::plan::{Attempt, ON_THE_WAY, Plan, plan, told};
+use crate::projection::{self, Key, Ordered, State, applied, keys_of, projectable};
 use crate::schema::POSITION;
 
 /// What is known once the log is locked.
@@ -83,12 +82,8 @@ async fn within(store: &Store, session: &Session, commands: &[Command]) -> Resul
         let keys = keys_of(events().map(|event| (event.originator_id, &event.event.fact)));
         states = load(store, session, &keys).await.map_err(failed)?;
     }
-    if let Some(last) = placed.last().map(|event| event.at.id) {
-        let (states, rows) = applied(states, events());
-        write(store, session, (&placed, &known.encoded), &new, last, (&states, &rows))
-            .await
-            .map_err(failed)?;
-    }
+    let projected = || applied(states, events());
+    write(store, session, (&placed, &known.encoded), &new, projected).await.map_err(failed)?;
     let recorded = recorded_before(store, session, &known.recorded).await.map_err(failed)?;
     session.client().batch_execute(&store.append.commit).await.map_err(failed)?;
     let placed: Vec<Recorded> = placed.into_iter().map(|event| event.at).collect();
@@ -196,35 +191,6 @@ async fn load(
 ) -> Result<Vec<(Key, State)>, tokio_postgres::Error> {
     let [load] = session.prepare([&store.real.load_states]).await?;
     Ok(session.client().query(&load, &[&keys]).await?.iter().filter_map(project::state_of).collect())
-}
-
-/// The events, the commands they came from, what they do to the views, and how far those are now.
-async fn write(
-    store: &Store,
-    session: &Session,
-    (placed, encoded): (&[Placed<'_>], &[Vec<u8>]),
-    new: &[(Uuid, i64, i64)],
-    last: i64,
-    (states, rows): (&[(Key, State)], &Rows),
-) -> Result<(), tokio_postgres::Error> {
-    let statement = session.client().prepare_cached(&store.append.write).await?;
-    let ids: Vec<i64> = placed.iter().map(|event| event.at.id).collect();
-    let originators: Vec<Uuid> = placed.iter().map(|event| event.at.originator_id).collect();
-    let versions: Vec<i64> = placed.iter().map(|event| event.at.originator_version).collect();
-    let topics: Vec<&str> = placed.iter().map(|event| event.event.fact.topic()).collect();
-    let encoded: Vec<&[u8]> =
-        placed.iter().filter_map(|event| encoded.get(event.draft)).map(Vec::as_slice).collect();
-    let commands: Vec<Uuid> = new.iter().map(|(id, ..)| *id).collect();
-    let firsts: Vec<i64> = new.iter().map(|(_, first, _)| *first).collect();
-    let lasts: Vec<i64> = new.iter().map(|(.., last)| *last).collect();
-    let columns = project::columns(states, rows);
-    let mut values: Vec<&(dyn ToSql + Sync)> =
-        vec![&ids, &originators, &versions, &topics, &encoded, &commands, &firsts, &lasts, &last];
-    for (name, (_, columns)) in WRITTEN.iter().zip(&columns) {
-        let expected = crate::sql::table(name).columns.len();
-        values.extend(columns.iter().take(expected).map(|column| &**column as &(dyn ToSql + Sync)));
-    }
-    session.client().execute(&statement, &values).await.map(drop)
 }
 
 /// The events of commands that were recorded before.
