@@ -30,6 +30,7 @@ mod session;
 mod sql;
 mod tls;
 mod worker;
+mod write;
 
 pub use connect::ConnectError;
 use connect::Pool;

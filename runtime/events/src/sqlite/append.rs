@@ -160,7 +160,7 @@ pub(super) fn since(
 fn insert(
     connection: &Connection,
     sql: &Statements,
-    placed: &[Placed],
+    placed: &[Placed<'_>],
     new: &[(Uuid, i64, i64)],
 ) -> rusqlite::Result<()> {
     let mut insert = connection.prepare_cached(&sql.insert)?;
