@@ -29,7 +29,7 @@ pub(crate) struct CommandLine {
 pub(crate) enum Subject {
     /// The workflow history: set it up, look at it, repair it
     ///
-    /// An event log that the Python biomero 2.8 reads and writes too. It is in the database that the first of these names: --database, the variable SQLALCHEMY_URL, sqlalchemy_url in [ANALYTICS] of slurm-config.ini; where none does, in a SQLite file of this machine (the setting events.file).
+    /// An event log that the Python biomero 2.8 reads and writes too. It is in the database that the first of these names: --database, the variable SQLALCHEMY_URL, sqlalchemy_url in ANALYTICS of slurm-config.ini; where none does, in a SQLite file of this machine (the setting events.file).
     Events(Events),
 }
 
@@ -196,7 +196,7 @@ Examples:
   processor events rebuild --since 2026-01-01
   BIOMERO_ANALYTICS_REBUILD_DAYS_AGO=90 processor events rebuild")]
     Rebuild {
-        /// Leave out rows that nothing has written since: 2026-11-22, 2026-11-22T10:00:00Z, 30d, or all [default: analytics_rebuild_days_ago or analytics_rebuild_start_time in [ANALYTICS], or all]
+        /// Leave out rows that nothing has written since: 2026-11-22, 2026-11-22T10:00:00Z, 30d, or all [default: analytics_rebuild_days_ago or analytics_rebuild_start_time in ANALYTICS, or all]
         #[arg(long, value_name = "DATE")]
         since: Option<String>,
         #[command(flatten)]

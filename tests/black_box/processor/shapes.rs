@@ -18,6 +18,7 @@ fn each_verb_has_the_keys_that_the_page_promises() -> Result<()> {
         ("`show`, a workflow run", &["show", WORKFLOW]),
         ("`show`, a task", &["show", TASK]),
         ("`rebuild`", &["rebuild"]),
+        ("`select --own`", &["select", "--own"]),
         ("`copy`", &["copy", "--to", &file]),
         ("`record`", &["record", "start-task", TASK]),
         ("`stats`", &["stats"]),

@@ -14,10 +14,9 @@ use crate::schema::{JOB_PROGRESS, JOBS, LEADER, LOG, TASK_EXECUTION, TRACKING, W
 use crate::sql::{jobs_by_user, workflows_by_status};
 use crate::stored::Notification;
 
-/// The seconds since 1970 of a wall time, to the microsecond: SQLite's own functions stop at a thousandth.
-fn seconds(column: &str) -> String {
-    format!("(strftime('%s', {column}) + substr({column}, 21) / 1000000.0)")
-}
+/// The seconds between two wall times, to the microsecond: SQLite's own functions stop at a thousandth.
+const SECONDS: &str = "strftime('%s', end_time) - strftime('%s', start_time)
+                       + (substr(end_time, 21) - substr(start_time, 21)) / 1000000.0";
 
 impl Store {
     pub(crate) async fn jobs(&self, whose: Whose, ids: &[i32]) -> Result<Vec<Job>, Error> {
@@ -44,13 +43,11 @@ impl Store {
 
     pub(crate) async fn task_statistics(&self, whose: Whose) -> Result<Vec<TaskStatistics>, Error> {
         let statement = format!(
-            "SELECT task_name, task_version, count(*), count(end_time), avg({} - {}),
+            "SELECT task_name, task_version, count(*), count(end_time), avg({SECONDS}),
                     json_group_array(DISTINCT error_type) FILTER (WHERE error_type IS NOT NULL)
              FROM {TASK_EXECUTION}
              WHERE (?1 IS NULL OR user_id = ?1) AND (?2 IS NULL OR group_id = ?2)
-             GROUP BY task_name, task_version ORDER BY task_name, task_version NULLS LAST",
-            seconds("end_time"),
-            seconds("start_time"),
+             GROUP BY task_name, task_version ORDER BY task_name, task_version NULLS LAST"
         );
         self.rows("read task statistics", statement, (whose.user, whose.group), |row| {
             let failures: String = row.get(5)?;
