@@ -8,7 +8,7 @@
 
 ARG BASE_IMAGE=openmicroscopy/omero-server:5.6.16
 # Debian 11's C library is older than Rocky Linux 9's, so what is linked here also runs there. An image that holds a
-# finished /out/init and /out/init-hooks (and a shell) may stand here instead: then nothing is compiled.
+# finished /out/init, /out/init-hooks and /out/processor (and a shell) may stand here instead: then nothing is compiled.
 ARG BUILDER_IMAGE=rust:1.95-bullseye
 
 
@@ -23,6 +23,10 @@ RUN [ -x /out/init ] || { \
 RUN [ -x /out/init-hooks ] || { \
       cargo build --release --locked --package biomero-hooks-compiler \
       && cp target/release/init-hooks /out/init-hooks; \
+    }
+RUN [ -x /out/processor ] || { \
+      cargo build --release --locked --package biomero-processor \
+      && cp target/release/processor /out/processor; \
     }
 
 
@@ -96,14 +100,14 @@ COPY docker/slurm-config.ini /etc/slurm-config.ini
 # The templates of a worker's own files, as every NL-BIOMERO worker has them.
 COPY config/templates/worker.cfg docker/ice.config /opt/omero/server/OMERO.server/etc/templates/
 
-COPY --from=build /out/init /out/init-hooks /usr/local/bin/
+COPY --from=build /out/init /out/init-hooks /out/processor /usr/local/bin/
 # A site's own image puts its WebAssembly hooks where they are found and compiles them there, so that no start has to:
 #   COPY hooks.d/ /etc/biomero/hooks.d/
 #   RUN init-hooks compile --cache /var/cache/biomero/hooks /etc/biomero/hooks.d/*.wasm
 # What the entrypoints of older images call leads to the same program, which then takes their command line.
 RUN ln -sf init /usr/local/bin/dumb-init && ln -sf init /usr/local/bin/tini \
     && mkdir -p /etc/biomero/init.d /etc/biomero/hooks.d /var/cache/biomero/hooks \
-    && for folder in /run/biomero /opt/omero/server/.ssh /opt/omero/server/tmp /opt/omero/server/omero; do \
+    && for folder in /run/biomero /var/lib/biomero /opt/omero/server/.ssh /opt/omero/server/tmp /opt/omero/server/omero; do \
          mkdir -p "$folder" && chown omero-server: "$folder" && chmod 0700 "$folder"; \
        done \
     && chown -R omero-server: /opt/omero/server/OMERO.server/etc

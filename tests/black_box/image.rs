@@ -30,7 +30,7 @@ ENTRYPOINT [\"/usr/local/bin/entrypoint.sh\"]
 ";
 
 /// Stands in for the Rust image: it holds the finished binaries, so that nothing is compiled in the container.
-const BUILDER: &str = "FROM debian:test\nCOPY init init-hooks /out/\n";
+const BUILDER: &str = "FROM debian:test\nCOPY init init-hooks processor /out/\n";
 
 /// What a deployment gives every worker that has nothing writable but what it needs.
 const HARDENED: &[&str] = &[
@@ -121,6 +121,7 @@ fn build(engine: &Engine, scratch: &Scratch) -> Result<()> {
     process::succeed(std::process::Command::new("cp").arg("-a").arg(image).arg(&context), wait::PATIENCE)?;
     fs::copy(binary::init()?, context.join("init")).map_err(Trouble::doing("copy init"))?;
     fs::copy(binary::compiler()?, context.join("init-hooks")).map_err(Trouble::doing("copy init-hooks"))?;
+    fs::copy(binary::processor()?, context.join("processor")).map_err(Trouble::doing("copy processor"))?;
     for (name, dockerfile) in [("omero-server:test", BASE), ("builder:test", BUILDER)] {
         let file = worker_root::write(&context, "Dockerfile", dockerfile, 0o644)?;
         engine.ask(&[
@@ -158,7 +159,8 @@ fn the_image_runs_as_an_ordinary_user_with_nothing_writable_and_no_capability() 
     hardened_worker_is_listed_healthy_and_stops_in_time(&site)?;
     dry_run_shows_the_plan_and_changes_nothing(&site)?;
     an_arbitrary_command_runs_under_init(&site)?;
-    the_names_of_the_replaced_inits_lead_to_init(&site)
+    the_names_of_the_replaced_inits_lead_to_init(&site)?;
+    where_no_database_is_named_the_history_is_a_file_of_the_service_user(&site)
 }
 
 fn hardened_worker_is_listed_healthy_and_stops_in_time(site: &Site) -> Result<()> {
@@ -222,5 +224,14 @@ fn the_names_of_the_replaced_inits_lead_to_init(site: &Site) -> Result<()> {
         assert_eq!(container.inspect("{{.State.ExitCode}}")?, "7", "{name}");
         assert_eq!(container.logs().trim(), "/usr/local/bin/init", "{name}");
     }
+    Ok(())
+}
+
+fn where_no_database_is_named_the_history_is_a_file_of_the_service_user(site: &Site) -> Result<()> {
+    let init = ["--no-hooks", "--", "processor", "events", "init"];
+    let container = site.run(&["--env=SQLALCHEMY_URL="], &init)?;
+    container.becomes("{{.State.Status}}", "exited", wait::PATIENCE)?;
+    let logs = container.logs();
+    assert!(logs.contains("created 18 tables in sqlite:////var/lib/biomero/events.sqlite"), "{logs}");
     Ok(())
 }

@@ -7,6 +7,7 @@ mod read;
 mod refuse;
 mod repair;
 mod set_up;
+mod shapes;
 mod stage;
 mod terminal;
 mod write;

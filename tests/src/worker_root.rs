@@ -16,6 +16,9 @@ pub const SERVICE_USER: u32 = 1000;
 /// Where `init` lies in the root folder.
 pub const INIT: &str = "/opt/biomero/bin/init";
 
+/// Where `processor` lies beside it.
+pub const PROCESSOR: &str = "/opt/biomero/bin/processor";
+
 /// `OMERODIR` of the image.
 pub const OMERO: &str = "/opt/omero/server/OMERO.server";
 
@@ -135,7 +138,8 @@ fn install(root: &Path) -> Result<()> {
     let target = root.join(INIT.trim_start_matches('/'));
     create(target.parent().unwrap_or(root))?;
     link(&binary::init()?, &target)?;
-    link(&binary::compiler()?, &target.with_file_name("init-hooks"))
+    link(&binary::compiler()?, &target.with_file_name("init-hooks"))?;
+    link(&binary::processor()?, &root.join(PROCESSOR.trim_start_matches('/')))
 }
 
 fn link(source: &Path, target: &Path) -> Result<()> {

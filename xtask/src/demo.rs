@@ -1,7 +1,10 @@
-//! `cargo xtask demo`: the main job, to be watched. A real registry as the master; a container made of namespaces;
-//! `init` as its process 1, which first says what it would do, then does it and keeps a real icegridnode running.
+//! `cargo xtask demo`: the main job, to be watched. A real registry as the master and a real PostgreSQL; a container made of
+//! namespaces; `init` as its process 1, which first says what it would do, then does it and keeps a real icegridnode
+//! running, and beside it the service that keeps the views of the workflow history.
 //!
 //! Everything is below one scratch folder and ends with this program, on Ctrl-C as on an error.
+
+mod history;
 
 use std::process::Command;
 use std::sync::atomic::Ordering;
@@ -9,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use biomero_tests::icegrid::Registry;
 use biomero_tests::namespace::{As, Finished, Namespace, Worker};
+use biomero_tests::postgres::Postgres;
 use biomero_tests::scratch::Scratch;
 use biomero_tests::site_hook::{self, BANNER};
 use biomero_tests::worker_root::{Deployment, INIT, OMERO};
@@ -41,16 +45,26 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
     let registry = Registry::start(&scratch.folder("master")?)?;
     println!("it answers on 127.0.0.1:{}; it knows the nodes {:?}", registry.port(), registry.nodes()?);
 
+    heading("A database: PostgreSQL on a port of its own, empty");
+    let server = Postgres::start(&scratch.folder("postgres")?)?;
+    let database = server.create_database(history::DATABASE)?;
+    println!("it answers on 127.0.0.1:{}", server.port());
+
     heading("A hook of the site's own, a component written in C: `init hooks test`");
     print!("{}", test_of_site_hook(&scratch)?);
 
-    heading("A worker, as NL-BIOMERO deploys it, with that hook: what `init --dry-run` says");
+    heading(
+        "A worker, as NL-BIOMERO deploys it, with that hook and the history's: what `init --dry-run` says",
+    );
     let mut deployment = Deployment::internal(registry.port());
     deployment.settings = "[hooks]\ncompiler = \"/opt/biomero/bin/init-hooks\"\n".to_owned();
+    deployment.settings.push_str(history::SERVICE);
     deployment.variables.push(("BIOMERO_SITE".to_owned(), "Example University".to_owned()));
+    deployment.variables.push(("SQLALCHEMY_URL".to_owned(), database));
     let node = deployment.name.clone();
     let namespace = Namespace::new(scratch.path(), deployment, As::ServiceUser)?;
     BANNER.install(&site_hook::kept_banner(), namespace.root())?;
+    history::install(namespace.root())?;
     let plan = namespace.run(&["--dry-run"], wait::PATIENCE)?.exits(WOULD_CHANGE)?;
     print!("{}", plan.output);
 
@@ -68,6 +82,8 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
     heading("`init hooks`: what ran");
     print!("{}", exec(&worker, &namespace, &["hooks"])?.output);
 
+    history::show(&worker, &namespace, &server)?;
+
     heading("What to look at");
     println!("the worker's root folder   {}", namespace.root().display());
     println!("its node's configuration   {}", namespace.path(&format!("{OMERO}/etc/{node}.cfg")).display());
@@ -77,6 +93,8 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
         "the registry               icegridadmin --Ice.Default.Locator='IceGrid/Locator:tcp -h 127.0.0.1 -p {}' -u root -p ome -e 'node list'",
         registry.port()
     );
+
+    println!("the history                {}", history::by_hand(&server)?);
 
     if !once {
         println!("\nCtrl-C stops it.");

@@ -1,4 +1,4 @@
-//! `cargo xtask dist`: the release binary, and the budget of its size.
+//! `cargo xtask dist`: the release binaries, and the budgets of their sizes.
 
 use std::path::PathBuf;
 
@@ -7,32 +7,57 @@ use biomero_tests::binary;
 use crate::command::{cargo, output, run as run_command};
 use crate::failure::Failure;
 
-/// PID 1 is read from disk at every start and stays mapped for the container's life.
-const BUDGET: u64 = 8 * 1024 * 1024;
-
-/// Builds the release binary, checks its size and says where it is.
-pub(crate) fn run() -> Result<PathBuf, Failure> {
-    run_command(&mut cargo(&["build", "--release", "--locked", "--package", "biomero-init"]))?;
-    let path = path();
-    let bytes = path
-        .metadata()
-        .map_err(|source| Failure::File { action: "look at", path: path.clone(), source })?
-        .len();
-    if bytes > BUDGET {
-        return Err(Failure::Size { path, bytes, budget: BUDGET });
-    }
-    println!(
-        "{}: {:.1} MiB of at most {} MiB",
-        path.display(),
-        bytes as f64 / 1_048_576.0,
-        BUDGET / 1_048_576
-    );
-    Ok(path)
+/// What is released.
+struct Release {
+    package: &'static str,
+    program: &'static str,
+    /// In MiB.
+    budget: u64,
 }
 
-/// Where the release binary is, if it was built.
+/// PID 1 is read from disk at every start and stays mapped for the container's life; `processor` holds two databases and
+/// TLS.
+const INIT: Release = Release { package: "biomero-init", program: "init", budget: 8 };
+const PROCESSOR: Release = Release { package: "biomero-processor", program: "processor", budget: 10 };
+
+/// Builds the release binaries, checks their sizes and says where they are. Returns the path of `init`.
+pub(crate) fn run() -> Result<PathBuf, Failure> {
+    let init = INIT.build()?;
+    PROCESSOR.build()?;
+    Ok(init)
+}
+
+impl Release {
+    /// One package a build: what another needs stays out of it.
+    fn build(&self) -> Result<PathBuf, Failure> {
+        run_command(&mut cargo(&["build", "--release", "--locked", "--package", self.package]))?;
+        let path = self.path();
+        let bytes = path
+            .metadata()
+            .map_err(|source| Failure::File { action: "look at", path: path.clone(), source })?
+            .len();
+        let mebibyte = 1024 * 1024;
+        if bytes > self.budget * mebibyte {
+            return Err(Failure::Size { path, bytes, budget: self.budget * mebibyte, package: self.package });
+        }
+        println!(
+            "{}: {:.1} MiB of at most {} MiB",
+            path.display(),
+            bytes as f64 / mebibyte as f64,
+            self.budget
+        );
+        Ok(path)
+    }
+
+    /// Where the release binary is, once it was built.
+    fn path(&self) -> PathBuf {
+        binary::target().join("release").join(self.program)
+    }
+}
+
+/// Where the release binary of `init` is, if it was built.
 pub(crate) fn finished() -> Option<PathBuf> {
-    Some(path()).filter(|path| path.exists())
+    Some(INIT.path()).filter(|path| path.exists())
 }
 
 /// PID 1 holds no compiler: not by chance of what the linker keeps, but because nothing it is built from has one.
@@ -46,8 +71,4 @@ pub(crate) fn without_compiler() -> Result<(), Failure> {
         ))),
         None => Ok(()),
     }
-}
-
-fn path() -> PathBuf {
-    binary::target().join("release/init")
 }

@@ -17,8 +17,8 @@ pub(crate) enum Failure {
         "these programs are missing: {programs}\nrun this once, then again what you ran:\n\n  {remedy}\n"
     )]
     Missing { programs: String, remedy: String },
-    #[error("{} is {bytes} bytes, over its budget of {budget}; look with `cargo bloat --release -p biomero-init`", path.display())]
-    Size { path: PathBuf, bytes: u64, budget: u64 },
+    #[error("{} is {bytes} bytes, over its budget of {budget}; look with `cargo bloat --release -p {package}`", path.display())]
+    Size { path: PathBuf, bytes: u64, budget: u64, package: &'static str },
     #[error(transparent)]
     Trouble(#[from] biomero_tests::Trouble),
     #[error("{0}")]

@@ -36,7 +36,7 @@ usage: cargo xtask COMMAND
              --seconds N: for so long
   guests     build the example site hooks, as components in target/guests
              --test: run their unit tests too
-  dist       build the release binary below target/release and check its size
+  dist       build the release binaries below target/release and check their sizes
   reference  write docs/settings.md and docs/command-line.md from the code
 ";
 

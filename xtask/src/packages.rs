@@ -21,6 +21,7 @@ pub(crate) const DEMO: &[Needed<'_>] = &[
     ("setpriv", "util-linux"),
     ("mount", "mount"),
     ("ssh-keygen", "openssh-client"),
+    ("postgres", "postgresql"),
 ];
 
 /// What the tests drive on top of [`DEMO`].
@@ -32,7 +33,6 @@ pub(crate) const TEST: &[Needed<'_>] = &[
     ("mmdebstrap", "mmdebstrap"),
     ("tini", "tini"),
     ("dumb-init", "dumb-init"),
-    ("postgres", "postgresql"),
     ("openssl", "openssl"),
 ];
 

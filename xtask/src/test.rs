@@ -28,7 +28,7 @@ const STEPS: &[Step] = &[
         done(run_command(cargo(&arguments).env("RUSTDOCFLAGS", "--deny warnings")))
     }),
     ("licences and sources", licences),
-    ("release build and its size", |_| done(dist::run())),
+    ("release builds and their sizes", |_| done(dist::run())),
     ("no compiler in init", |_| done(dist::without_compiler())),
     ("demo", |_| done(demo::run(&["--once"]))),
     ("hostile input", fuzz),

@@ -1,4 +1,4 @@
-//! `select`, `show`, `stats` and `export`.
+//! `select`, `list`, `show`, `stats` and `export`.
 
 use std::process::Stdio;
 
