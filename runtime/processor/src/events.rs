@@ -1,5 +1,7 @@
 //! `processor events`: the workflow history. Each verb is a module, which asks the log and writes the answer.
 
+use std::time::Duration;
+
 use biomero_config::Environment;
 use biomero_events::query::{Page, Whose, WorkflowFilter};
 use biomero_events::timestamp::Timestamp;
@@ -27,6 +29,10 @@ mod show;
 mod stats;
 mod timeline;
 
+/// For a statement that reads the whole log: a second for a million events here, on a slow server more, and whoever asks is
+/// there to interrupt it.
+const WHOLE_LOG: Duration = Duration::from_secs(600);
+
 /// A log and who named it.
 struct Opened {
     log: EventLog,
@@ -34,9 +40,9 @@ struct Opened {
 }
 
 impl Opened {
-    async fn open(database: Database) -> Result<Self, Ended> {
+    async fn open(database: Database, limits: Limits) -> Result<Self, Ended> {
         let Database { url, origin } = database;
-        match EventLog::open(&url, Limits::default()).await {
+        match EventLog::open(&url, limits).await {
             Ok(log) => Ok(Self { log, origin }),
             Err(source) => Err(Ended::Log { origin, source: Box::new(source) }),
         }
@@ -68,7 +74,11 @@ pub(crate) fn run(line: &Events, environment: &Environment) -> Result<u8, Ended>
 
 async fn verb(verb: &Verb, database: Database, configuration: &Configuration<'_>) -> Result<u8, Ended> {
     let answer = |json| Answer::new(json, configuration.environment());
-    let opened = Opened::open(database).await?;
+    let limits = match verb {
+        Verb::Doctor { .. } | Verb::Stats { .. } => Limits { statement: WHOLE_LOG, ..Limits::default() },
+        _ => Limits::default(),
+    };
+    let opened = Opened::open(database, limits).await?;
     match verb {
         Verb::Init { rebuild: also, since, shape } => {
             let since = if *also { Some(rebuild::since(since.as_deref(), configuration)?) } else { None };
@@ -112,7 +122,7 @@ async fn verb(verb: &Verb, database: Database, configuration: &Configuration<'_>
         Verb::Export { format } => export::run(&opened, *format, &mut answer(false)).await,
         Verb::Copy { to, shape } => {
             let to = database::named(to, "--to", configuration.environment())?;
-            copy::run(&opened, &Opened::open(to).await?, &mut answer(shape.json)).await
+            copy::run(&opened, &Opened::open(to, limits).await?, &mut answer(shape.json)).await
         }
         Verb::Stats { user, group, task, shape } => {
             let whose = Whose { user: *user, group: *group };

@@ -224,3 +224,17 @@ fn a_reader_that_has_enough_is_no_error() -> Result<()> {
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     Ok(())
 }
+
+#[test]
+fn an_answer_that_cannot_be_written_is_told() -> Result<()> {
+    let stage = Stage::with_history("processor_full")?;
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    let mut command = stage.command(&["export"]);
+    command.stdout(full.map_err(Trouble::doing("open /dev/full"))?).stderr(Stdio::piped());
+    let child = command.spawn().map_err(Trouble::doing("start it"))?;
+    let output = child.wait_with_output().map_err(Trouble::doing("wait for it"))?;
+    assert_eq!(output.status.code(), Some(73));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.starts_with("processor: error: cannot write the answer: No space left on device"), "{told}");
+    Ok(())
+}
