@@ -28,7 +28,9 @@ pub struct Draft {
 impl Command {
     /// A request of its own, that is repeated under no other id.
     pub fn new(events: Vec<Draft>) -> Self {
-        Self { id: Uuid::new_v4(), events }
+        // Ids that follow upon each other stand beside each other in the index: many are found and inserted at twice the pace
+        // of random ones.
+        Self { id: Uuid::now_v7(), events }
     }
 
     /// The same under an id that its caller can find again.

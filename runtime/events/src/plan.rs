@@ -26,16 +26,18 @@ pub(crate) enum Attempt {
 
 /// An event and where it will stand.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Placed {
+pub(crate) struct Placed<'a> {
     pub(crate) at: Recorded,
-    pub(crate) event: Event,
+    pub(crate) event: &'a Event,
+    /// Which of all the commands' events it is.
+    pub(crate) draft: usize,
 }
 
 /// What commands come to.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Plan {
+pub(crate) struct Plan<'a> {
     /// The events, in their order.
-    pub(crate) events: Vec<Placed>,
+    pub(crate) events: Vec<Placed<'a>>,
     /// For each new command, the ids of its first and last event.
     pub(crate) commands: Vec<(Uuid, i64, i64)>,
 }
@@ -43,22 +45,25 @@ pub(crate) struct Plan {
 /// Places the events of commands that are not recorded yet.
 ///
 /// `versions` holds the last version of each aggregate that is in the log, `ids` as many places as there are events.
-pub(crate) fn plan(
-    commands: &[Command],
+pub(crate) fn plan<'a>(
+    commands: &'a [Command],
     mut versions: HashMap<Uuid, i64>,
     ids: impl IntoIterator<Item = i64>,
     recorded: impl Fn(Uuid) -> bool,
     place: impl Fn() -> String,
-) -> Result<Plan, Error> {
+) -> Result<Plan<'a>, Error> {
     let mut plan = Plan::default();
     let mut seen = HashSet::new();
     let mut ids = ids.into_iter();
+    let mut next = 0;
     for command in commands {
+        let drafts = next..;
+        next += command.events.len();
         if recorded(command.id) || !seen.insert(command.id) {
             continue;
         }
         let first = plan.events.len();
-        for (draft, id) in command.events.iter().zip(&mut ids) {
+        for ((number, draft), id) in drafts.zip(&command.events).zip(&mut ids) {
             let id_of = draft.originator_id;
             let originator_version = match (versions.get(&id_of), draft.event.fact.creates()) {
                 (None, true) => 0,
@@ -68,7 +73,7 @@ pub(crate) fn plan(
             };
             versions.insert(id_of, originator_version);
             let at = Recorded { id, originator_id: id_of, originator_version };
-            plan.events.push(Placed { at, event: draft.event.clone() });
+            plan.events.push(Placed { at, event: &draft.event, draft: number });
         }
         if let (Some(first), Some(last)) = (plan.events.get(first), plan.events.last()) {
             plan.commands.push((command.id, first.at.id, last.at.id));

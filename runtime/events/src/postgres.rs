@@ -30,6 +30,7 @@ mod session;
 mod sql;
 mod tls;
 mod worker;
+mod write;
 
 pub use connect::ConnectError;
 use connect::Pool;
@@ -94,9 +95,21 @@ impl Store {
             .unwrap_or_else(|_| Err(DatabaseError::Silent { attempted, place: self.place(), limit }.into()))
     }
 
+    /// A connection that still answers, for what is not repeated when it meets a dead one.
+    async fn living_session(&self) -> Result<Session, Error> {
+        for _ in 0..self.limits.connections {
+            let session = self.session().await?;
+            let asked = tokio::time::timeout(self.limits.connect, session.client().simple_query(""));
+            if matches!(asked.await, Ok(Ok(_))) {
+                return Ok(session);
+            }
+        }
+        self.session().await
+    }
+
     /// Creates the tables that are missing, and projects what the log holds.
     pub(crate) async fn initialise(&self) -> Result<Initialised, Error> {
-        let session = self.session().await?;
+        let session = self.living_session().await?;
         let found = self.answered("compare the tables", schema::compare(self, &session)).await?;
         if !found.differences.is_empty() {
             session.done();
@@ -110,7 +123,7 @@ impl Store {
 
     /// Whether all tables are there and as they have to be.
     pub(crate) async fn verify(&self) -> Result<(), Error> {
-        let session = self.session().await?;
+        let session = self.living_session().await?;
         let found = self.answered("compare the tables", schema::compare(self, &session)).await?;
         session.done();
         if let Some(table) = found.missing.first() {

@@ -193,6 +193,11 @@ pub(crate) fn projectable(notifications: &[Notification]) -> Ordered {
     events
 }
 
+/// The same for the rules.
+pub(crate) fn placed(events: &[(i64, Uuid, Event)]) -> impl Iterator<Item = Placed<'_>> {
+    events.iter().map(|(id, originator_id, event)| Placed { id: *id, originator_id: *originator_id, event })
+}
+
 /// The keys of the states that events touch by themselves.
 pub(crate) fn keys(events: &[(i64, Uuid, Event)]) -> Vec<String> {
     keys_of(events.iter().map(|(_, id, event)| (*id, &event.fact)))
@@ -204,11 +209,12 @@ pub(crate) fn keys_of<'a>(facts: impl IntoIterator<Item = (Uuid, &'a Fact)>) -> 
 }
 
 /// Applies the rules.
-pub(crate) fn applied(states: Vec<(Key, State)>, events: &[(i64, Uuid, Event)]) -> (Vec<(Key, State)>, Rows) {
+pub(crate) fn applied<'a>(
+    states: Vec<(Key, State)>,
+    events: impl IntoIterator<Item = Placed<'a>>,
+) -> (Vec<(Key, State)>, Rows) {
     let mut projection = Projection::new(states);
-    for (id, originator_id, event) in events {
-        projection.apply(Placed { id: *id, originator_id: *originator_id, event });
-    }
+    events.into_iter().for_each(|event| projection.apply(event));
     projection.finish()
 }
 

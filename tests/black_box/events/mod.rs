@@ -5,4 +5,5 @@ mod file;
 mod hostile;
 mod ours;
 mod parity;
+mod queries;
 mod together;

@@ -7,8 +7,8 @@
 //! - `task URL LENGTH`: answers the id of a new task that so many events have happened to.
 //! - `grow URL TASK COUNT`: lets so many more happen to it, in batches; answers nothing.
 //! - `append URL COUNT TASK…`: so many updates of each task, in turns, each in a transaction of its own.
-//! - `batch URL FLOOR-URL COUNT`: in turns, so many batches, and the rows of as many inserted in the other database by the
-//!   least that keeps the log in order.
+//! - `batch URL COMMANDS FLOOR-URL COUNT`: in turns, so many batches, each of so many commands, and the rows of as many
+//!   inserted in the other database by the least that keeps the log in order. `none` stands for no such database.
 //! - `record URL COUNT`: whole workflows in batches, until there are so many events.
 //! - `rebuild URL`: then the number of events, and the most memory that this process ever had, in KiB.
 //!
@@ -104,7 +104,7 @@ impl Stopwatch {
                 Ok(Vec::new())
             }
             ("append", [count, tasks @ ..]) => append(log, count.parse()?, tasks).await,
-            ("batch", [floor, count]) => batch(log, floor, count.parse()?).await,
+            ("batch", [commands, floor, count]) => batch(log, commands.parse()?, floor, count.parse()?).await,
             ("record", [count]) => record(log, count.parse()?).await,
             ("rebuild", []) => {
                 let began = Instant::now();
@@ -163,7 +163,8 @@ async fn append(log: &EventLog, count: usize, tasks: &[&str]) -> Result<Vec<Stri
     Ok(taken)
 }
 
-async fn batch(log: &EventLog, floor: &str, count: usize) -> Result<Vec<String>> {
+async fn batch(log: &EventLog, commands: usize, floor: &str, count: usize) -> Result<Vec<String>> {
+    let together = EVENTS.checked_div(commands).ok_or("no commands")?;
     let floor = match floor {
         "none" => None,
         url => Some(Floor::open(url).await?),
@@ -176,9 +177,12 @@ async fn batch(log: &EventLog, floor: &str, count: usize) -> Result<Vec<String>>
     }
     let mut taken = Vec::new();
     for _ in 0..count {
-        let commands: Vec<Command> = (0..EVENTS / AGGREGATES)
-            .flat_map(|number| tasks.iter().map(move |task| update(*task, number)))
+        let drafts: Vec<Draft> = tasks
+            .iter()
+            .flat_map(|task| (0..EVENTS / AGGREGATES).flat_map(|number| update(*task, number).events))
             .collect();
+        let commands: Vec<Command> =
+            drafts.chunks(together).map(|drafts| Command::new(drafts.to_vec())).collect();
         let began = Instant::now();
         log.append_all(&commands).await?;
         taken.push(nanoseconds(began));

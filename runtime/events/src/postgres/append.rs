@@ -5,20 +5,19 @@
 
 use std::collections::{HashMap, HashSet};
 
-use futures_util::future::join3;
+use futures_util::future::join4;
 use tokio_postgres::Row;
-use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::project;
 use super::session::Session;
-use super::sql::WRITTEN;
+use super::write::write;
 use super::{Store, notification};
 use crate::command::Command;
 use crate::error::Error;
 use crate::log::Recorded;
 use crate::plan::{Attempt, ON_THE_WAY, Plan, plan, told};
-use crate::projection::{Key, Ordered, Rows, State, applied, keys, keys_of, projectable};
+use crate::projection::{self, Key, Ordered, State, applied, keys_of, projectable};
 use crate::schema::POSITION;
 
 /// What is known once the log is locked.
@@ -30,6 +29,8 @@ struct Known {
     ids: Vec<i64>,
     recorded: HashMap<Uuid, (i64, i64)>,
     states: Vec<(Key, State)>,
+    /// The commands' events, as they are stored.
+    encoded: Vec<Vec<u8>>,
 }
 
 /// Commands as one transaction: all of them, or none.
@@ -59,25 +60,30 @@ async fn within(store: &Store, session: &Session, commands: &[Command]) -> Resul
     let recorded = |id| known.recorded.contains_key(&id);
     let Plan { events: placed, commands: new } =
         plan(commands, known.versions, known.ids, recorded, || store.place())?;
-    let mut events: Ordered = Vec::new();
+    let mut others: Ordered = Vec::new();
     let mut states = known.states;
     if position < known.head && !placed.is_empty() {
         let missing = since(store, session, position, ON_THE_WAY + 1).await.map_err(failed)?;
         if missing.len() as i64 > ON_THE_WAY {
             return Ok(Attempt::Behind);
         }
-        events = projectable(&missing);
+        others = projectable(&missing);
         witness(store, session, position).await.map_err(failed)?;
     }
-    let others = !events.is_empty();
-    events.extend(placed.iter().map(|event| (event.at.id, event.at.originator_id, event.event.clone())));
-    if others {
-        states = load(store, session, &keys(&events)).await.map_err(failed)?;
+    let events = || {
+        let ours = placed.iter().map(|event| projection::Placed {
+            id: event.at.id,
+            originator_id: event.at.originator_id,
+            event: event.event,
+        });
+        projection::placed(&others).chain(ours)
+    };
+    if !others.is_empty() {
+        let keys = keys_of(events().map(|event| (event.originator_id, &event.event.fact)));
+        states = load(store, session, &keys).await.map_err(failed)?;
     }
-    if let Some(last) = placed.last().map(|event| event.at.id) {
-        let (states, rows) = applied(states, &events);
-        write(store, session, &placed, &new, last, (&states, &rows)).await.map_err(failed)?;
-    }
+    let projected = || applied(states, events());
+    write(store, session, (&placed, &known.encoded), &new, projected).await.map_err(failed)?;
     let recorded = recorded_before(store, session, &known.recorded).await.map_err(failed)?;
     session.client().batch_execute(&store.append.commit).await.map_err(failed)?;
     let placed: Vec<Recorded> = placed.into_iter().map(|event| event.at).collect();
@@ -96,10 +102,16 @@ async fn ask(store: &Store, session: &Session, commands: &[Command]) -> Result<K
     let [position, known] = session.prepare([&sql.position, &sql.known]).await?;
     let client = session.client();
     // The position is locked by a statement of its own: what another has projected meanwhile is seen by the next one.
-    let (begun, position, known) = join3(
+    // Events are encoded while the database looks.
+    let encoding = async {
+        tokio::task::yield_now().await;
+        drafts().map(|draft| draft.event.encode()).collect()
+    };
+    let (begun, position, known, encoded) = join4(
         client.batch_execute(&sql.begin),
         client.query_opt(&position, &[]),
         client.query_one(&known, &[&originators, &count, &ids, &keys]),
+        encoding,
     )
     .await;
     begun?;
@@ -123,6 +135,7 @@ async fn ask(store: &Store, session: &Session, commands: &[Command]) -> Result<K
             .zip(states)
             .filter_map(|(key, state)| project::state(key, state))
             .collect(),
+        encoded,
     })
 }
 
@@ -178,34 +191,6 @@ async fn load(
 ) -> Result<Vec<(Key, State)>, tokio_postgres::Error> {
     let [load] = session.prepare([&store.real.load_states]).await?;
     Ok(session.client().query(&load, &[&keys]).await?.iter().filter_map(project::state_of).collect())
-}
-
-/// The events, the commands they came from, what they do to the views, and how far those are now.
-async fn write(
-    store: &Store,
-    session: &Session,
-    placed: &[crate::plan::Placed],
-    new: &[(Uuid, i64, i64)],
-    last: i64,
-    (states, rows): (&[(Key, State)], &Rows),
-) -> Result<(), tokio_postgres::Error> {
-    let statement = session.client().prepare_cached(&store.append.write).await?;
-    let ids: Vec<i64> = placed.iter().map(|event| event.at.id).collect();
-    let originators: Vec<Uuid> = placed.iter().map(|event| event.at.originator_id).collect();
-    let versions: Vec<i64> = placed.iter().map(|event| event.at.originator_version).collect();
-    let topics: Vec<&str> = placed.iter().map(|event| event.event.fact.topic()).collect();
-    let encoded: Vec<Vec<u8>> = placed.iter().map(|event| event.event.encode()).collect();
-    let commands: Vec<Uuid> = new.iter().map(|(id, ..)| *id).collect();
-    let firsts: Vec<i64> = new.iter().map(|(_, first, _)| *first).collect();
-    let lasts: Vec<i64> = new.iter().map(|(.., last)| *last).collect();
-    let columns = project::columns(states, rows);
-    let mut values: Vec<&(dyn ToSql + Sync)> =
-        vec![&ids, &originators, &versions, &topics, &encoded, &commands, &firsts, &lasts, &last];
-    for (name, (_, columns)) in WRITTEN.iter().zip(&columns) {
-        let expected = crate::sql::table(name).columns.len();
-        values.extend(columns.iter().take(expected).map(|column| &**column as &(dyn ToSql + Sync)));
-    }
-    session.client().execute(&statement, &values).await.map(drop)
 }
 
 /// The events of commands that were recorded before.

@@ -40,7 +40,7 @@ impl Store {
     /// Puts events behind the last one, if that is still the one with this id, and the sequence behind them.
     pub(crate) async fn import(&self, behind: i64, events: &[Notification]) -> Result<bool, Error> {
         let failed = |error| self.failed("copy events", error);
-        let session = self.session().await?;
+        let session = self.living_session().await?;
         let client = session.client();
         client.batch_execute(&self.append.begin).await.map_err(failed)?;
         if append::head(self, &session).await.map_err(failed)? != behind {

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::session::Session;
 use super::sql::Projecting;
 use crate::event::Event;
-use crate::projection::{Key, Rows, State, applied, keys};
+use crate::projection::{Key, Rows, State, applied, keys, placed};
 
 /// A state that was read. One that cannot be understood is as good as none: a rebuild writes it anew.
 pub(super) fn state(key: &str, state: &str) -> Option<(Key, State)> {
@@ -30,7 +30,7 @@ pub(super) async fn project(
     }
     let [load] = session.prepare([&statements.load_states]).await?;
     let states = session.client().query(&load, &[&keys(events)]).await?;
-    let (states, rows) = applied(states.iter().filter_map(state_of).collect(), events);
+    let (states, rows) = applied(states.iter().filter_map(state_of).collect(), placed(events));
     write(session, statements, &states, &rows).await
 }
 

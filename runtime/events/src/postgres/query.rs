@@ -28,7 +28,7 @@ impl Store {
         read: impl Fn(&Row) -> Read<T>,
     ) -> Result<Vec<T>, Error> {
         let failed = |error| self.failed(attempted, error);
-        let session = self.session().await?;
+        let session = self.living_session().await?;
         let work = async {
             let [statement] = session.prepare([statement]).await.map_err(failed)?;
             session.client().query(&statement, values).await.map_err(failed)
@@ -174,7 +174,7 @@ impl Store {
                 self.rows("read a listener's position", &statement, &[], |row| row.try_get(0)).await?;
             tracking.push((table.to_owned(), position.into_iter().next().flatten()));
         }
-        let session = self.session().await?;
+        let session = self.living_session().await?;
         let standing = self.standing(&session).await?;
         session.done();
         Ok(Standing {

@@ -40,7 +40,7 @@ pub(super) async fn rebuild(
     progress: Progressed<'_>,
 ) -> Result<Rebuilt, Error> {
     let failed = |error| store.failed("rebuild the views", error);
-    let session = store.session().await?;
+    let session = store.living_session().await?;
     let mut shadow = Shadow { first: since.is_none().then_some(0), ..Shadow::default() };
     let statements = begin(&session).await.map_err(failed)?;
     // Most of it without keeping anybody waiting.
@@ -74,7 +74,7 @@ pub(super) async fn rebuild(
 /// Compares the views with what the events up to their position make.
 pub(super) async fn compare(store: &Store, progress: Progressed<'_>) -> Result<Compared, Error> {
     let failed = |error| store.failed("compare the views with the log", error);
-    let session = store.session().await?;
+    let session = store.living_session().await?;
     let mut shadow = Shadow { first: Some(0), ..Shadow::default() };
     let statements = begin(&session).await.map_err(failed)?;
     let reached = store.standing(&session).await?.notification_id;

@@ -122,26 +122,30 @@ impl Projecting {
     }
 }
 
-/// All that an append writes, as one statement: each one more would cost it as much as its work. Parameters: five arrays of
-/// events, three of commands, the last event's id, then the arrays of [`WRITTEN`].
-fn write() -> String {
-    let mut parameter = 10;
-    let mut parts = vec![
+/// The events and the commands. Parameters: five arrays of events, three of commands.
+fn logged() -> (String, String) {
+    (
         format!(
-            "logged AS (INSERT INTO {LOG} (id, originator_id, originator_version, topic, state)
-             SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::text[], $5::bytea[]))"
+            "INSERT INTO {LOG} (id, originator_id, originator_version, topic, state)
+             SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::text[], $5::bytea[])"
         ),
         format!(
-            "told AS (INSERT INTO {COMMANDS} (command_id, first_id, last_id)
-             SELECT * FROM unnest($6::uuid[], $7::bigint[], $8::bigint[]))"
+            "INSERT INTO {COMMANDS} (command_id, first_id, last_id)
+             SELECT * FROM unnest($6::uuid[], $7::bigint[], $8::bigint[])"
         ),
-        moved(9),
-    ];
+    )
+}
+
+/// What they do to the views, and how far those are now. Parameters, from a number on: the last event's id, then the arrays
+/// of [`WRITTEN`].
+fn viewed(first: usize) -> String {
+    let mut parts = vec![moved(first)];
+    let mut parameter = first + 1;
     for name in WRITTEN {
         parts.push(format!("{name}_written AS ({})", upsert_from(Place::Real, name, parameter)));
         parameter += table(name).columns.len();
     }
-    format!("WITH {} {}", parts.join(", "), position_moved(9))
+    format!("{} {}", parts.join(", "), position_moved(first))
 }
 
 /// What a projection writes, in this order.
@@ -199,7 +203,11 @@ pub(super) struct Appending {
     pub(super) head: String,
     pub(super) known: String,
     pub(super) recorded: String,
+    /// All that an append writes, as one statement: each one more would cost it as much as its work.
     pub(super) write: String,
+    /// The same as two, for many events: the first is done while the second is made up.
+    pub(super) write_log: String,
+    pub(super) write_views: String,
     pub(super) since: String,
     pub(super) between: String,
     pub(super) history: String,
@@ -210,6 +218,7 @@ pub(super) struct Appending {
 
 impl Appending {
     pub(super) fn new() -> Self {
+        let (events, commands) = logged();
         Self {
             begin: format!("BEGIN; LOCK TABLE {LOG} IN EXCLUSIVE MODE"),
             position: format!(
@@ -239,7 +248,9 @@ impl Appending {
             between: format!(
                 "SELECT id, originator_id, originator_version FROM {LOG} WHERE id BETWEEN $1 AND $2 ORDER BY id"
             ),
-            write: write(),
+            write: format!("WITH logged AS ({events}), told AS ({commands}), {}", viewed(9)),
+            write_log: format!("WITH logged AS ({events}) {commands}"),
+            write_views: format!("WITH {}", viewed(1)),
             moved: format!("WITH {} {}", moved(1), position_moved(1)),
             witnessed: witnessed(),
             commit: format!("NOTIFY {LOG}; COMMIT"),

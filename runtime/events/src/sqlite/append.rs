@@ -160,11 +160,11 @@ pub(super) fn since(
 fn insert(
     connection: &Connection,
     sql: &Statements,
-    placed: &[Placed],
+    placed: &[Placed<'_>],
     new: &[(Uuid, i64, i64)],
 ) -> rusqlite::Result<()> {
     let mut insert = connection.prepare_cached(&sql.insert)?;
-    for Placed { at, event } in placed {
+    for Placed { at, event, .. } in placed {
         let originator = at.originator_id.as_bytes();
         insert.execute(params![
             at.id,

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::sql::Projecting;
 use super::value::{hex, wall_time};
 use crate::event::Event;
-use crate::projection::{Key, Rows, State, applied, touched};
+use crate::projection::{Key, Rows, State, applied, placed, touched};
 
 /// Projects events, in their order.
 pub(super) fn project(
@@ -17,7 +17,7 @@ pub(super) fn project(
     events: &[(i64, Uuid, Event)],
 ) -> Result<()> {
     let states = load(connection, sql, touched(events.iter().map(|(_, id, event)| (*id, &event.fact))))?;
-    let (states, rows) = applied(states, events);
+    let (states, rows) = applied(states, placed(events));
     write(connection, sql, &states, &rows)
 }
 

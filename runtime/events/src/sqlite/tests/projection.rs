@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::projection::{Rows, applied, understood};
+use crate::projection::{Rows, applied, placed, understood};
 
 /// A command by three numbers: which, of which task or workflow run, with what.
 fn command(known: &mut [bool; 6], (kind, of, with): (u8, u8, u8)) -> Vec<Command> {
@@ -126,7 +126,7 @@ proptest! {
             let events = log.select(1, 10_000).await.expect("events");
             let (events, corrupt) = understood(&events);
             assert_eq!(corrupt, []);
-            let (_, rows) = applied(Vec::new(), &events);
+            let (_, rows) = applied(Vec::new(), placed(&events));
             assert_eq!(found(folder.path()), expected(&rows));
             let compared = log.compare(&|_| {}).await.expect("compared");
             assert!(compared.views.iter().all(|view| view.is_none()), "{compared:?}");
