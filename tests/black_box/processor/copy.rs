@@ -2,7 +2,7 @@
 
 use biomero_tests::Result;
 
-use super::stage::{Stage, ends_with};
+use super::stage::{Stage, TASK, WORKFLOW, ends_with};
 
 #[test]
 fn a_history_goes_into_a_file_and_back_into_a_server_unchanged() -> Result<()> {
@@ -35,5 +35,33 @@ fn a_target_with_another_history_is_refused_and_left_as_it_is() -> Result<()> {
     let told = stage
         .ends_with(66, &["--database", "sqlite:////nonexistent/x.sqlite", "copy", "--to", &other.url])?;
     assert!(told.contains("there is no file /nonexistent/x.sqlite"), "{told}");
+    Ok(())
+}
+
+#[test]
+fn a_file_gives_the_answers_of_the_server() -> Result<()> {
+    let stage = Stage::with_history("processor_copy_answers")?;
+    let file = format!("sqlite:///{}/answers.sqlite", stage.scratch.path().display());
+    stage.succeed(&["copy", "--to", &file])?;
+    for verb in [
+        &["select", "--limit", "100"][..],
+        &["list"],
+        &["show", WORKFLOW],
+        &["show", TASK],
+        &["stats", "--task", "cellpose"],
+    ] {
+        let of = |url: &str| -> Result<Vec<serde_json::Value>> {
+            let mut objects = stage.objects(&[&["--database", url], verb].concat())?;
+            // Its name is all in which the two differ.
+            objects
+                .iter_mut()
+                .filter_map(|object| object.as_object_mut())
+                .for_each(|object| drop(object.remove("database")));
+            Ok(objects)
+        };
+        let (server, file) = (of(&stage.url)?, of(&file)?);
+        assert!(!server.is_empty(), "{verb:?}");
+        assert_eq!(server, file, "{verb:?}");
+    }
     Ok(())
 }
