@@ -76,7 +76,8 @@ impl Store {
     }
 
     async fn session(&self) -> Result<Session, Error> {
-        match self.pool.get().await {
+        // Boxed: what connecting keeps while it waits is large, and every question would hold it.
+        match Box::pin(self.pool.get()).await {
             Ok(connection) => Ok(Session::new(connection)),
             Err(error) => Err(DatabaseError::pool("connect", self.limits.command, error).into()),
         }
