@@ -1,0 +1,3 @@
+//! The Slurm part, against a real cluster.
+
+mod fixture;
