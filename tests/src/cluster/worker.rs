@@ -8,8 +8,9 @@ use crate::scratch::Scratch;
 use crate::{Result, Trouble, binary, process};
 
 /// The repository and version under which a cluster's registry has the workflow [`WORKFLOW`].
-const THRESHOLD: &str = "biomerotests/threshold";
-const CONVERTER: &str = "biomerotests/convert_zarr_to_tiff";
+pub const THRESHOLD: &str = "biomerotests/threshold";
+/// Those of the converter.
+pub const CONVERTER: &str = "biomerotests/convert_zarr_to_tiff";
 
 /// The name of the workflow in [`Worker`]'s configuration.
 pub const WORKFLOW: &str = "threshold";
@@ -48,16 +49,7 @@ impl Worker {
     /// # Errors
     /// It cannot be written.
     pub fn configure(&self, slurm: &str, workflow: &str) -> Result<()> {
-        let remote = self.remote.display();
-        let text = format!(
-            "[SSH]\nhost = slurm\n\n[SLURM]\n\
-             slurm_data_path = {remote}/data\nslurm_images_path = {remote}/images\n\
-             slurm_converters_path = {remote}/converters\nslurm_script_path = {remote}/scripts\n{slurm}\n\n\
-             [CONVERTERS]\nzarr_to_tiff = {CONVERTER}:{VERSION}\n\n\
-             [MODELS]\n{WORKFLOW} = {WORKFLOW}\n\
-             {WORKFLOW}_repo = https://github.com/biomerotests/threshold/tree/{VERSION}\n\
-             {WORKFLOW}_job = jobs/{WORKFLOW}.sh\n{workflow}\n"
-        );
+        let text = slurm_config("slurm", &self.remote, slurm, workflow);
         self.write("slurm-config.ini", &text).map(drop)
     }
 
@@ -118,4 +110,18 @@ impl Worker {
     pub fn succeeds(&self, arguments: &[&str]) -> Result<String> {
         process::succeed(&mut self.processor(&[&["slurm"], arguments].concat())?, PATIENCE)
     }
+}
+
+/// A `slurm-config.ini` with everything below `remote` on the cluster, these lines in `[SLURM]` and these of the workflow.
+pub fn slurm_config(host: &str, remote: &Path, slurm: &str, workflow: &str) -> String {
+    let remote = remote.display();
+    format!(
+        "[SSH]\nhost = {host}\n\n[SLURM]\n\
+         slurm_data_path = {remote}/data\nslurm_images_path = {remote}/images\n\
+         slurm_converters_path = {remote}/converters\nslurm_script_path = {remote}/scripts\n{slurm}\n\n\
+         [CONVERTERS]\nzarr_to_tiff = {CONVERTER}:{VERSION}\n\n\
+         [MODELS]\n{WORKFLOW} = {WORKFLOW}\n\
+         {WORKFLOW}_repo = https://github.com/biomerotests/threshold/tree/{VERSION}\n\
+         {WORKFLOW}_job = jobs/{WORKFLOW}.sh\n{workflow}\n\n"
+    )
 }
