@@ -149,8 +149,20 @@ const fn of_cluster(error: &biomero_slurm::Error) -> u8 {
     use biomero_slurm::Error;
     use biomero_slurm::cluster::ConnectKind;
     match error {
-        Error::Connect { kind: ConnectKind::HostKey | ConnectKind::Denied, .. } => exit_code::PERMISSION,
-        Error::Connect { kind: ConnectKind::Configuration, .. } => exit_code::CONFIGURATION,
+        Error::Connect {
+            kind:
+                ConnectKind::HostKey
+                | ConnectKind::HostKeyChanged
+                | ConnectKind::Denied
+                | ConnectKind::TooManyKeys
+                | ConnectKind::KeyFile
+                | ConnectKind::KeyLocked
+                | ConnectKind::LoginShell,
+            ..
+        } => exit_code::PERMISSION,
+        Error::Connect { kind: ConnectKind::Configuration | ConnectKind::ControlFolder, .. } => {
+            exit_code::CONFIGURATION
+        }
         Error::Connect { .. } | Error::Lost { .. } | Error::Deadline { .. } => exit_code::UNAVAILABLE,
         _ => exit_code::FAILURE,
     }
