@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod command;
 pub mod executor;
 pub mod job;
+pub mod scheduler;
 
 pub use cluster::{Cluster, Error};
 pub use command::{Command, Output, Status};
