@@ -6,7 +6,10 @@
 
 pub mod cluster;
 pub mod command;
+pub mod descriptor;
 pub mod job;
+pub mod workflow;
 
 pub use cluster::{Cluster, Error};
 pub use command::{Command, Output, Status};
+pub use descriptor::Descriptor;
