@@ -7,8 +7,11 @@
 pub mod cluster;
 pub mod command;
 pub mod executor;
-pub mod job;
 pub mod scheduler;
+pub mod descriptor;
+pub mod job;
+pub mod workflow;
 
 pub use cluster::{Cluster, Error};
 pub use command::{Command, Output, Status};
+pub use descriptor::Descriptor;
