@@ -14,3 +14,4 @@ mod new_hook;
 mod processor;
 mod reference;
 mod site_hook;
+mod slurm;

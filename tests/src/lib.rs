@@ -6,9 +6,11 @@
 pub mod base_image;
 pub mod binary;
 pub mod biomero;
+pub mod cluster;
 pub mod command_line;
 pub mod engine;
 pub mod icegrid;
+mod keeper;
 pub mod namespace;
 pub mod postgres;
 pub mod process;

@@ -34,6 +34,24 @@ pub(crate) const TEST: &[Needed<'_>] = &[
     ("tini", "tini"),
     ("dumb-init", "dumb-init"),
     ("openssl", "openssl"),
+    ("tcsh", "tcsh"),
+];
+
+/// A cluster, and what runs on it.
+pub(crate) const CLUSTER: &[Needed<'_>] = &[
+    ("slurmctld", "slurm-wlm"),
+    ("slurmd", "slurm-wlm"),
+    ("slurmdbd", "slurmdbd"),
+    ("sbatch", "slurm-client"),
+    ("munged", "munge"),
+    ("mariadbd", "mariadb-server"),
+    ("sshd", "openssh-server"),
+    ("rsync", "rsync"),
+    ("7z", "p7zip-full"),
+    ("zip", "zip"),
+    ("unzip", "unzip"),
+    ("ch-run", "charliecloud"),
+    ("mksquashfs", "squashfs-tools"),
 ];
 
 /// What the benchmarks compare with, on top of [`DEMO`].
@@ -71,10 +89,49 @@ pub(crate) fn install(needed: &[&[Needed<'_>]]) -> Result<(), Failure> {
         });
     }
     run(Command::new("apt-get").args(["update", "--quiet"]))?;
+    let _quiet = NoServices::until_dropped()?;
     run(Command::new("apt-get")
         .args(["install", "--quiet", "--yes", "--no-install-recommends"])
         .args(&packages)
         .env("DEBIAN_FRONTEND", "noninteractive"))
+}
+
+/// What Debian asks before a package starts its service: 101 is no (`invoke-rc.d(8)`).
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+/// No service starts because its package is installed: the tests start servers of their own. A machine's own policy stays.
+struct NoServices {
+    made: bool,
+}
+
+impl NoServices {
+    fn until_dropped() -> Result<Self, Failure> {
+        use std::io::Write as _;
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o755).open(POLICY);
+        let mut file = match file {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                return Ok(Self { made: false });
+            }
+            Err(source) => return Err(Failure::File { action: "write", path: POLICY.into(), source }),
+        };
+        let policy = Self { made: true };
+        file.write_all(b"#!/bin/sh\nexit 101\n").map_err(|source| Failure::File {
+            action: "write",
+            path: POLICY.into(),
+            source,
+        })?;
+        Ok(policy)
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.made {
+            let _ = std::fs::remove_file(POLICY);
+        }
+    }
 }
 
 /// A Python that makes virtual environments: Debian's cannot without a package of its own.

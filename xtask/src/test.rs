@@ -4,6 +4,9 @@
 
 use std::time::{Duration, Instant};
 
+use biomero_tests::cluster::{self, Cluster};
+use biomero_tests::scratch::Scratch;
+
 use crate::command::{cargo, run as run_command, succeeds};
 use crate::failure::Failure;
 use crate::{demo, dist, fuzz, guests, packages};
@@ -59,7 +62,7 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
             }
         }
     }
-    packages::install(&[packages::DEMO, packages::TEST])?;
+    packages::install(&[packages::DEMO, packages::CLUSTER, packages::TEST])?;
     packages::install_python()?;
     let results: Vec<_> = STEPS
         .iter()
@@ -92,6 +95,10 @@ fn tests() -> Result<Outcome, Failure> {
     if let Some(init) = dist::finished() {
         command.env("BIOMERO_TEST_INIT", init);
     }
+    // nextest runs each test in a process of its own; one cluster serves all of them. It goes before its folder does.
+    let scratch = Scratch::new()?;
+    let _cluster = Cluster::start(scratch.path(), &cluster::Options::default())?;
+    command.env(cluster::CLUSTER_VARIABLE, scratch.path());
     done(run_command(&mut command))
 }
 

@@ -7,6 +7,7 @@
 pub mod cluster;
 pub mod command;
 pub mod data;
+pub mod executor;
 pub mod job;
 
 pub use cluster::{Cluster, Error};

@@ -1,11 +1,11 @@
 //! One server for the tests of a process: initialising a cluster takes longer than most of them.
 
-use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::Postgres;
+use crate::Result;
+use crate::keeper::Keeper;
 use crate::scratch::Scratch;
-use crate::{Result, Trouble};
 
 /// The one server that the tests of this process share, started by the first and stopped by the last of those that
 /// hold it at a time. Each test has a database of its own there.
@@ -45,24 +45,5 @@ impl std::ops::Deref for Shared {
 
     fn deref(&self) -> &Postgres {
         &self.server
-    }
-}
-
-/// A thread that starts something and then does nothing until this is dropped.
-#[derive(Debug)]
-struct Keeper {
-    _end: Sender<()>,
-}
-
-impl Keeper {
-    fn keep<T: Send + 'static>(start: impl FnOnce() -> Result<T> + Send + 'static) -> (Result<T>, Self) {
-        let (end, ended) = channel();
-        let (started, result) = channel();
-        std::thread::spawn(move || {
-            let _ = started.send(start());
-            let _ = ended.recv();
-        });
-        let panicked = |_| Err(Trouble::new("the thread that starts a server has panicked"));
-        (result.recv().unwrap_or_else(panicked), Self { _end: end })
     }
 }
