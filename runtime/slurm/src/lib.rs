@@ -6,6 +6,7 @@
 
 pub mod cluster;
 pub mod command;
+pub mod data;
 pub mod executor;
 pub mod scheduler;
 pub mod descriptor;
