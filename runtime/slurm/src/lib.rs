@@ -7,6 +7,7 @@
 pub mod cluster;
 pub mod command;
 pub mod job;
+pub mod setup;
 
 pub use cluster::{Cluster, Error};
 pub use command::{Command, Output, Status};
