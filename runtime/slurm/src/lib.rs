@@ -6,6 +6,7 @@
 
 pub mod cluster;
 pub mod command;
+pub mod executor;
 pub mod job;
 pub mod setup;
 

@@ -40,7 +40,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             cpus: 8,
-            megabytes: 4000,
+            megabytes: 16_000,
             max_array_size: 1001,
             max_time: "01:00:00".to_owned(),
             accounting: true,
