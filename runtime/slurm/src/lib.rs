@@ -12,6 +12,7 @@ pub mod scheduler;
 pub mod descriptor;
 pub mod job;
 pub mod workflow;
+pub mod setup;
 
 pub use cluster::{Cluster, Error};
 pub use command::{Command, Output, Status};
