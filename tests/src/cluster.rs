@@ -18,6 +18,7 @@ mod port;
 mod shared;
 pub mod slurm;
 pub mod sshd;
+mod step;
 
 pub use image::{Image, image};
 pub use login::{ALIAS, JUMPED, Login, Workspace};
