@@ -150,6 +150,11 @@ fn a_cluster_may_keep_no_accounts_and_have_long_arrays() -> Result<()> {
     assert!(shown.lines().any(|line| line.starts_with("MaxArraySize") && line.ends_with("20001")), "{shown}");
     let told = process::output(&mut cluster.command("sacct"), biomero_tests::cluster::PATIENCE)?;
     assert!(process::both(&told).contains("accounting storage is disabled"), "{}", process::both(&told));
+    let ran = process::succeed(
+        cluster.command("srun").args(["--ntasks=1", "printenv", "SLURM_JOB_PARTITION"]),
+        biomero_tests::cluster::PATIENCE,
+    )?;
+    assert_eq!(ran.trim(), "cpu");
     Ok(())
 }
 
