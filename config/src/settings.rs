@@ -25,6 +25,8 @@ pub struct Settings {
     pub ssh: Ssh,
     /// BIOMERO's `slurm-config.ini`.
     pub slurm_config: SlurmConfig,
+    /// How jobs are run, and where.
+    pub slurm: SlurmAccess,
     /// The workflow history.
     pub events: Events,
     /// Temporary and session directories of the service user.
@@ -166,6 +168,86 @@ pub enum UseRendered {
 pub struct Events {
     /// The file that it is kept in where no database is named.
     pub file: Option<PathBuf>,
+}
+
+/// How jobs are run, and where: what `slurm-config.ini` does not say.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlurmAccess {
+    /// Who runs jobs.
+    pub engine: JobEngine,
+    /// The SSH configuration that `[SSH] host` is looked up in; `ssh`'s own choice when absent.
+    pub ssh_config: Option<PathBuf>,
+    /// What is done about a host key that is not known.
+    pub host_keys: HostKeys,
+    /// How long connecting may take.
+    #[serde(deserialize_with = "crate::duration::deserialize")]
+    pub connect: Duration,
+    /// How often a silent cluster is asked whether it is there.
+    #[serde(deserialize_with = "crate::duration::deserialize")]
+    pub keep_alive: Duration,
+    /// How many commands and transfers share the connection at a time.
+    pub sessions: u16,
+    /// How long a command on the cluster may take.
+    #[serde(deserialize_with = "crate::duration::deserialize")]
+    pub deadline: Duration,
+    /// The longest time between two questions about the state of jobs.
+    #[serde(deserialize_with = "crate::duration::deserialize")]
+    pub poll: Duration,
+    /// Folder with descriptors of workflows, which are looked for there before they are fetched.
+    pub descriptors: Option<PathBuf>,
+    /// Where fetched descriptors are kept.
+    pub cache: Option<PathBuf>,
+    /// The container runtime of the cluster.
+    pub container: ContainerRuntime,
+    /// Environment modules that a job loads before it starts the container.
+    pub modules: Vec<String>,
+    /// The embedded executor.
+    pub embedded: EmbeddedExecutor,
+}
+
+/// Who runs jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum JobEngine {
+    /// Slurm of another machine, over SSH.
+    Ssh,
+    /// Slurm of this machine.
+    Local,
+    /// No Slurm: processes of this machine.
+    Embedded,
+}
+
+/// What is done about a host key that is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HostKeys {
+    /// It is refused.
+    Strict,
+    /// It is taken and remembered.
+    AcceptNew,
+}
+
+/// The container runtime of the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ContainerRuntime {
+    /// Whichever is there, Apptainer before Singularity.
+    Auto,
+    /// Apptainer.
+    Apptainer,
+    /// Singularity.
+    Singularity,
+}
+
+/// The embedded executor: jobs as processes of this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmbeddedExecutor {
+    /// Where its jobs are recorded.
+    pub state: Option<PathBuf>,
+    /// How many processors jobs have at a time; all of the machine when absent.
+    pub processors: Option<u32>,
 }
 
 /// Temporary and session directories of the service user.

@@ -15,10 +15,12 @@ mod account;
 mod image;
 mod login;
 mod port;
+pub mod sample;
 mod shared;
 pub mod slurm;
 pub mod sshd;
 mod step;
+pub mod worker;
 
 pub use image::{Image, image};
 pub use login::{ALIAS, JUMPED, Login, Workspace};

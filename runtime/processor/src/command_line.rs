@@ -1,6 +1,7 @@
 //! The command line of `processor`. Flags are defined once, here; help and the reference page come from this table.
 
 mod record;
+pub(crate) mod slurm;
 
 use biomero_events::event::Fact;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -31,6 +32,10 @@ pub(crate) enum Subject {
     ///
     /// An event log that the Python biomero 2.8 reads and writes too. It is in the database that the first of these names: --database, the variable SQLALCHEMY_URL, sqlalchemy_url in ANALYTICS of slurm-config.ini; where none does, in a SQLite file of this machine (the setting events.file).
     Events(Events),
+    /// The cluster: check it, make it ready, run workflows, look after their jobs and data
+    ///
+    /// Slurm over SSH, as [SSH] and [SLURM] of slurm-config.ini say; Slurm of this machine, or no Slurm at all, as the setting slurm.engine says.
+    Slurm(slurm::Slurm),
 }
 
 /// Which history, and what is done with it.

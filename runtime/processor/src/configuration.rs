@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use biomero_config::slurm_config::{self, Analytics, Merged, SourceFile};
+use biomero_config::slurm_config::{self, Analytics, BiomeroSettings, Merged, SourceFile};
 use biomero_config::{Environment, Secret, Settings, Sources};
 
 use crate::ended::Ended;
@@ -44,6 +44,17 @@ impl<'a> Configuration<'a> {
     /// What a Python worker with this configuration does; none where it would not start with it.
     pub(crate) fn of_python(&self) -> Result<Option<Analytics>, Ended> {
         Ok(self.loaded()?.1.typed(self.environment).ok().map(|typed| typed.settings.analytics))
+    }
+
+    /// `slurm-config.ini` in types; what is ignored on the way is warned about.
+    pub(crate) fn biomero(&self) -> Result<BiomeroSettings, Ended> {
+        let told = |notices: &[slurm_config::Notice]| notices.iter().map(ToString::to_string).collect();
+        let typed = self.loaded()?.1.typed(self.environment);
+        let typed = typed.map_err(|problems| Ended::SlurmConfig(told(&problems)))?;
+        for warning in &typed.warnings {
+            tracing::warn!("{warning}");
+        }
+        Ok(typed.settings)
     }
 
     fn loaded(&self) -> Result<&(Settings, Merged), Ended> {

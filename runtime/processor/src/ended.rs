@@ -71,6 +71,12 @@ pub(crate) enum Ended {
         /// What it should be.
         expected: &'static str,
     },
+    /// Under way.
+    #[error("`processor slurm {0}` is not there yet")]
+    Missing(&'static str),
+    /// The cluster said no, or nothing.
+    #[error(transparent)]
+    Cluster(#[from] biomero_slurm::Error),
     /// One history is not copied onto the other.
     #[error(transparent)]
     Copy(CopyError),
@@ -101,7 +107,8 @@ impl Ended {
             Self::ReaderGone => exit_code::SUCCESS,
             Self::Output(_) => exit_code::CANNOT_WRITE,
             Self::OtherKind { .. } => exit_code::USAGE,
-            Self::System(_) => exit_code::FAILURE,
+            Self::System(_) | Self::Missing(_) => exit_code::FAILURE,
+            Self::Cluster(error) => of_cluster(error),
             Self::Settings(_)
             | Self::SlurmConfig(_)
             | Self::Unreadable { .. }
@@ -135,6 +142,17 @@ const fn of_class(class: Class) -> u8 {
         Class::Permission => exit_code::PERMISSION,
         Class::Unsuitable => exit_code::CONFIGURATION,
         Class::Exists | Class::Other => exit_code::FAILURE,
+    }
+}
+
+const fn of_cluster(error: &biomero_slurm::Error) -> u8 {
+    use biomero_slurm::Error;
+    use biomero_slurm::cluster::ConnectKind;
+    match error {
+        Error::Connect { kind: ConnectKind::HostKey | ConnectKind::Denied, .. } => exit_code::PERMISSION,
+        Error::Connect { kind: ConnectKind::Configuration, .. } => exit_code::CONFIGURATION,
+        Error::Connect { .. } | Error::Lost { .. } | Error::Deadline { .. } => exit_code::UNAVAILABLE,
+        _ => exit_code::FAILURE,
     }
 }
 

@@ -1,4 +1,4 @@
-//! `processor`: what runs workflows. So far their history: `processor events`; see ARCHITECTURE.md.
+//! `processor`: what runs workflows and keeps their history; see ARCHITECTURE.md.
 
 mod command_line;
 mod configuration;
@@ -9,6 +9,7 @@ mod exit_code;
 mod log;
 mod output;
 mod progress;
+mod slurm;
 mod table;
 
 use std::process::ExitCode;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     log::install(line.verbose);
     let outcome = match line.subject {
         Subject::Events(events) => events::run(&events, &environment),
+        Subject::Slurm(slurm) => slurm::run(&slurm, &environment),
     };
     ExitCode::from(outcome.unwrap_or_else(|ended| ended.told()))
 }

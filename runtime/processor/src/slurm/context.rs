@@ -1,0 +1,62 @@
+//! What every verb needs: the settings, `slurm-config.ini` in types, and the cluster.
+
+use std::path::PathBuf;
+
+use biomero_config::slurm_config::BiomeroSettings;
+use biomero_config::{HostKeys, JobEngine, Settings};
+use biomero_slurm::Cluster;
+use biomero_slurm::cluster::{HostKeys as Taken, SshOptions};
+use tempfile::TempDir;
+
+use crate::configuration::Configuration;
+use crate::ended::Ended;
+
+/// What a verb works with.
+pub(crate) struct Context<'a> {
+    /// The settings of the worker.
+    pub(crate) settings: &'a Settings,
+    /// `slurm-config.ini`.
+    pub(crate) biomero: BiomeroSettings,
+    /// The cluster; nothing is connected until somebody asks.
+    pub(crate) cluster: Cluster,
+    /// Who may ask for more.
+    pub(crate) configuration: &'a Configuration<'a>,
+    /// Goes with the connection.
+    _control: Option<TempDir>,
+}
+
+impl<'a> Context<'a> {
+    /// Reads the configuration.
+    pub(crate) fn new(configuration: &'a Configuration<'a>) -> Result<Self, Ended> {
+        let settings = configuration.settings()?;
+        let biomero = configuration.biomero()?;
+        let (cluster, control) = match settings.slurm.engine {
+            JobEngine::Local | JobEngine::Embedded => (Cluster::local(), None),
+            JobEngine::Ssh => {
+                let control = control_folder(configuration)?;
+                let options = SshOptions {
+                    host: biomero.ssh.host.clone(),
+                    config: settings.slurm.ssh_config.clone(),
+                    host_keys: match settings.slurm.host_keys {
+                        HostKeys::Strict => Taken::Strict,
+                        HostKeys::AcceptNew => Taken::AcceptNew,
+                    },
+                    connect: settings.slurm.connect,
+                    keep_alive: settings.slurm.keep_alive,
+                    sessions: usize::from(settings.slurm.sessions),
+                    control: control.path().to_path_buf(),
+                };
+                (Cluster::over_ssh(options), Some(control))
+            }
+        };
+        Ok(Self { settings, biomero, cluster, configuration, _control: control })
+    }
+}
+
+/// A folder that we alone can enter, with a short path: that of a Unix socket has to stay under 108 bytes.
+fn control_folder(configuration: &Configuration<'_>) -> Result<TempDir, Ended> {
+    let runtime = configuration.environment().get_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let parent = runtime.filter(|folder| folder.is_dir() && folder.as_os_str().len() < 60);
+    let parent = parent.unwrap_or_else(std::env::temp_dir);
+    tempfile::Builder::new().prefix("biomero-").tempdir_in(parent).map_err(Ended::System)
+}

@@ -1,0 +1,13 @@
+//! Everything the worker asks of a cluster: commands and files over one SSH connection (or on this machine itself), Slurm's
+//! jobs, workflows and their job scripts, data there and back, and setting the cluster up.
+//!
+//! Invariants: no text of a user is ever part of a program for a shell ([`Command`]); every command has a deadline; what
+//! comes from the cluster is parsed, never trusted.
+
+pub mod cluster;
+pub mod command;
+pub mod executor;
+pub mod job;
+
+pub use cluster::{Cluster, Error};
+pub use command::{Command, Output, Status};
