@@ -16,16 +16,20 @@
 mod batch;
 mod converse;
 mod digest;
+mod download;
 mod error;
 mod layout;
 mod produce;
 mod progress;
+mod results;
 mod source;
 mod tar;
 mod upload;
 
 pub use digest::Digest;
+pub use download::{Download, Downloaded, download};
 pub use error::Error;
 pub use layout::{BadName, Layout};
 pub use progress::{Progress, Watcher};
+pub use results::{Listing, ResultFile, Selection, results};
 pub use upload::{Upload, Uploaded, upload};
