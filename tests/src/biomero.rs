@@ -14,6 +14,10 @@ use serde_json::{Value, json};
 
 use crate::{Result, Trouble, binary, process, wait};
 
+mod slurm_client;
+
+pub use slurm_client::{Called, Descriptor, SlurmClient};
+
 /// The version that is spoken to.
 pub const VERSION: &str = "2.8.3";
 

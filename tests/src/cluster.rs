@@ -12,12 +12,17 @@ use serde::{Deserialize, Serialize};
 use crate::{Result, Trouble, process, wait};
 
 mod account;
+mod image;
 mod login;
 mod port;
+pub mod sample;
 mod shared;
 pub mod slurm;
 pub mod sshd;
+mod step;
+pub mod worker;
 
+pub use image::{Image, image};
 pub use login::{ALIAS, JUMPED, Login, Workspace};
 pub use shared::{CLUSTER_VARIABLE, Shared, shared};
 pub use slurm::{Daemon, Slurm};
@@ -36,6 +41,8 @@ pub struct Options {
     pub sshd: sshd::Options,
     /// Of the cluster behind it.
     pub slurm: slurm::Options,
+    /// Leave the stand-in for Apptainer out: a cluster that runs no containers.
+    pub without_apptainer: bool,
 }
 
 /// How a cluster is used, by whoever can read its folder.
@@ -43,6 +50,7 @@ pub struct Options {
 pub struct Access {
     login: Login,
     configuration: PathBuf,
+    registry: PathBuf,
 }
 
 impl Access {
@@ -56,6 +64,61 @@ impl Access {
     /// `slurm.conf`.
     pub fn configuration(&self) -> &Path {
         &self.configuration
+    }
+
+    /// Puts an image under a name, such as `org/name:tag`, where `docker://org/name:tag` is looked for.
+    ///
+    /// # Errors
+    /// It cannot be made or copied.
+    pub fn publish(&self, image: Image, name: &str) -> Result<()> {
+        let source = image::image(image)?;
+        let path = self.registry.join(format!("{name}.sif"));
+        let folder = path.parent().unwrap_or(&self.registry);
+        std::fs::create_dir_all(folder).map_err(Trouble::doing(format!("make {}", folder.display())))?;
+        // Beside its name first: another test may be pulling it.
+        let beside = folder.join(format!(".{}", uuid::Uuid::new_v4()));
+        std::fs::copy(&source, &beside)
+            .and_then(|_| std::fs::rename(&beside, &path))
+            .map_err(Trouble::doing(format!("publish {name}")))
+    }
+
+    /// The next pulls of a name fail, so many of them.
+    ///
+    /// # Errors
+    /// It cannot be told to the registry.
+    pub fn fail_pulls(&self, name: &str, times: u32) -> Result<()> {
+        self.tell_registry(&format!("{name}.failures"), &times.to_string())
+    }
+
+    /// Each pull of a name takes so long.
+    ///
+    /// # Errors
+    /// It cannot be told to the registry.
+    pub fn slow_pulls(&self, name: &str, duration: Duration) -> Result<()> {
+        self.tell_registry(&format!("{name}.seconds"), &duration.as_secs_f64().to_string())
+    }
+
+    fn tell_registry(&self, name: &str, text: &str) -> Result<()> {
+        let path = self.registry.join(name);
+        let folder = path.parent().unwrap_or(&self.registry);
+        std::fs::create_dir_all(folder)
+            .and_then(|()| std::fs::write(&path, text))
+            // Whoever pulls counts down.
+            .and_then(|()| {
+                std::os::unix::fs::chown(&path, Some(self.login.user_id), Some(self.login.group_id))
+            })
+            .map_err(Trouble::doing(format!("write {}", path.display())))
+    }
+
+    /// Lays an image down in a workspace, as if it had been pulled; its path.
+    ///
+    /// # Errors
+    /// It cannot be made or copied.
+    pub fn place(&self, image: Image, workspace: &Workspace, name: &str) -> Result<PathBuf> {
+        let source = image::image(image)?;
+        let path = workspace.write(name, "")?;
+        std::fs::copy(&source, &path).map_err(Trouble::doing(format!("write {}", path.display())))?;
+        Ok(path)
     }
 
     /// `sbatch --parsable` with these arguments, in a folder of the user's; the job's id.
@@ -127,9 +190,17 @@ impl Cluster {
         let mut sshd_options = options.sshd.clone();
         let configuration = Slurm::configuration_below(&below);
         sshd_options.environment.push(("SLURM_CONF".to_owned(), configuration.display().to_string()));
+        let registry = folder.join("registry");
+        std::fs::create_dir_all(&registry).map_err(Trouble::doing("make the registry of images"))?;
+        if !options.without_apptainer {
+            let programs = install_stand_in(folder)?;
+            let path = format!("{}:/usr/local/bin:/usr/bin:/bin:/usr/games", programs.display());
+            sshd_options.environment.push(("PATH".to_owned(), path));
+            sshd_options.environment.push(("STAND_IN_REGISTRY".to_owned(), registry.display().to_string()));
+        }
         let sshd = Sshd::start(folder, &sshd_options)?;
         let slurm = Slurm::start(&below, &options.slurm, &[sshd.user()])?;
-        let access = Access { login: sshd.login().clone(), configuration };
+        let access = Access { login: sshd.login().clone(), configuration, registry };
         let text = serde_json::to_string_pretty(&access)
             .map_err(|error| Trouble::new(format!("cannot tell how the cluster is reached: {error}")))?;
         let path = folder.join(ACCESS);
@@ -149,4 +220,17 @@ impl std::ops::Deref for Cluster {
     fn deref(&self) -> &Access {
         &self.access
     }
+}
+
+/// The stand-in for Apptainer, under both names that Apptainer has; the folder for `PATH`.
+fn install_stand_in(folder: &Path) -> Result<PathBuf> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let programs = folder.join("bin");
+    let program = programs.join("apptainer");
+    std::fs::create_dir_all(&programs)
+        .and_then(|()| std::fs::write(&program, include_str!("../cluster/apptainer-stand-in")))
+        .and_then(|()| std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)))
+        .and_then(|()| std::os::unix::fs::symlink("apptainer", programs.join("singularity")))
+        .map_err(Trouble::doing("install the stand-in for Apptainer"))?;
+    Ok(programs)
 }

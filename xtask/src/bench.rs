@@ -18,6 +18,7 @@ use crate::failure::Failure;
 use crate::{dist, guests, packages, shell_chain};
 
 mod events;
+mod slurm;
 
 const PASSTHROUGH_ROUNDS: usize = 300;
 const START_ROUNDS: usize = 40;
@@ -61,15 +62,16 @@ const fn line(
 /// Builds, measures, prints the tables; fails when a budget is missed.
 pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
     let missed = match options {
-        [] => [init_section(false)?, events_section()?].concat(),
-        ["--shell-chain"] => [init_section(true)?, events_section()?].concat(),
+        [] => [init_section(false)?, events_section()?, slurm_section()?].concat(),
+        ["--shell-chain"] => [init_section(true)?, events_section()?, slurm_section()?].concat(),
         ["init"] => init_section(false)?,
         ["init", "--shell-chain"] => init_section(true)?,
         ["events"] => events_section()?,
+        ["slurm"] => slurm_section()?,
         other => {
             let other = other.join(" ");
             return Err(Failure::Usage(format!(
-                "`bench` does not know `{other}`, but [init|events] and, but for the latter, --shell-chain"
+                "`bench` does not know `{other}`, but [init|events|slurm] and, but for the latter two, --shell-chain"
             )));
         }
     };
@@ -103,6 +105,14 @@ fn events_section() -> Result<Vec<&'static str>, Failure> {
     packages::install_python()?;
     build(&["event_stopwatch"])?;
     Ok(report(&events::measure(&binary::target().join("release/event_stopwatch"))?))
+}
+
+/// The cluster; what is over budget.
+fn slurm_section() -> Result<Vec<&'static str>, Failure> {
+    packages::install(&[packages::BENCH, packages::CLUSTER])?;
+    packages::install_python()?;
+    build(slurm::PROGRAMS)?;
+    Ok(report(&slurm::measure(&binary::target().join("release"))?))
 }
 
 /// Programs that measure, as the people who use what is measured would build theirs.

@@ -4,6 +4,7 @@
 //!
 //! Everything is below one scratch folder and ends with this program, on Ctrl-C as on an error.
 
+mod cluster;
 mod history;
 
 use std::process::Command;
@@ -37,7 +38,8 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
             )));
         }
     };
-    packages::install(&[packages::DEMO])?;
+    packages::install(&[packages::DEMO, packages::CLUSTER])?;
+    packages::install_python()?;
     let asked_to_stop = signals::on_interrupt();
 
     heading("A master: icegridregistry on a port of its own");
@@ -50,6 +52,8 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
     let database = server.create_database(history::DATABASE)?;
     println!("it answers on 127.0.0.1:{}", server.port());
 
+    let cluster = cluster::Demo::start(&scratch)?;
+
     heading("A hook of the site's own, a component written in C: `init hooks test`");
     print!("{}", test_of_site_hook(&scratch)?);
 
@@ -59,12 +63,16 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
     let mut deployment = Deployment::internal(registry.port());
     deployment.settings = "[hooks]\ncompiler = \"/opt/biomero/bin/init-hooks\"\n".to_owned();
     deployment.settings.push_str(history::SERVICE);
+    deployment.settings.push_str(cluster::SETTINGS);
     deployment.variables.push(("BIOMERO_SITE".to_owned(), "Example University".to_owned()));
     deployment.variables.push(("SQLALCHEMY_URL".to_owned(), database));
     let node = deployment.name.clone();
     let namespace = Namespace::new(scratch.path(), deployment, As::ServiceUser)?;
     BANNER.install(&site_hook::kept_banner(), namespace.root())?;
     history::install(namespace.root())?;
+    if let Some(cluster) = &cluster {
+        cluster.install(namespace.root(), history::LISTENERS_OFF)?;
+    }
     let plan = namespace.run(&["--dry-run"], wait::PATIENCE)?.exits(WOULD_CHANGE)?;
     print!("{}", plan.output);
 
@@ -83,6 +91,10 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
     print!("{}", exec(&worker, &namespace, &["hooks"])?.output);
 
     history::show(&worker, &namespace, &server)?;
+    if let Some(cluster) = &cluster {
+        cluster.show(&worker, &namespace)?;
+        history::after_runs(&worker, &namespace)?;
+    }
 
     heading("What to look at");
     println!("the worker's root folder   {}", namespace.root().display());

@@ -34,6 +34,11 @@ pub(crate) const TEST: &[Needed<'_>] = &[
     ("tini", "tini"),
     ("dumb-init", "dumb-init"),
     ("openssl", "openssl"),
+    ("tcsh", "tcsh"),
+];
+
+/// A cluster, and what runs on it.
+pub(crate) const CLUSTER: &[Needed<'_>] = &[
     ("slurmctld", "slurm-wlm"),
     ("slurmd", "slurm-wlm"),
     ("slurmdbd", "slurmdbd"),
@@ -41,7 +46,6 @@ pub(crate) const TEST: &[Needed<'_>] = &[
     ("munged", "munge"),
     ("mariadbd", "mariadb-server"),
     ("sshd", "openssh-server"),
-    ("tcsh", "tcsh"),
     ("rsync", "rsync"),
     ("7z", "p7zip-full"),
     ("zip", "zip"),

@@ -28,7 +28,7 @@ on_failure = "warn"
 "#;
 
 /// What Python workers are told where somebody else keeps the views.
-const LISTENERS_OFF: &str = "[ANALYTICS]
+pub(super) const LISTENERS_OFF: &str = "[ANALYTICS]
 enable_job_accounting = False
 enable_job_progress = False
 enable_workflow_analytics = False
@@ -69,6 +69,15 @@ pub(super) fn show(worker: &Worker, namespace: &Namespace, server: &Postgres) ->
 
     for verb in [&["show", &workflow][..], &["stats"], &["doctor"]] {
         heading(&format!("`processor events {}`", verb.join(" ")));
+        println!("{}", run(worker, namespace, verb)?);
+    }
+    Ok(())
+}
+
+/// What the runs on the cluster have left in it.
+pub(super) fn after_runs(worker: &Worker, namespace: &Namespace) -> Result<(), Failure> {
+    for verb in [&["list"][..], &["stats"]] {
+        heading(&format!("`processor events {}`, after the run on the cluster", verb.join(" ")));
         println!("{}", run(worker, namespace, verb)?);
     }
     Ok(())
