@@ -1,3 +1,4 @@
 //! The Slurm part, against a real cluster.
 
+mod executor;
 mod fixture;
