@@ -91,3 +91,15 @@ fn a_damaged_job_stops_no_other() -> Result<()> {
     assert!(told.contains("standing.json is damaged"), "{told}");
     Ok(())
 }
+
+#[test]
+fn a_job_that_was_not_put_away_is_put_away_by_the_next() -> Result<()> {
+    let machine = Machine::new(1)?;
+    let id = machine.run("#!/bin/sh\n", &[])?;
+    machine.ended(id)?;
+    let place = |name: &str| machine.scratch.path().join("queue").join(name).join(id.to_string());
+    std::fs::rename(place("ended"), place("live")).map_err(Trouble::doing("undo the last step"))?;
+    assert_eq!(machine.one(id)?.state, State::Completed);
+    assert!(place("ended").is_dir() && !place("live").exists());
+    Ok(())
+}
