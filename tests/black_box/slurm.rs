@@ -2,6 +2,7 @@
 
 mod connection;
 mod containers;
+mod executor;
 mod fixture;
 mod python;
 mod run;
