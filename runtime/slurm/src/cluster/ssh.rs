@@ -8,6 +8,7 @@ mod connection;
 mod diagnosis;
 mod master;
 mod places;
+mod sftp;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::time::Instant;
 
 pub use configuration::Configuration;
+pub(super) use sftp::FileSession;
 
 use self::connection::Connection;
 use self::diagnosis::Evidence;
@@ -51,6 +53,7 @@ struct Shared {
     connection: Connection,
     places: Places,
     ends: Ends,
+    files: sftp::Files,
 }
 
 /// A session, before anybody knows what it is for.
@@ -71,7 +74,15 @@ impl Ssh {
     pub(super) fn new(options: SshOptions) -> Self {
         let places = Places::new(options.sessions);
         let connection = Connection::new(options.clone());
-        Self { shared: Arc::new(Shared { options, connection, places, ends: Ends::new() }) }
+        Self {
+            shared: Arc::new(Shared {
+                options,
+                connection,
+                places,
+                ends: Ends::new(),
+                files: sftp::Files::default(),
+            }),
+        }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -158,6 +169,9 @@ impl Ssh {
                 }
                 Ok(Err(NoSession::Full)) => {
                     place = taken.refused();
+                    if places.all() < sftp::PLACES {
+                        self.shared.files.yield_place();
+                    }
                     if place.is_some() {
                         // As many were open before: the server has not noticed yet that one has ended.
                         let pause = PAUSES.get(refused).or(PAUSES.last()).copied().unwrap_or(500);
@@ -230,6 +244,7 @@ impl Ssh {
 
     pub(super) async fn close(&self) {
         self.shared.ends.done().await;
+        self.shared.files.close().await;
         self.shared.connection.close().await;
     }
 }
@@ -237,12 +252,16 @@ impl Ssh {
 /// What a session is for.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
+    /// A command.
     Shell,
+    /// Files.
+    Sftp,
 }
 
 async fn begin(master: Arc<Master>, kind: Kind) -> Result<Child<Link>, NoSession> {
     let mut command = match kind {
         Kind::Shell => openssh::Session::to_raw_command(Link(master), BOOTSTRAP),
+        Kind::Sftp => openssh::Session::to_subsystem(Link(master), "sftp"),
     };
     let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().await;
     child.map_err(|error| match error {
