@@ -30,13 +30,15 @@ use super::stream::{Said, Silence, after_the_mark, said};
 use super::{ConnectKind, Error, Running, SshOptions};
 use crate::command::{BOOTSTRAP, Command, Status};
 
-/// Ends a process group: TERM, and KILL where it is still there two seconds later. Not every `sleep` knows fractions.
-const END: &str = r#"kill -TERM -- "-$1" 2>/dev/null || kill -TERM "$1" 2>/dev/null || exit 0
-for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-  kill -0 -- "-$1" 2>/dev/null || kill -0 "$1" 2>/dev/null || exit 0
-  sleep 0.1 2>/dev/null || { sleep 2; break; }
-done
-kill -KILL -- "-$1" 2>/dev/null || kill -KILL "$1" 2>/dev/null || :"#;
+/// Ends a process group: TERM, and KILL where it is still there two seconds later. `kill -TERM -- -1` is none to dash, and not
+/// every `sleep` knows fractions.
+const END: &str = r#"for signal in TERM KILL; do
+  kill -s $signal -- "-$1" 2>/dev/null || kill -s $signal -- "$1" 2>/dev/null || exit 0
+  for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    kill -s 0 -- "-$1" 2>/dev/null || kill -s 0 -- "$1" 2>/dev/null || exit 0
+    sleep 0.1 2>/dev/null || { sleep 2; break; }
+  done
+done"#;
 
 /// The pauses between attempts at a session that the server does not allow yet.
 const PAUSES: [u64; 6] = [10, 20, 50, 100, 200, 500];

@@ -20,6 +20,9 @@ exit 1"#;
 /// What the commands say, in the words of the C locale.
 const REASONS: &[(&str, ErrorKind)] = &[
     ("No such file or directory", ErrorKind::NotFound),
+    // dash's own words.
+    ("No such file", ErrorKind::NotFound),
+    ("Directory nonexistent", ErrorKind::NotFound),
     ("Permission denied", ErrorKind::PermissionDenied),
     ("Operation not permitted", ErrorKind::PermissionDenied),
     ("No space left on device", ErrorKind::StorageFull),
@@ -149,6 +152,8 @@ mod tests {
     fn what_a_command_says_has_a_kind() {
         let table = [
             ("stat: cannot statx 'x': No such file or directory", ErrorKind::NotFound),
+            ("sh: 1: cannot open x: No such file", ErrorKind::NotFound),
+            ("sh: 1: cannot create x: Directory nonexistent", ErrorKind::NotFound),
             ("sh: 1: cannot open x: Permission denied", ErrorKind::PermissionDenied),
             ("cat: write error: No space left on device", ErrorKind::StorageFull),
             ("cat: write error: Disk quota exceeded", ErrorKind::QuotaExceeded),
