@@ -1,14 +1,25 @@
 //! Files of a cluster, a few at a time: job scripts, logs, small results. Data in bulk goes by streams.
 //!
-//! Relative paths begin at the login folder. A file that is written is beside its name first and then renamed.
+//! Relative paths begin at the login folder. A file that is written is beside its name first and then renamed. Over SSH it is
+//! SFTP that does it where the server offers it, and a command otherwise, or where SFTP does not say why it cannot: both do
+//! the same.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt as _;
+mod by_command;
+mod by_sftp;
+mod here;
+
+use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::SystemTime;
 
-use super::{Cluster, Error};
-use crate::command::{Command, Output, Status};
+use tokio::time::Instant;
+
+use self::by_sftp::Trouble;
+use super::running::Limit;
+use super::ssh::FileSession;
+use super::{Cluster, Error, Transport};
+use crate::command::DEADLINE;
 
 /// What is at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,13 +70,13 @@ impl<'a> Files<'a> {
     /// # Errors
     /// It cannot be told.
     pub async fn metadata(&self, path: &Path) -> Result<Option<Metadata>, Error> {
-        let command = Command::shell(r#"test -e "$1" || exit 44; stat -L -c '%F/%s/%Y/%a' -- "$1""#);
-        let output = self.cluster.run(&command.arg(path).repeatable()).await?;
-        if output.status == Status::Exited(44) {
-            return Ok(None);
+        if self.is_here() {
+            return self.here("look at", path, here::metadata).await;
         }
-        let told = String::from_utf8_lossy(&self.succeeded(output, "look at", path)?).into_owned();
-        parse(told.trim()).map(Some).ok_or_else(|| self.odd("look at", path, &told))
+        match self.by_sftp("look at", path, async |session| by_sftp::metadata(&session, path).await).await {
+            Some(outcome) => outcome,
+            None => self.metadata_by_command(path).await,
+        }
     }
 
     /// What is in a folder, in no order.
@@ -73,18 +84,11 @@ impl<'a> Files<'a> {
     /// # Errors
     /// There is none, or it cannot be read.
     pub async fn list(&self, folder: &Path) -> Result<Vec<Entry>, Error> {
-        let command = Command::new("find").arg("-H").arg(folder).args([
-            "-mindepth",
-            "1",
-            "-maxdepth",
-            "1",
-            "-printf",
-            "%y/%s/%T@/%m/%f\\0",
-        ]);
-        let output = self.cluster.run(&command.repeatable()).await?;
-        let told = self.succeeded(output, "list", folder)?;
-        let entries = told.split(|byte| *byte == 0).filter(|entry| !entry.is_empty());
-        entries.map(|entry| found(entry).ok_or_else(|| self.odd("list", folder, "an entry"))).collect()
+        if self.is_here() {
+            return self.here("list", folder, here::list).await;
+        }
+        // SFTP's library ends at a name that is not UTF-8.
+        self.list_by_command(folder).await
     }
 
     /// At most `most` bytes of a file from `offset` on; fewer at its end, none behind it.
@@ -92,10 +96,14 @@ impl<'a> Files<'a> {
     /// # Errors
     /// There is none, or it cannot be read.
     pub async fn read(&self, path: &Path, offset: u64, most: usize) -> Result<Vec<u8>, Error> {
-        let command = Command::shell(r#"tail -c "+$2" -- "$1" | head -c "$3"; test -r "$1""#);
-        let command = command.arg(path).arg((offset + 1).to_string()).arg(most.to_string());
-        let output = self.cluster.run(&command.largest_answer(most).repeatable()).await?;
-        self.succeeded(output, "read", path)
+        if self.is_here() {
+            return self.here("read", path, move |path| here::read(path, offset, most)).await;
+        }
+        let read = async |session: Arc<FileSession>| by_sftp::read_at(&session, path, offset, most).await;
+        match self.by_sftp("read", path, read).await {
+            Some(outcome) => outcome,
+            None => self.read_by_command(path, offset, most).await,
+        }
     }
 
     /// Writes a whole file with these permissions, or replaces it; nobody ever sees half of it.
@@ -103,12 +111,17 @@ impl<'a> Files<'a> {
     /// # Errors
     /// It cannot be written; what was there before is still there.
     pub async fn write(&self, path: &Path, content: &[u8], mode: u32) -> Result<(), Error> {
-        let command = Command::shell(
-            r#"umask 077; cat >"$1.$$" && test "$(wc -c <"$1.$$")" -eq "$3" && chmod -- "$2" "$1.$$" && mv -f -- "$1.$$" "$1" || { rm -f -- "$1.$$"; exit 1; }"#,
-        );
-        let command = command.arg(path).arg(format!("{mode:o}")).arg(content.len().to_string());
-        let output = self.cluster.run(&command.input(content).repeatable()).await?;
-        self.succeeded(output, "write", path).map(drop)
+        if self.is_here() {
+            let content = content.to_vec();
+            return self.here("write", path, move |path| here::write(path, &content, mode)).await;
+        }
+        let write = async |session: Arc<FileSession>| {
+            by_sftp::write(&session, path, &by_sftp::beside(path), content, mode).await
+        };
+        match self.by_sftp("write", path, write).await {
+            Some(outcome) => outcome,
+            None => self.write_by_command(path, content, mode).await,
+        }
     }
 
     /// Makes a folder and those above it; fine where it is there.
@@ -116,7 +129,10 @@ impl<'a> Files<'a> {
     /// # Errors
     /// It cannot be made.
     pub async fn create_folder(&self, path: &Path) -> Result<(), Error> {
-        self.by(Command::new("mkdir").arg("-p"), "make the folder", path).await
+        if self.is_here() {
+            return self.here("make the folder", path, |path| std::fs::create_dir_all(path)).await;
+        }
+        self.create_folder_by_command(path).await
     }
 
     /// Renames a file, over one that is there.
@@ -124,8 +140,27 @@ impl<'a> Files<'a> {
     /// # Errors
     /// It cannot be renamed.
     pub async fn rename(&self, from: &Path, to: &Path) -> Result<(), Error> {
-        let output = self.cluster.run(&Command::new("mv").arg("-T").arg("--").arg(from).arg(to)).await?;
-        self.succeeded(output, "rename", from).map(drop)
+        if self.is_here() {
+            let to = here::absolute(to);
+            return self.here("rename", from, move |from| std::fs::rename(from, &to)).await;
+        }
+        if by_sftp::can_say(to) {
+            // Done twice, it would fail for want of the file: what was lost is not tried again.
+            let limit = self.limit("rename", from);
+            if let Some(session) = self.session(from, &limit).await? {
+                let renamed =
+                    tokio::time::timeout_at(limit.deadline, by_sftp::rename(&session, from, to)).await;
+                match renamed.map_err(|_| limit.passed())? {
+                    Ok(()) => return Ok(()),
+                    Err(Trouble::Said(kind, reason)) => {
+                        return Err(self.trouble("rename", from, kind, &reason));
+                    }
+                    Err(Trouble::Gone) => return Err(limit.lost()),
+                    Err(Trouble::Unsaid) => {}
+                }
+            }
+        }
+        self.rename_by_command(from, to).await
     }
 
     /// Removes a file; fine where there is none.
@@ -133,47 +168,97 @@ impl<'a> Files<'a> {
     /// # Errors
     /// It cannot be removed.
     pub async fn remove(&self, path: &Path) -> Result<(), Error> {
-        self.by(Command::new("rm").arg("-f"), "remove", path).await
-    }
-
-    async fn by(&self, command: Command, action: &'static str, path: &Path) -> Result<(), Error> {
-        let output = self.cluster.run(&command.arg("--").arg(path).repeatable()).await?;
-        self.succeeded(output, action, path).map(drop)
-    }
-
-    fn succeeded(&self, output: Output, action: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
-        if output.status.is_success() {
-            return Ok(output.stdout);
+        if self.is_here() {
+            return self.here("remove", path, here::remove).await;
         }
-        Err(self.odd(action, path, String::from_utf8_lossy(&output.stderr).trim()))
+        match self.by_sftp("remove", path, async |session| by_sftp::remove(&session, path).await).await {
+            Some(outcome) => outcome,
+            None => self.remove_by_command(path).await,
+        }
     }
 
-    fn odd(&self, action: &'static str, path: &Path, reason: &str) -> Error {
+    fn is_here(&self) -> bool {
+        matches!(&*self.cluster.transport, Transport::Local(_))
+    }
+
+    /// Does it on this machine, where the system may make us wait.
+    async fn here<T, F>(&self, action: &'static str, path: &Path, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Path) -> io::Result<T> + Send + 'static,
+    {
+        let absolute = here::absolute(path);
+        let limit = self.limit(action, path);
+        let work = tokio::task::spawn_blocking(move || work(&absolute));
+        let done = tokio::time::timeout_at(limit.deadline, work).await.map_err(|_| limit.passed())?;
+        let done = done.unwrap_or_else(|error| Err(io::Error::other(error)));
+        done.map_err(|error| self.trouble(action, path, error.kind(), &error.to_string()))
+    }
+
+    /// Does it by SFTP, again where the connection is lost meanwhile; none where a command has to.
+    async fn by_sftp<T>(
+        &self,
+        action: &'static str,
+        path: &Path,
+        attempt: impl AsyncFn(Arc<FileSession>) -> Result<T, Trouble>,
+    ) -> Option<Result<T, Error>> {
+        let limit = self.limit(action, path);
+        loop {
+            let session = match self.session(path, &limit).await {
+                Ok(session) => session?,
+                Err(Error::Lost { .. }) if Instant::now() < limit.deadline => continue,
+                Err(error) => return Some(Err(error)),
+            };
+            let Ok(outcome) = tokio::time::timeout_at(limit.deadline, attempt(Arc::clone(&session))).await
+            else {
+                return Some(Err(limit.passed()));
+            };
+            match outcome {
+                Ok(outcome) => return Some(Ok(outcome)),
+                Err(Trouble::Said(kind, reason)) => {
+                    return Some(Err(self.trouble(action, path, kind, &reason)));
+                }
+                Err(Trouble::Unsaid) => return None,
+                // A server that talks nonsense over a connection that stands is left to commands.
+                Err(Trouble::Gone) if session.answers().await => {
+                    self.forget(&session).await;
+                    return None;
+                }
+                Err(Trouble::Gone) => {}
+            }
+        }
+    }
+
+    async fn session(&self, path: &Path, limit: &Limit) -> Result<Option<Arc<FileSession>>, Error> {
+        match &*self.cluster.transport {
+            Transport::Ssh(ssh) if by_sftp::can_say(path) => ssh.files(limit).await,
+            _ => Ok(None),
+        }
+    }
+
+    async fn forget(&self, session: &Arc<FileSession>) {
+        if let Transport::Ssh(ssh) = &*self.cluster.transport {
+            ssh.forget(session).await;
+        }
+    }
+
+    fn limit(&self, action: &str, path: &Path) -> Limit {
+        let what = format!("{action} {}", path.display());
+        Limit {
+            deadline: Instant::now() + DEADLINE,
+            after: DEADLINE,
+            host: self.cluster.name().to_owned(),
+            what,
+        }
+    }
+
+    fn trouble(&self, action: &'static str, path: &Path, kind: io::ErrorKind, reason: &str) -> Error {
         Error::File {
             host: self.cluster.name().to_owned(),
             action,
             path: path.to_owned(),
-            kind: std::io::ErrorKind::Other,
+            kind,
             reason: reason.to_owned(),
         }
     }
-}
-
-fn parse(text: &str) -> Option<Metadata> {
-    let mut parts = text.split('/');
-    let kind = match parts.next()? {
-        "regular file" | "regular empty file" | "f" => Kind::File,
-        "directory" | "d" => Kind::Folder,
-        _ => Kind::Other,
-    };
-    let size = parts.next()?.parse().ok()?;
-    let seconds = parts.next()?.split('.').next()?.parse().ok()?;
-    let mode = u32::from_str_radix(parts.next()?, 8).ok()?;
-    Some(Metadata { kind, size, modified: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)), mode })
-}
-
-fn found(entry: &[u8]) -> Option<Entry> {
-    let slash = entry.iter().rposition(|byte| *byte == b'/')?;
-    let metadata = parse(std::str::from_utf8(entry.get(..slash)?).ok()?)?;
-    Some(Entry { name: PathBuf::from(OsStr::from_bytes(entry.get(slash + 1..)?)), metadata })
 }

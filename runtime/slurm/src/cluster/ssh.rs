@@ -8,6 +8,7 @@ mod connection;
 mod diagnosis;
 mod master;
 mod places;
+mod sftp;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::time::Instant;
 
 pub use configuration::Configuration;
+pub(super) use sftp::FileSession;
 
 use self::connection::Connection;
 use self::diagnosis::Evidence;
@@ -28,13 +30,15 @@ use super::stream::{Said, Silence, after_the_mark, said};
 use super::{ConnectKind, Error, Running, SshOptions};
 use crate::command::{BOOTSTRAP, Command, Status};
 
-/// Ends a process group: TERM, and KILL where it is still there two seconds later. Not every `sleep` knows fractions.
-const END: &str = r#"kill -TERM -- "-$1" 2>/dev/null || kill -TERM "$1" 2>/dev/null || exit 0
-for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-  kill -0 -- "-$1" 2>/dev/null || kill -0 "$1" 2>/dev/null || exit 0
-  sleep 0.1 2>/dev/null || { sleep 2; break; }
-done
-kill -KILL -- "-$1" 2>/dev/null || kill -KILL "$1" 2>/dev/null || :"#;
+/// Ends a process group: TERM, and KILL where it is still there two seconds later. `kill -TERM -- -1` is none to dash, and not
+/// every `sleep` knows fractions.
+const END: &str = r#"for signal in TERM KILL; do
+  kill -s $signal -- "-$1" 2>/dev/null || kill -s $signal -- "$1" 2>/dev/null || exit 0
+  for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    kill -s 0 -- "-$1" 2>/dev/null || kill -s 0 -- "$1" 2>/dev/null || exit 0
+    sleep 0.1 2>/dev/null || { sleep 2; break; }
+  done
+done"#;
 
 /// The pauses between attempts at a session that the server does not allow yet.
 const PAUSES: [u64; 6] = [10, 20, 50, 100, 200, 500];
@@ -51,6 +55,7 @@ struct Shared {
     connection: Connection,
     places: Places,
     ends: Ends,
+    files: sftp::Files,
 }
 
 /// A session, before anybody knows what it is for.
@@ -71,7 +76,15 @@ impl Ssh {
     pub(super) fn new(options: SshOptions) -> Self {
         let places = Places::new(options.sessions);
         let connection = Connection::new(options.clone());
-        Self { shared: Arc::new(Shared { options, connection, places, ends: Ends::new() }) }
+        Self {
+            shared: Arc::new(Shared {
+                options,
+                connection,
+                places,
+                ends: Ends::new(),
+                files: sftp::Files::default(),
+            }),
+        }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -158,6 +171,9 @@ impl Ssh {
                 }
                 Ok(Err(NoSession::Full)) => {
                     place = taken.refused();
+                    if places.all() < sftp::PLACES {
+                        self.shared.files.yield_place();
+                    }
                     if place.is_some() {
                         // As many were open before: the server has not noticed yet that one has ended.
                         let pause = PAUSES.get(refused).or(PAUSES.last()).copied().unwrap_or(500);
@@ -230,6 +246,7 @@ impl Ssh {
 
     pub(super) async fn close(&self) {
         self.shared.ends.done().await;
+        self.shared.files.close().await;
         self.shared.connection.close().await;
     }
 }
@@ -237,12 +254,16 @@ impl Ssh {
 /// What a session is for.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
+    /// A command.
     Shell,
+    /// Files.
+    Sftp,
 }
 
 async fn begin(master: Arc<Master>, kind: Kind) -> Result<Child<Link>, NoSession> {
     let mut command = match kind {
         Kind::Shell => openssh::Session::to_raw_command(Link(master), BOOTSTRAP),
+        Kind::Sftp => openssh::Session::to_subsystem(Link(master), "sftp"),
     };
     let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().await;
     child.map_err(|error| match error {

@@ -82,7 +82,8 @@ fn find(text: &[u8], mut from: usize, mark: &[u8]) -> Found {
         if let Some(Ok(process)) = digits.and_then(|text| text.strip_prefix(' ')).map(str::parse) {
             return Found::Mark { process, end: behind + end + 1 };
         }
-        from = behind;
+        // Not behind it: what looks like one may overlap the one.
+        from += at + 1;
     }
     Found::Not { from: from.max(text.len().saturating_sub(mark.len())) }
 }
