@@ -17,6 +17,7 @@ mod reason;
 mod record;
 mod refusal;
 mod submit;
+pub mod watch;
 
 use std::time::Duration;
 
