@@ -142,7 +142,11 @@ pub fn data_name(id: uuid::Uuid, input: &Path) -> String {
     let name = input.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let safe: String = name
         .chars()
-        .map(|letter| if letter.is_ascii_alphanumeric() || letter == '-' || letter == '_' { letter } else { '_' })
+        .map(
+            |letter| {
+                if letter.is_ascii_alphanumeric() || letter == '-' || letter == '_' { letter } else { '_' }
+            },
+        )
         .take(40)
         .collect();
     let safe = safe.trim_start_matches('-');

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::store::{Held, StoreError};
 use super::{Happened, Request, Step, Witness};
 use crate::cluster::{self, Cluster};
-use crate::data::{self, Download, Layout, Upload};
+use crate::data::{self, Debris, Download, Layout, Upload};
 use crate::descriptor::Descriptor;
 use crate::engine::{self, Engine};
 use crate::job::{Job, JobId, State, Submission};
@@ -21,7 +21,9 @@ use crate::scheduler::log::Follower;
 use crate::scheduler::progress::Progress;
 use crate::setup::scripts::{self, Script};
 use crate::workflow::plan::EnvironmentFile;
-use crate::workflow::{ArgumentError, Arguments, Call, Conversion, JobPlan, PlanError, Site, conversion, plan};
+use crate::workflow::{
+    ArgumentError, Arguments, Call, Conversion, JobPlan, PlanError, Site, conversion, plan,
+};
 
 /// How far back a job of an interrupted run is looked for.
 const FOUND_WITHIN: Duration = Duration::from_secs(30 * 86_400);
@@ -127,10 +129,7 @@ impl Failure {
     /// Whether the same run may succeed when it is taken up again: the trouble was on the way, not in the run.
     #[must_use]
     pub const fn is_passing(&self) -> bool {
-        matches!(
-            self,
-            Self::Data(_) | Self::Cluster(_) | Self::Engine(_) | Self::Store(_) | Self::Witness(_)
-        )
+        matches!(self, Self::Data(_) | Self::Cluster(_) | Self::Engine(_) | Self::Store(_) | Self::Witness(_))
     }
 }
 
@@ -179,7 +178,7 @@ pub async fn run<W: Witness>(
     // What makes no sense is told before anything is sent.
     let plan = planned(worker, request)?;
     let layout = Layout::new(&worker.settings.slurm.data_path, request.data_name())?;
-    let mut run = Run { worker, request, layout, held, witness };
+    let mut run = Run { worker, request, layout, held, witness, logs: Vec::new() };
     if run.has_to(Step::Transfer) {
         let done = run.transfer().await;
         run.ended(Step::Transfer, done).await?;
@@ -212,6 +211,8 @@ struct Run<'a, W> {
     layout: Layout,
     held: &'a mut Held,
     witness: &'a mut W,
+    /// Of jobs that have ended.
+    logs: Vec<PathBuf>,
 }
 
 impl<W: Witness> Run<'_, W> {
@@ -291,8 +292,13 @@ impl<W: Witness> Run<'_, W> {
                 let found: Vec<String> =
                     found.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
                 let input = self.request.data_name();
-                let conversion =
-                    Conversion { input: &input, source: "zarr", target: "tiff", comment: &comment, at_once: None };
+                let conversion = Conversion {
+                    input: &input,
+                    source: "zarr",
+                    target: "tiff",
+                    comment: &comment,
+                    at_once: None,
+                };
                 let plan = conversion::plan(&self.worker.site, &conversion, &found)?;
                 self.begun(step, (&plan.task, &plan.version), &plan.data, &plan.environment).await?;
                 self.place(&plan.script, plan.environment_file.iter().chain([&plan.list])).await?;
@@ -357,7 +363,9 @@ impl<W: Witness> Run<'_, W> {
     async fn clean(&mut self) -> Result<((), String), Failure> {
         let folder = self.layout.folder().display().to_string();
         self.begun(Step::Clean, ("clean", env!("CARGO_PKG_VERSION")), &folder, &[]).await?;
-        data::clean(self.worker.cluster, &self.layout).await?;
+        let run = self.request.id.to_string();
+        let debris = Debris { layout: self.layout.clone(), run, logs: self.logs.clone() };
+        data::clean(self.worker.cluster, &debris, false, |_| None).await?;
         Ok(((), format!("{folder} removed")))
     }
 
@@ -441,6 +449,7 @@ impl<W: Witness> Run<'_, W> {
                 self.tell(Happened::Progress { step, percent: now }).await?;
             }
             if ended == tasks.len() {
+                self.logs.extend(tasks.iter().map(|job| log_of(job.id)));
                 self.worker.engine.add_usage(&mut tasks).await?;
                 for job in &tasks {
                     self.tell(Happened::Used { step, job }).await?;

@@ -175,7 +175,8 @@ impl Runs {
     /// # Errors
     /// The folder cannot be read.
     pub fn unfinished(&self) -> Result<Vec<Result<Request, StoreError>>, StoreError> {
-        let listed = std::fs::read_dir(&self.folder).map_err(|source| failed("list", &self.folder, source))?;
+        let listed =
+            std::fs::read_dir(&self.folder).map_err(|source| failed("list", &self.folder, source))?;
         let mut paths: Vec<PathBuf> = listed
             .flatten()
             .map(|entry| entry.path())
