@@ -4,5 +4,6 @@ mod connection;
 mod containers;
 mod executor;
 mod fixture;
+mod jobs;
 mod python;
 mod run;

@@ -13,7 +13,9 @@
 //! - Nothing is synced to disk, as `rsync` does not: after a loss of power the next call compares and mends.
 //! - Kept are modes (without set-user-ID and its like), times of files and symbolic links within the input; not owners.
 
+mod archive;
 mod batch;
+mod clean;
 mod converse;
 mod digest;
 mod download;
@@ -26,6 +28,8 @@ mod source;
 mod tar;
 mod upload;
 
+pub use archive::{Archiver, pack, unpack};
+pub use clean::{Cleaned, Debris, Removal, clean, mark_in_use, unmark_in_use};
 pub use digest::Digest;
 pub use download::{Download, Downloaded, download};
 pub use error::Error;

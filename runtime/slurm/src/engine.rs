@@ -1,12 +1,14 @@
 //! Who runs jobs: Slurm, or the embedded executor of a machine without.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use thiserror::Error;
 
 use crate::executor::{self, Executor};
 use crate::job::{Job, JobId, Submission};
-use crate::scheduler::{self, Slurm};
+use crate::scheduler::watch::Standing;
+use crate::scheduler::{self, Heard, Slurm, Snapshot, Whose};
 
 /// Who runs jobs.
 #[derive(Debug, Clone)]
@@ -92,6 +94,47 @@ impl Engine {
         match self {
             Self::Slurm(slurm) => Ok(slurm.add_usage(jobs).await?),
             Self::Embedded(_) => Ok(()),
+        }
+    }
+
+    /// Jobs that wait or run; of Slurm those too that ended within `hours`.
+    ///
+    /// # Errors
+    /// It cannot be told.
+    pub async fn list(&self, whose: Whose, hours: u32) -> Result<Vec<Job>, Error> {
+        match self {
+            Self::Slurm(slurm) => Ok(slurm.list(whose, hours).await?.jobs),
+            Self::Embedded(executor) => Ok(executor.queue()?),
+        }
+    }
+
+    /// Where the log of a job or of a task is.
+    ///
+    /// # Errors
+    /// Nobody knows the job any more.
+    pub async fn log_of(&self, id: JobId) -> Result<PathBuf, Error> {
+        match self {
+            Self::Slurm(slurm) => Ok(slurm.log_of(id).await?),
+            Self::Embedded(executor) => Ok(executor.log(id)?),
+        }
+    }
+}
+
+impl Standing for Engine {
+    type Error = Error;
+
+    async fn standing(&self, ids: &[JobId]) -> Result<Snapshot, Error> {
+        match self {
+            Self::Slurm(slurm) => Ok(slurm.snapshot(ids).await?),
+            Self::Embedded(executor) => {
+                Ok(Snapshot { jobs: executor.states(ids)?, controller: Heard::Yes, accounting: Heard::Yes })
+            }
+        }
+    }
+
+    async fn complete(&self, jobs: &mut [Job]) {
+        if let Self::Slurm(slurm) = self {
+            slurm.complete(jobs).await;
         }
     }
 }
