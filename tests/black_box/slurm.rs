@@ -1,5 +1,6 @@
 //! The Slurm part, against a real cluster.
 
+mod commands;
 mod connection;
 mod containers;
 mod descriptors;
