@@ -371,3 +371,66 @@ async fn a_proxy_is_asked_unless_the_host_is_excepted() {
     let fetch = FetchOptions { proxy: Some("no proxy at all".to_owned()), ..FetchOptions::default() };
     assert!(Catalogue::new(CatalogueOptions { local: None, cache: None, fetch }).is_err());
 }
+
+/// Where the test below finds its server.
+const TLS_SERVER: &str = "BIOMERO_TEST_TLS_SERVER";
+
+/// Run by the next test, with the authorities that its environment names.
+#[tokio::test]
+#[ignore = "it is run by certificates_are_checked_against_the_machines_authorities"]
+async fn fetches_by_tls() {
+    let base = std::env::var(TLS_SERVER).expect("the server's address");
+    match one(&catalogue(&base, None), VERSION, false).await {
+        Ok(found) => assert_eq!((found.descriptor.name.as_str(), found.origin), ("served", Origin::Fetched)),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn certificates_are_checked_against_the_machines_authorities() {
+    let folder = TempDir::new().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    std::fs::create_dir_all(path("o/r/raw/v1")).expect("a folder");
+    std::fs::write(path("o/r/raw/v1/descriptor.json"), DESCRIPTOR).expect("a file");
+    let made = std::process::Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"])
+        .args(["-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(["-keyout", "key.pem", "-out", "certificate.pem"])
+        .current_dir(folder.path())
+        .output()
+        .expect("openssl is there");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let mut server = std::process::Command::new("openssl")
+        .args(["s_server", "-accept", "127.0.0.1:0", "-key", "key.pem", "-cert", "certificate.pem", "-WWW"])
+        .current_dir(folder.path())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("openssl is there");
+    let lines = BufReader::new(server.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
+    let mut ports =
+        lines.filter_map(|line| line.strip_prefix("ACCEPT ")?.rsplit_once(':')?.1.parse::<u16>().ok());
+    let port = ports.next().expect("it listens");
+    let fetch = |host: &str, authorities: &str| {
+        let output = std::process::Command::new(std::env::current_exe().expect("this program"))
+            .args(["--exact", "workflow::catalogue::tests::fetches_by_tls", "--ignored", "--nocapture"])
+            .env(TLS_SERVER, format!("https://{host}:{port}"))
+            .env("SSL_CERT_FILE", authorities)
+            .env_remove("SSL_CERT_DIR")
+            .output()
+            .expect("it runs");
+        let said =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        (output.status.success(), said)
+    };
+    let own = path("certificate.pem").display().to_string();
+    let (trusted, said) = fetch("localhost", &own);
+    let other = fetch("localhost", "/etc/ssl/certs/ca-certificates.crt");
+    let name = fetch("127.0.0.1", &own);
+    let _ = server.kill();
+    let _ = server.wait();
+    assert!(trusted, "{said}");
+    for (is_fetched, said) in [other, name] {
+        assert!(!is_fetched && said.contains("check the machine's certificates"), "{said}");
+    }
+}
