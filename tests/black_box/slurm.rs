@@ -3,6 +3,10 @@
 mod connection;
 mod containers;
 mod executor;
+mod commands;
+mod connection;
+mod containers;
+mod descriptors;
 mod fixture;
 mod jobs;
 mod python;

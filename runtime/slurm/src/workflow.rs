@@ -16,6 +16,8 @@ pub mod script;
 pub mod variable;
 
 mod options;
+#[cfg(test)]
+mod tests;
 mod words;
 
 pub use arguments::{ArgumentError, Arguments};
