@@ -74,6 +74,17 @@ pub(crate) enum Ended {
     /// Under way.
     #[error("`processor slurm {0}` is not there yet")]
     Missing(&'static str),
+    /// No such workflow.
+    #[error("{name:?} is no workflow of slurm-config.ini: there are {}", .known.join(", "))]
+    NoWorkflow {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// Images are not on their way.
+    #[error(transparent)]
+    Pull(biomero_slurm::setup::pull::Error),
     /// The cluster said no, or nothing.
     #[error(transparent)]
     Cluster(#[from] biomero_slurm::Error),
@@ -108,7 +119,11 @@ impl Ended {
             Self::Output(_) => exit_code::CANNOT_WRITE,
             Self::OtherKind { .. } => exit_code::USAGE,
             Self::System(_) | Self::Missing(_) => exit_code::FAILURE,
-            Self::Cluster(error) => of_cluster(error),
+            Self::NoWorkflow { .. } => exit_code::USAGE,
+            Self::Cluster(error) | Self::Pull(biomero_slurm::setup::pull::Error::Cluster(error)) => {
+                of_cluster(error)
+            }
+            Self::Pull(_) => exit_code::FAILURE,
             Self::Settings(_)
             | Self::SlurmConfig(_)
             | Self::Unreadable { .. }
