@@ -1,5 +1,6 @@
 //! The Slurm part, against a real cluster.
 
 mod containers;
+mod connection;
 mod fixture;
 mod python;

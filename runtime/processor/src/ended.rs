@@ -88,6 +88,12 @@ pub(crate) enum Ended {
     /// The cluster said no, or nothing.
     #[error(transparent)]
     Cluster(#[from] biomero_slurm::Error),
+    /// The embedded executor said no.
+    #[error(transparent)]
+    Executor(#[from] biomero_slurm::executor::Error),
+    /// A text is no job id.
+    #[error(transparent)]
+    NoJobId(#[from] biomero_slurm::job::NoJobId),
     /// One history is not copied onto the other.
     #[error(transparent)]
     Copy(CopyError),
@@ -117,7 +123,8 @@ impl Ended {
         match self {
             Self::ReaderGone => exit_code::SUCCESS,
             Self::Output(_) => exit_code::CANNOT_WRITE,
-            Self::OtherKind { .. } => exit_code::USAGE,
+            Self::OtherKind { .. } | Self::NoJobId(_) => exit_code::USAGE,
+            Self::Executor(error) => of_executor(error),
             Self::System(_) | Self::Missing(_) => exit_code::FAILURE,
             Self::NoWorkflow { .. } => exit_code::USAGE,
             Self::Cluster(error) | Self::Pull(biomero_slurm::setup::pull::Error::Cluster(error)) => {
@@ -164,9 +171,31 @@ const fn of_cluster(error: &biomero_slurm::Error) -> u8 {
     use biomero_slurm::Error;
     use biomero_slurm::cluster::ConnectKind;
     match error {
-        Error::Connect { kind: ConnectKind::HostKey | ConnectKind::Denied, .. } => exit_code::PERMISSION,
-        Error::Connect { kind: ConnectKind::Configuration, .. } => exit_code::CONFIGURATION,
+        Error::Connect {
+            kind:
+                ConnectKind::HostKey
+                | ConnectKind::HostKeyChanged
+                | ConnectKind::Denied
+                | ConnectKind::TooManyKeys
+                | ConnectKind::KeyFile
+                | ConnectKind::KeyLocked
+                | ConnectKind::LoginShell,
+            ..
+        } => exit_code::PERMISSION,
+        Error::Connect { kind: ConnectKind::Configuration | ConnectKind::ControlFolder, .. } => {
+            exit_code::CONFIGURATION
+        }
         Error::Connect { .. } | Error::Lost { .. } | Error::Deadline { .. } => exit_code::UNAVAILABLE,
+        _ => exit_code::FAILURE,
+    }
+}
+
+const fn of_executor(error: &biomero_slurm::executor::Error) -> u8 {
+    use biomero_slurm::executor::Error;
+    match error {
+        Error::Absent { .. } => exit_code::ABSENT,
+        Error::Damaged { .. } => exit_code::CORRUPT,
+        Error::Busy { .. } | Error::Full { .. } => exit_code::UNAVAILABLE,
         _ => exit_code::FAILURE,
     }
 }

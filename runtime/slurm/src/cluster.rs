@@ -6,19 +6,24 @@
 mod error;
 mod files;
 mod local;
+mod running;
 mod ssh;
+mod stream;
 
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::Instant;
 
 pub use error::{ConnectKind, Error};
 pub use files::{Entry, Files, Kind, Metadata};
+pub use running::{Reader, Running, Writer};
+pub use ssh::Configuration;
 
-use crate::command::{Command, Output, Status};
+use self::running::Limit;
+use crate::command::{Command, Output};
 
 /// Which cluster, and how it is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,40 +65,6 @@ enum Transport {
     Local(local::Local),
 }
 
-/// Where a running command reads from.
-pub type Writer = Pin<Box<dyn AsyncWrite + Send>>;
-/// What it writes.
-pub type Reader = Pin<Box<dyn AsyncRead + Send>>;
-
-/// A command that is under way. Dropped, it is ended.
-pub struct Running {
-    /// Its standard input; dropped, the command reads the end.
-    pub stdin: Option<Writer>,
-    /// Its standard output, without what the login shell said before.
-    pub stdout: Reader,
-    ending: Ending,
-}
-
-/// What tells how a running command ends.
-pub(crate) type Ending = Pin<Box<dyn Future<Output = Result<(Status, Vec<u8>), Error>> + Send>>;
-
-impl Running {
-    /// Waits for its end: the status, and the last 64 KiB of standard error.
-    ///
-    /// # Errors
-    /// The connection was lost, or the deadline passed.
-    pub async fn wait(self) -> Result<(Status, Vec<u8>), Error> {
-        drop(self.stdin);
-        self.ending.await
-    }
-}
-
-impl std::fmt::Debug for Running {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Running").finish_non_exhaustive()
-    }
-}
-
 impl Cluster {
     /// A cluster over SSH. Nothing is connected yet.
     #[must_use]
@@ -116,14 +87,31 @@ impl Cluster {
         }
     }
 
+    /// How `ssh` resolves the host, without connecting; none where the cluster is this machine.
+    ///
+    /// # Errors
+    /// There is no `ssh`, or it cannot read its configuration.
+    pub async fn configuration(&self) -> Result<Option<Configuration>, Error> {
+        match &*self.transport {
+            Transport::Ssh(ssh) => ssh.configuration().await.map(Some),
+            Transport::Local(_) => Ok(None),
+        }
+    }
+
     /// Starts a command whose input and output are streams. Its deadline counts from here to its end.
     ///
     /// # Errors
     /// It could not be started.
     pub async fn spawn(&self, command: &Command) -> Result<Running, Error> {
+        self.start(command, Instant::now() + command.how_long()).await
+    }
+
+    async fn start(&self, command: &Command, deadline: Instant) -> Result<Running, Error> {
+        let limit =
+            Limit { deadline, after: command.how_long(), host: self.name().to_owned(), what: command.name() };
         match &*self.transport {
-            Transport::Ssh(ssh) => ssh.spawn(command).await,
-            Transport::Local(local) => local.spawn(command).await,
+            Transport::Ssh(ssh) => ssh.spawn(command, limit).await,
+            Transport::Local(local) => local.spawn(command, limit).await,
         }
     }
 
@@ -132,36 +120,38 @@ impl Cluster {
     /// # Errors
     /// It could not be started, took too long, answered too much, or the connection was lost and it may not be repeated.
     pub async fn run(&self, command: &Command) -> Result<Output, Error> {
-        let running = async {
-            let mut running = self.spawn(command).await?;
-            let stdin = running.stdin.take();
-            let write = async {
-                if let Some(mut stdin) = stdin {
-                    // A command that does not read its input to the end is none the worse for it.
-                    let _ = stdin.write_all(command.what_it_reads()).await;
-                    let _ = stdin.shutdown().await;
-                }
-            };
-            let mut stdout = Vec::new();
-            let most = command.most();
-            let read = async {
-                let _ = (&mut running.stdout).take(most as u64 + 1).read_to_end(&mut stdout).await;
-            };
-            tokio::join!(write, read);
-            if stdout.len() > most {
-                return Err(Error::TooMuch { host: self.name().to_owned(), what: command.name(), most });
+        let deadline = Instant::now() + command.how_long();
+        loop {
+            match self.once(command, deadline).await {
+                Err(Error::Lost { .. }) if command.is_repeatable() && Instant::now() < deadline => {}
+                outcome => return outcome,
             }
-            let (status, stderr) = running.wait().await?;
-            Ok(Output { status, stdout, stderr })
-        };
-        match tokio::time::timeout(command.how_long(), running).await {
-            Ok(output) => output,
-            Err(_) => Err(Error::Deadline {
-                host: self.name().to_owned(),
-                what: command.name(),
-                after: command.how_long(),
-            }),
         }
+    }
+
+    async fn once(&self, command: &Command, deadline: Instant) -> Result<Output, Error> {
+        let mut running = self.start(command, deadline).await?;
+        let stdin = running.stdin.take();
+        let write = async {
+            if let Some(mut stdin) = stdin {
+                // A command that does not read its input to the end is none the worse for it.
+                let _ = stdin.write_all(command.what_it_reads()).await;
+                let _ = stdin.shutdown().await;
+            }
+        };
+        let mut stdout = Vec::new();
+        let most = command.most();
+        let read = async {
+            // What goes wrong here is told by its end.
+            let _ = (&mut running.stdout).take(most as u64 + 1).read_to_end(&mut stdout).await;
+        };
+        tokio::join!(write, read);
+        if stdout.len() > most {
+            running.end().await;
+            return Err(Error::TooMuch { host: self.name().to_owned(), what: command.name(), most });
+        }
+        let (status, stderr) = running.wait().await?;
+        Ok(Output { status, stdout, stderr })
     }
 
     /// Runs a command that has to succeed, and returns its standard output.
@@ -187,11 +177,12 @@ impl Cluster {
         Files::new(self)
     }
 
-    /// Ends the connection. Without it, it ends with the last clone.
+    /// Waits for what is being ended there, and ends the connection. Without it, it ends with the last clone, but what a
+    /// dropped [`Running`] has left may go on.
     pub async fn close(&self) {
         match &*self.transport {
             Transport::Ssh(ssh) => ssh.close().await,
-            Transport::Local(_) => {}
+            Transport::Local(local) => local.close().await,
         }
     }
 }

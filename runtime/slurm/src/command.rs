@@ -8,7 +8,7 @@ mod line;
 use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
-pub use line::{BOOTSTRAP, NulByte, is_name};
+pub use line::{BOOTSTRAP, Unsuitable, is_name};
 
 /// How long a command may take where nobody says otherwise.
 pub const DEADLINE: Duration = Duration::from_secs(60);
@@ -146,7 +146,7 @@ impl Command {
     }
 
     /// The one line that [`BOOTSTRAP`] reads.
-    pub(crate) fn line(&self, mark: &str) -> Result<Vec<u8>, NulByte> {
+    pub(crate) fn line(&self, mark: &str) -> Result<Vec<u8>, Unsuitable> {
         line::line(self, mark)
     }
 }

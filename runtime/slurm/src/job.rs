@@ -1,9 +1,13 @@
 //! Jobs: what is submitted, what became of it. The types that Slurm ([`crate::scheduler`]) and the embedded executor share.
 
+mod state;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
+
+pub use state::Group;
 
 /// A job, or one task of an array: `1234`, `1234_7`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

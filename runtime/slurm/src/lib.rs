@@ -6,9 +6,14 @@
 
 pub mod cluster;
 pub mod command;
+pub mod data;
 pub mod executor;
+pub mod scheduler;
+pub mod descriptor;
 pub mod job;
+pub mod workflow;
 pub mod setup;
 
 pub use cluster::{Cluster, Error};
 pub use command::{Command, Output, Status};
+pub use descriptor::Descriptor;

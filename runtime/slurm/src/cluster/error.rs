@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::command::{NulByte, Status};
+use crate::command::{Status, Unsuitable};
 
 /// Why.
 #[derive(Debug, Error)]
@@ -65,7 +65,7 @@ pub enum Error {
     },
     /// A value cannot be part of a command.
     #[error(transparent)]
-    NulByte(#[from] NulByte),
+    Unsuitable(#[from] Unsuitable),
     /// A file on the cluster could not be read or written.
     #[error("cannot {action} {path} on {host}: {reason}")]
     File {
@@ -91,19 +91,81 @@ pub enum Error {
 }
 
 /// The kinds of trouble with a connection; each has a remedy of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ConnectKind {
-    /// No such name, or nobody listens there, or no way there.
-    Unreachable,
-    /// The host key is not known, or not the one that is known.
+    /// The host has no address.
+    UnknownHost,
+    /// Nobody listens there.
+    Refused,
+    /// No answer in time.
+    TimedOut,
+    /// No way there.
+    NoRoute,
+    /// The host key is not known.
     HostKey,
+    /// The host key is not the one that is known, or revoked.
+    HostKeyChanged,
     /// None of our keys is accepted.
     Denied,
-    /// A key or the configuration cannot be read.
+    /// So many keys were tried that the server hung up.
+    TooManyKeys,
+    /// A key is not there, or cannot be read, or others can read it.
+    KeyFile,
+    /// None of our keys is accepted, and one has a passphrase that nobody was asked for.
+    KeyLocked,
+    /// The configuration of `ssh` cannot be read.
     Configuration,
+    /// The two sides have no algorithm in common.
+    NoAgreement,
+    /// The server hung up before anybody had logged in.
+    Closed,
+    /// The jump host, or the program that leads there, failed.
+    Jump,
+    /// The folder of the control socket cannot be used.
+    ControlFolder,
+    /// The login shell, or a forced command, runs no commands.
+    LoginShell,
+    /// The server allows no session at all.
+    Sessions,
+    /// There is no `ssh`.
+    Program,
     /// Something else.
     Other,
+}
+
+impl ConnectKind {
+    /// Whether it may pass by itself, so that trying again makes sense.
+    #[must_use]
+    pub const fn may_pass(self) -> bool {
+        matches!(
+            self,
+            Self::UnknownHost
+                | Self::Refused
+                | Self::TimedOut
+                | Self::NoRoute
+                | Self::Closed
+                | Self::Jump
+                | Self::Sessions
+                | Self::Other
+        )
+    }
+}
+
+/// Why there is no connection: [`Error::Connect`] for all who wait for the same one.
+#[derive(Debug, Clone)]
+pub(super) struct Refusal {
+    pub(super) host: String,
+    pub(super) kind: ConnectKind,
+    pub(super) reason: String,
+    pub(super) remedy: String,
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        let Refusal { host, kind, reason, remedy } = refusal;
+        Self::Connect { host, kind, reason, remedy }
+    }
 }
 
 fn ended(status: Status) -> String {

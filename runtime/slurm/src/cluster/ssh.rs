@@ -1,130 +1,252 @@
 //! A cluster over SSH: one master connection of OpenSSH's own `ssh`, and a session of it for each command.
+//!
+//! Invariants: no more sessions at a time than the server allows, which is learnt; one connecting for all who wait; before a
+//! command's line has been sent, losing the connection is no trouble but for time; afterwards it is [`Error::Lost`].
 
-use std::io;
+mod configuration;
+mod connection;
+mod diagnosis;
+mod master;
+mod places;
 
-use openssh::{KnownHosts, Session, SessionBuilder, Stdio};
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::sync::Mutex;
-
-use super::{ConnectKind, Error, HostKeys, Running, SshOptions};
-use crate::command::{BOOTSTRAP, Command, Status};
 use std::sync::Arc;
+use std::time::Duration;
+
+use openssh::{Child, Stdio};
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::Instant;
+
+pub use configuration::Configuration;
+
+use self::connection::Connection;
+use self::diagnosis::Evidence;
+use self::master::{Link, Master};
+use self::places::{Place, Places};
+use super::error::Refusal;
+use super::running::{Ends, Hold, Limit};
+use super::stream::{Said, Silence, after_the_mark, said};
+use super::{ConnectKind, Error, Running, SshOptions};
+use crate::command::{BOOTSTRAP, Command, Status};
+
+/// Ends a process group: TERM, and KILL where it is still there two seconds later. Not every `sleep` knows fractions.
+const END: &str = r#"kill -TERM -- "-$1" 2>/dev/null || kill -TERM "$1" 2>/dev/null || exit 0
+for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+  kill -0 -- "-$1" 2>/dev/null || kill -0 "$1" 2>/dev/null || exit 0
+  sleep 0.1 2>/dev/null || { sleep 2; break; }
+done
+kill -KILL -- "-$1" 2>/dev/null || kill -KILL "$1" 2>/dev/null || :"#;
+
+/// The pauses between attempts at a session that the server does not allow yet.
+const PAUSES: [u64; 6] = [10, 20, 50, 100, 200, 500];
+
+/// A cluster over SSH; clones are the same.
+#[derive(Debug, Clone)]
+pub(super) struct Ssh {
+    shared: Arc<Shared>,
+}
 
 #[derive(Debug)]
-pub(super) struct Ssh {
+struct Shared {
     options: SshOptions,
-    session: Mutex<Option<Arc<Session>>>,
+    connection: Connection,
+    places: Places,
+    ends: Ends,
+}
+
+/// A session, before anybody knows what it is for.
+struct Session {
+    child: Child<Link>,
+    place: Option<Place>,
+}
+
+/// Why there is no session.
+enum NoSession {
+    /// Nobody was asked for anything: there is no connection (any more).
+    Gone,
+    /// The server has as many as it allows.
+    Full,
 }
 
 impl Ssh {
-    pub(super) const fn new(options: SshOptions) -> Self {
-        Self { options, session: Mutex::const_new(None) }
+    pub(super) fn new(options: SshOptions) -> Self {
+        let places = Places::new(options.sessions);
+        let connection = Connection::new(options.clone());
+        Self { shared: Arc::new(Shared { options, connection, places, ends: Ends::new() }) }
     }
 
     pub(super) fn name(&self) -> &str {
-        &self.options.host
+        &self.shared.options.host
     }
 
-    async fn session(&self) -> Result<Arc<Session>, Error> {
-        let mut session = self.session.lock().await;
-        if let Some(session) = &*session {
-            return Ok(Arc::clone(session));
-        }
-        let mut builder = SessionBuilder::default();
-        builder
-            .known_hosts_check(match self.options.host_keys {
-                HostKeys::Strict => KnownHosts::Strict,
-                HostKeys::AcceptNew => KnownHosts::Add,
-            })
-            .connect_timeout(self.options.connect)
-            .server_alive_interval(self.options.keep_alive)
-            .control_directory(&self.options.control);
-        if let Some(config) = &self.options.config {
-            builder.config_file(config);
-        }
-        let connected = builder.connect_mux(&self.options.host).await.map_err(|error| Error::Connect {
-            host: self.options.host.clone(),
-            kind: ConnectKind::Other,
-            reason: error.to_string(),
-            remedy: String::from("try `ssh` by hand"),
-        })?;
-        Ok(Arc::clone(session.insert(Arc::new(connected))))
+    pub(super) async fn configuration(&self) -> Result<Configuration, Error> {
+        Ok(master::resolve(&self.shared.options).await?)
     }
 
-    pub(super) async fn spawn(&self, command: &Command) -> Result<Running, Error> {
-        let session = self.session().await?;
+    pub(super) async fn spawn(&self, command: &Command, limit: Limit) -> Result<Running, Error> {
         let mark = uuid::Uuid::new_v4().simple().to_string();
         let line = command.line(&mark)?;
-        let lost = {
-            let (host, what) = (self.options.host.clone(), command.name());
-            move || Error::Lost { host: host.clone(), what: what.clone() }
+        let (master, session) = self.session(&limit, |master| begin(master, Kind::Shell)).await?;
+        let Session { mut child, place } = session;
+        let pipes = (child.stdin().take(), child.stdout().take(), child.stderr().take());
+        let (Some(mut stdin), Some(stdout), Some(stderr)) = pipes else { return Err(limit.lost()) };
+        let stderr = tokio::spawn(said(stderr, mark.clone()));
+        let opening = async {
+            // A login shell that ends at once reads nothing.
+            let _ = stdin.write_all(&line).await;
+            after_the_mark(stdout, &mark).await
         };
-        let mut child = session
-            .arc_raw_command(BOOTSTRAP)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .await
-            .map_err(|_| lost())?;
-        let (stdin, stdout, stderr) = (child.stdin().take(), child.stdout().take(), child.stderr().take());
-        let (Some(mut stdin), Some(stdout), Some(mut stderr)) = (stdin, stdout, stderr) else {
-            return Err(lost());
+        let (process, stdout) = match tokio::time::timeout_at(limit.deadline, opening).await {
+            Ok(Ok(behind)) => behind,
+            Ok(Err(silence)) => {
+                drop(stdin);
+                // What it ended with is told by then, or never.
+                let patience = Duration::from_secs(2);
+                let said = tokio::time::timeout(patience, stderr).await.ok().and_then(Result::ok);
+                return Err(self.no_mark(&master, silence, said.unwrap_or_default(), &limit).await);
+            }
+            Err(_) => return Err(limit.passed()),
         };
-        stdin.write_all(&line).await.map_err(|_| lost())?;
-        let (stdout, _) = after_the_mark(stdout, &mark).await.map_err(|_| lost())?;
-        Ok(Running {
-            stdin: Some(Box::pin(stdin)),
-            stdout: Box::pin(stdout),
-            ending: Box::pin(async move {
-                let mut said = Vec::new();
-                let _ = stderr.read_to_end(&mut said).await;
-                let status = match child.wait().await {
-                    Ok(status) => match status.code().and_then(|code| u8::try_from(code).ok()) {
-                        Some(code) => Status::Exited(code),
-                        None => Status::Killed,
-                    },
-                    Err(openssh::Error::Remote(_)) => Status::Exited(127),
-                    Err(openssh::Error::RemoteProcessTerminated) => Status::Killed,
-                    Err(_) => return Err(lost()),
-                };
-                Ok((status, without_noise(said, &mark)))
-            }),
-        })
+        let ssh = self.clone();
+        let on = Arc::clone(&master);
+        let hold = Hold::new(&self.shared.ends, async move { ssh.end_on(&on, process).await });
+        let lost = limit.clone();
+        let ending = Box::pin(async move {
+            let status = child.wait().await;
+            let said = stderr.await.unwrap_or_default();
+            drop(place);
+            let status = match status {
+                Ok(status) => status.code().and_then(|code| u8::try_from(code).ok()).map(Status::Exited),
+                // The crate makes an error of this code.
+                Err(openssh::Error::Remote(_)) => Some(Status::Exited(127)),
+                Err(_) => None,
+            };
+            match status {
+                Some(status) => Ok((status, said.tail.into_bytes())),
+                // Without a code it was killed, or there is nobody left to tell.
+                None if master.answers().await => Ok((Status::Killed, said.tail.into_bytes())),
+                None => Err(lost.lost()),
+            }
+        });
+        Ok(Running::new(stdin, stdout, ending, hold, limit))
+    }
+
+    /// A session of the connection, connecting where there is none and waiting where there are too many.
+    async fn session<F, T>(&self, limit: &Limit, begin: F) -> Result<(Arc<Master>, Session), Error>
+    where
+        F: Fn(Arc<Master>) -> T,
+        T: Future<Output = Result<Child<Link>, NoSession>>,
+    {
+        let places = &self.shared.places;
+        let mut refused = 0_usize;
+        let mut place: Option<Place> = None;
+        loop {
+            let master = self.shared.connection.master(limit.deadline).await?;
+            let taken = match place.take() {
+                Some(place) => place,
+                None => tokio::time::timeout_at(limit.deadline, places.take())
+                    .await
+                    .map_err(|_| limit.passed())?,
+            };
+            match tokio::time::timeout_at(limit.deadline, begin(Arc::clone(&master))).await {
+                Ok(Ok(child)) => {
+                    let place = Some(taken.open());
+                    return Ok((master, Session { child, place }));
+                }
+                Ok(Err(NoSession::Gone)) => {
+                    place = Some(taken);
+                    self.shared.connection.wait_for_end(&master).await;
+                }
+                Ok(Err(NoSession::Full)) => {
+                    place = taken.refused();
+                    if place.is_some() {
+                        // As many were open before: the server has not noticed yet that one has ended.
+                        let pause = PAUSES.get(refused).or(PAUSES.last()).copied().unwrap_or(500);
+                        refused += 1;
+                        let pause = Duration::from_millis(pause);
+                        if Instant::now() + pause >= limit.deadline {
+                            return Err(self.refusal(ConnectKind::Sessions, "no session is allowed").into());
+                        }
+                        tokio::time::sleep(pause).await;
+                    }
+                }
+                Err(_) => return Err(limit.passed()),
+            }
+        }
+    }
+
+    async fn no_mark(&self, master: &Master, silence: Silence, said: Said, limit: &Limit) -> Error {
+        let (what, noise) = match silence {
+            Silence::Ended(noise) if !master.answers().await => {
+                drop(noise);
+                return limit.lost();
+            }
+            Silence::Ended(noise) => ("ends without running a command", noise),
+            Silence::Endless(noise) => ("says more than 1 MiB and runs no command", noise),
+            Silence::Unreadable(_) => return limit.lost(),
+        };
+        let words = [noise.last_words(), said.tail.last_words()];
+        let words: Vec<String> = words.into_iter().filter(|words| !words.is_empty()).collect();
+        let words = words.join("; ");
+        let words: String = words.chars().take(300).flat_map(char::escape_debug).collect();
+        let end =
+            if words.is_empty() { "without a word".to_owned() } else { format!("and says last: {words}") };
+        self.refusal(ConnectKind::LoginShell, &format!("the login shell there {what}, {end}")).into()
+    }
+
+    fn refusal(&self, kind: ConnectKind, reason: &str) -> Refusal {
+        let options = &self.shared.options;
+        let evidence =
+            Evidence { host: &options.host, config: options.config.as_deref(), ..Evidence::default() };
+        diagnosis::refusal(kind, reason, &evidence)
+    }
+
+    /// Ends a process there by another session of the same connection. Without that connection nothing can be done.
+    async fn end_on(&self, master: &Arc<Master>, process: u32) {
+        let Ok(line) = Command::shell(END).arg(process.to_string()).line("end") else { return };
+        for pause in PAUSES {
+            match begin(Arc::clone(master), Kind::Shell).await {
+                Ok(mut child) => {
+                    if let Some(mut stdin) = child.stdin().take() {
+                        let _ = stdin.write_all(&line).await;
+                    }
+                    // Whatever it says: an answer that nobody reads would hold it up.
+                    let pipes = (child.stdout().take(), child.stderr().take());
+                    if let (Some(mut stdout), Some(mut stderr)) = pipes {
+                        let (mut one, mut other) = (tokio::io::sink(), tokio::io::sink());
+                        let _ = tokio::join!(
+                            tokio::io::copy(&mut stdout, &mut one),
+                            tokio::io::copy(&mut stderr, &mut other)
+                        );
+                    }
+                    let _ = child.wait().await;
+                    return;
+                }
+                Err(NoSession::Gone) => return,
+                Err(NoSession::Full) => tokio::time::sleep(Duration::from_millis(pause)).await,
+            }
+        }
+        tracing::warn!(host = %self.name(), process, "no session is left to end a command by: it may still run");
     }
 
     pub(super) async fn close(&self) {
-        drop(self.session.lock().await.take());
+        self.shared.ends.done().await;
+        self.shared.connection.close().await;
     }
 }
 
-/// Reads on until behind the mark; returns the rest, and the id of the process that the mark tells.
-pub(super) async fn after_the_mark<R: AsyncRead + Unpin>(
-    stream: R,
-    mark: &str,
-) -> io::Result<(BufReader<R>, u32)> {
-    let mut stream = BufReader::new(stream);
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        if (&mut stream).take(1 << 20).read_until(b'\n', &mut line).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        let text = String::from_utf8_lossy(&line);
-        // What a login shell writes may lack the end of its last line.
-        if let Some((_, id)) = text.trim_end().rsplit_once(mark)
-            && let Ok(id) = id.trim().parse()
-        {
-            return Ok((stream, id));
-        }
-    }
+/// What a session is for.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Shell,
 }
 
-/// What was said after the mark.
-pub(super) fn without_noise(said: Vec<u8>, mark: &str) -> Vec<u8> {
-    let at = said.windows(mark.len()).position(|window| window == mark.as_bytes());
-    match at {
-        Some(at) => said.get(at + mark.len() + 1..).unwrap_or_default().to_vec(),
-        None => said,
-    }
+async fn begin(master: Arc<Master>, kind: Kind) -> Result<Child<Link>, NoSession> {
+    let mut command = match kind {
+        Kind::Shell => openssh::Session::to_raw_command(Link(master), BOOTSTRAP),
+    };
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().await;
+    child.map_err(|error| match error {
+        openssh::Error::SshMux(error) if error.to_string().contains("refused") => NoSession::Full,
+        _ => NoSession::Gone,
+    })
 }

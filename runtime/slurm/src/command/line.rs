@@ -14,12 +14,21 @@ use super::{Command, Program};
 /// What the login shell is given: `sh`, which reads one line byte by byte and runs it.
 pub const BOOTSTRAP: &str = r#"exec /bin/sh -c 'IFS= read -r line && eval "$line"'"#;
 
-/// A value that no argument and no variable can hold.
+/// What cannot be part of a command.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{what} holds a NUL byte, which no program can be given: leave it out")]
-pub struct NulByte {
-    /// Which value.
-    pub what: String,
+pub enum Unsuitable {
+    /// A value that no argument and no variable can hold.
+    #[error("{what} holds a NUL byte, which no program can be given: leave it out")]
+    NulByte {
+        /// Which value.
+        what: String,
+    },
+    /// A name that no variable of a shell can have.
+    #[error("{name:?} is no name of a variable: take letters, digits and _, not a digit first")]
+    Name {
+        /// The name.
+        name: String,
+    },
 }
 
 /// Whether a shell can have a variable of this name (POSIX.1-2017, Base Definitions 3.235).
@@ -30,21 +39,22 @@ pub fn is_name(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
+/// A line break within a word, by a parameter: no variable of a user has its name.
+const NEW_LINE: &[u8] = br#"'"$1"'"#;
+
 /// `mark` and the id of the process go out first, on both streams, so that what the login shell said before is told apart.
-pub(super) fn line(command: &Command, mark: &str) -> Result<Vec<u8>, NulByte> {
+pub(super) fn line(command: &Command, mark: &str) -> Result<Vec<u8>, Unsuitable> {
     let mut line = Vec::with_capacity(256);
-    // A line break within a word would end the line: it is put together from a variable.
-    line.extend_from_slice(b"n=$(printf '\\nx'); n=${n%x}; unset line; ");
+    line.extend_from_slice(b"unset line; ");
     line.extend_from_slice(format!("echo {mark} $$; echo {mark} >&2; ").as_bytes());
     if let Some(folder) = &command.folder {
-        line.extend_from_slice(b"cd -- ");
+        line.extend_from_slice(b"CDPATH= cd -- ");
         word(&mut line, folder, "the folder")?;
         line.extend_from_slice(b" || exit 125; ");
     }
     for (name, value) in &command.environment {
-        debug_assert!(is_name(name), "{name:?} is no name of a variable");
         if !is_name(name) {
-            return Err(NulByte { what: format!("the name of the variable {name:?}") });
+            return Err(Unsuitable::Name { name: name.clone() });
         }
         line.extend_from_slice(format!("export {name}=").as_bytes());
         word(&mut line, value, name)?;
@@ -70,20 +80,24 @@ pub(super) fn line(command: &Command, mark: &str) -> Result<Vec<u8>, NulByte> {
         }
     }
     line.push(b'\n');
+    if line.windows(NEW_LINE.len()).any(|word| word == NEW_LINE) {
+        // Only then, as it costs a process: a line break within a word would end the line, so it comes from a parameter.
+        line.splice(0..0, br#"set -- "$(printf '\nx')"; set -- "${1%x}"; "#.iter().copied());
+    }
     Ok(line)
 }
 
 /// One word of `sh`: in single quotes, where nothing has a meaning but the quote itself.
-fn word(line: &mut Vec<u8>, value: &OsStr, what: &str) -> Result<(), NulByte> {
+fn word(line: &mut Vec<u8>, value: &OsStr, what: &str) -> Result<(), Unsuitable> {
     let value = value.as_bytes();
     if value.contains(&0) {
-        return Err(NulByte { what: what.to_owned() });
+        return Err(Unsuitable::NulByte { what: what.to_owned() });
     }
     line.push(b'\'');
     for byte in value {
         match byte {
             b'\'' => line.extend_from_slice(br"'\''"),
-            b'\n' => line.extend_from_slice(br#"'"$n"'"#),
+            b'\n' => line.extend_from_slice(NEW_LINE),
             byte => line.push(*byte),
         }
     }
@@ -155,6 +169,14 @@ mod tests {
                 expected.extend_from_slice(&input);
                 prop_assert_eq!(run(shell, &command), expected);
             }
+        }
+    }
+
+    #[test]
+    fn what_is_no_name_of_a_variable_is_refused() {
+        for name in ["", "1A", "A B", "A=B", "A;id", "Ä"] {
+            let refused = Command::new("true").env(name, "x").line("MARK").expect_err(name);
+            assert_eq!(refused, Unsuitable::Name { name: name.to_owned() });
         }
     }
 
