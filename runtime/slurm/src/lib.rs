@@ -7,12 +7,12 @@
 pub mod cluster;
 pub mod command;
 pub mod data;
-pub mod executor;
-pub mod scheduler;
 pub mod descriptor;
+pub mod executor;
 pub mod job;
-pub mod workflow;
+pub mod scheduler;
 pub mod setup;
+pub mod workflow;
 
 pub use cluster::{Cluster, Error};
 pub use command::{Command, Output, Status};

@@ -8,6 +8,7 @@
 //! so that it holds nothing of a call and nothing of a call is ever read as a program.
 
 pub mod arguments;
+pub mod catalogue;
 pub mod conversion;
 pub mod image;
 pub mod plan;
@@ -15,9 +16,12 @@ pub mod script;
 pub mod variable;
 
 mod options;
+#[cfg(test)]
+mod tests;
 mod words;
 
 pub use arguments::{ArgumentError, Arguments};
+pub use catalogue::{Catalogue, CatalogueOptions};
 pub use conversion::{Conversion, ConversionPlan};
 pub use image::Image;
 pub use plan::{Call, JobPlan, PlanError, Site, plan};
