@@ -82,6 +82,9 @@ pub(crate) enum Ended {
         /// What there is.
         known: Vec<String>,
     },
+    /// Descriptors cannot be fetched.
+    #[error(transparent)]
+    Fetch(#[from] biomero_slurm::workflow::catalogue::FetchError),
     /// Images are not on their way.
     #[error(transparent)]
     Pull(biomero_slurm::setup::pull::Error),
@@ -127,6 +130,7 @@ impl Ended {
             Self::Executor(error) => of_executor(error),
             Self::System(_) | Self::Missing(_) => exit_code::FAILURE,
             Self::NoWorkflow { .. } => exit_code::USAGE,
+            Self::Fetch(_) => exit_code::UNAVAILABLE,
             Self::Cluster(error) | Self::Pull(biomero_slurm::setup::pull::Error::Cluster(error)) => {
                 of_cluster(error)
             }

@@ -12,7 +12,8 @@ use crate::exit_code;
 pub(crate) fn run(state: &Path, job: &str, token: &str) -> Result<u8, Ended> {
     let id = job.parse()?;
     let executor = Executor::resume(state)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Ended::System)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Ended::System)?;
     runtime.block_on(executor.run(id, token))?;
     Ok(exit_code::SUCCESS)
 }

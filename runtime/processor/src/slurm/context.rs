@@ -6,6 +6,8 @@ use biomero_config::slurm_config::BiomeroSettings;
 use biomero_config::{HostKeys, JobEngine, Settings};
 use biomero_slurm::Cluster;
 use biomero_slurm::cluster::{HostKeys as Taken, SshOptions};
+use biomero_slurm::workflow::Site;
+use biomero_slurm::workflow::catalogue::{Catalogue, CatalogueOptions, FetchOptions};
 use tempfile::TempDir;
 
 use crate::configuration::Configuration;
@@ -50,6 +52,37 @@ impl<'a> Context<'a> {
             }
         };
         Ok(Self { settings, biomero, cluster, configuration, _control: control })
+    }
+}
+
+impl Context<'_> {
+    /// Where descriptors of workflows are.
+    pub(crate) fn catalogue(&self) -> Result<Catalogue, Ended> {
+        let folder = |name: &str| {
+            let path = self.configuration.environment().get_os(name).map(PathBuf::from);
+            path.filter(|path| path.is_absolute())
+        };
+        let cache = self.settings.slurm.cache.clone();
+        let usual = || {
+            Some(folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")))?.join("biomero"))
+        };
+        let options = CatalogueOptions {
+            local: self.settings.slurm.descriptors.clone(),
+            cache: cache.or_else(usual),
+            fetch: FetchOptions::of(self.configuration.environment()),
+        };
+        Ok(Catalogue::new(options)?)
+    }
+
+    /// What the site says of its jobs.
+    pub(crate) fn site(&self) -> Site<'_> {
+        Site {
+            slurm: &self.biomero.slurm,
+            converters: &self.biomero.converters,
+            container: self.settings.slurm.container,
+            modules: &self.settings.slurm.modules,
+            template: None,
+        }
     }
 }
 

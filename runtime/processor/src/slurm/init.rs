@@ -28,7 +28,7 @@ pub(crate) struct Asked<'a> {
 }
 
 pub(crate) async fn run(context: &Context<'_>, asked: Asked<'_>, answer: &mut Answer) -> Result<u8, Ended> {
-    let wanted = wanted::Wanted::of(context, asked.workflows)?;
+    let wanted = wanted::Wanted::of(context, asked.workflows).await?;
     if asked.status {
         let images = pull::status(&context.cluster, &wanted.images).await.map_err(Ended::Pull)?;
         shown::write(&wanted.refused, &images, &Launched::Nobody, answer)?;
