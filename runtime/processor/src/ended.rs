@@ -122,6 +122,9 @@ pub(crate) enum Ended {
     /// Jobs could not be asked after.
     #[error(transparent)]
     Engine(#[from] biomero_slurm::engine::Error),
+    /// Images are not on their way.
+    #[error(transparent)]
+    Pull(biomero_slurm::setup::pull::Error),
     /// The cluster said no, or nothing.
     #[error(transparent)]
     Cluster(#[from] biomero_slurm::Error),
@@ -183,7 +186,10 @@ impl Ended {
             Self::Runs(StoreError::NoRun(_)) => exit_code::ABSENT,
             Self::Runs(_) => exit_code::CANNOT_WRITE,
             Self::Run { failure, .. } => of_run(failure),
-            Self::Cluster(error) => of_cluster(error),
+            Self::Cluster(error) | Self::Pull(biomero_slurm::setup::pull::Error::Cluster(error)) => {
+                of_cluster(error)
+            }
+            Self::Pull(_) => exit_code::FAILURE,
             Self::Settings(_)
             | Self::SlurmConfig(_)
             | Self::Unreadable { .. }

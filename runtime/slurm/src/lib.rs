@@ -12,8 +12,6 @@ pub mod engine;
 pub mod executor;
 pub mod job;
 pub mod run;
-pub mod executor;
-pub mod job;
 pub mod scheduler;
 pub mod setup;
 pub mod workflow;

@@ -8,6 +8,7 @@ pub mod facts;
 pub mod finding;
 pub mod folders;
 pub mod images;
+pub mod init;
 pub mod installed;
 pub mod item;
 pub mod login;
@@ -18,7 +19,42 @@ pub mod scripts;
 pub mod validate;
 mod version;
 
+use biomero_config::ContainerRuntime;
+
 pub use version::newest_first;
+
+/// How containers are run on a cluster. Only plain names: they reach a shell as words.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Containers {
+    only: Option<ContainerRuntime>,
+    modules: Vec<String>,
+}
+
+impl Containers {
+    /// As the settings say (`slurm.container`, `slurm.modules`). What is no name of a module is left out, and returned.
+    #[must_use]
+    pub fn configured(runtime: ContainerRuntime, modules: &[String]) -> (Self, Vec<String>) {
+        let is_plain = |name: &String| {
+            !name.is_empty()
+                && !name.starts_with('-')
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._+-/".contains(&byte))
+        };
+        let (modules, odd) = modules.iter().cloned().partition(is_plain);
+        (Self { only: Some(runtime), modules }, odd)
+    }
+
+    fn runtimes(&self) -> &'static str {
+        match self.only {
+            Some(ContainerRuntime::Apptainer) => "apptainer",
+            Some(ContainerRuntime::Singularity) => "singularity",
+            Some(ContainerRuntime::Auto) | None => "apptainer singularity",
+        }
+    }
+
+    fn modules(&self) -> String {
+        self.modules.join(" ")
+    }
+}
 
 /// Where Python's BIOMERO has its shell look for 7-Zip: what `slurm_zip_cmd` is where nobody set it.
 const DEFAULT_ZIP: [&str; 2] = ["7z", "7za"];

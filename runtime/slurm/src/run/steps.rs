@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::store::{Held, StoreError};
 use super::{Happened, Request, Step, Witness};
 use crate::cluster::{self, Cluster};
-use crate::data::{self, Download, Layout, Upload};
+use crate::data::{self, Debris, Download, Layout, Upload};
 use crate::descriptor::Descriptor;
 use crate::engine::{self, Engine};
 use crate::job::{Job, JobId, State, Submission};
@@ -368,7 +368,8 @@ impl<W: Witness> Run<'_, W> {
         let folder = self.layout.folder().display().to_string();
         self.begun(Step::Clean, ("clean", env!("CARGO_PKG_VERSION")), &folder, &[]).await?;
         let run = self.request.id.to_string();
-        let _ = (run, &self.logs);
+        let debris = Debris { layout: self.layout.clone(), run, logs: self.logs.clone() };
+        data::clean(self.worker.cluster, &debris, false, |_| None).await?;
 
         Ok(((), format!("{folder} removed")))
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::io::AsyncReadExt as _;
 
+use super::Containers;
 use crate::{Cluster, Command, Error};
 
 /// What runs on the cluster.
@@ -62,10 +63,17 @@ impl Facts {
     ///
     /// # Errors
     /// It cannot be asked at all.
-    pub async fn ask(cluster: &Cluster, folders: &[(&str, &str)], programs: &[&str]) -> Result<Self, Error> {
+    pub async fn ask(
+        cluster: &Cluster,
+        folders: &[(&str, &str)],
+        programs: &[&str],
+        containers: &Containers,
+    ) -> Result<Self, Error> {
         let command = Command::shell(SURVEY)
             .args(folders.iter().flat_map(|(kind, path)| [*kind, *path]))
             .env("SURVEY_PROGRAMS", programs.join(" "))
+            .env("SURVEY_RUNTIMES", containers.runtimes())
+            .env("SURVEY_MODULES", containers.modules())
             .deadline(DEADLINE + Duration::from_secs(10))
             .repeatable();
         let begun = tokio::time::Instant::now();

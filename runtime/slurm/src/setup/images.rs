@@ -21,6 +21,7 @@ pub const PROGRAM_NAME: &str = "convert_zarr_to_tiff.py";
 pub struct Reference {
     image: String,
     version: String,
+    digest: Option<String>,
 }
 
 /// A text that names no image.
@@ -33,7 +34,7 @@ pub struct NoReference {
 }
 
 impl Reference {
-    /// Reads `organisation/image:version`, a leading `docker://` and a registry's own port included. Without a version it is
+    /// Reads `organisation/image:version`, a leading `docker://` a registry's own port and a digest included. Without a version it is
     /// `otherwise`; `master` means `latest`, as with Python.
     ///
     /// # Errors
@@ -41,6 +42,19 @@ impl Reference {
     pub fn read(text: &str, otherwise: &str, of: &str) -> Result<Self, NoReference> {
         let refused = |why| NoReference { text: text.to_owned(), of: of.to_owned(), why };
         let plain = text.trim().strip_prefix("docker://").unwrap_or_else(|| text.trim());
+        let (plain, digest) = match plain.split_once('@') {
+            Some((plain, digest)) => (plain, Some(digest)),
+            None => (plain, None),
+        };
+        let is_digest = |text: &str| {
+            let digits = text.strip_prefix("sha256:");
+            digits.is_some_and(|digits| {
+                digits.len() == 64 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
+            })
+        };
+        if digest.is_some_and(|digest| !is_digest(digest)) {
+            return Err(refused("a digest is sha256: and 64 hexadecimal digits"));
+        }
         let base = plain.rfind('/').map_or(0, |at| at + 1);
         let (image, version) = match plain.get(base..).and_then(|name| name.split_once(':')) {
             Some((name, version)) => (plain.get(..base + name.len()).unwrap_or_default(), version),
@@ -66,7 +80,8 @@ impl Reference {
         if !version.bytes().all(is_plain) {
             return Err(refused("a version has letters, digits and . _ - only"));
         }
-        Ok(Self { image: image.to_owned(), version: version.to_owned() })
+        let digest = digest.map(str::to_owned);
+        Ok(Self { image: image.to_owned(), version: version.to_owned(), digest })
     }
 
     /// The version: the tag.
@@ -91,7 +106,11 @@ impl Reference {
 /// As container runtimes are asked for it.
 impl fmt::Display for Reference {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "docker://{}:{}", self.image, self.version)
+        match &self.digest {
+            // Apptainer takes one of the two, and this one says more.
+            Some(digest) => write!(formatter, "docker://{}@{digest}", self.image),
+            None => write!(formatter, "docker://{}:{}", self.image, self.version),
+        }
     }
 }
 

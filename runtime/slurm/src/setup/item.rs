@@ -51,16 +51,22 @@ pub struct Item {
 }
 
 impl Item {
-    pub(super) fn new(kind: &'static str, name: impl Into<String>, became: Became) -> Self {
+    /// A thing, and what became of it.
+    #[must_use]
+    pub fn new(kind: &'static str, name: impl Into<String>, became: Became) -> Self {
         Self { kind, name: name.into(), became, told: None, remedy: None }
     }
 
-    pub(super) fn told(mut self, told: impl Into<String>) -> Self {
+    /// What else is to be said.
+    #[must_use]
+    pub fn told(mut self, told: impl Into<String>) -> Self {
         self.told = Some(told.into());
         self
     }
 
-    pub(super) fn remedy(mut self, remedy: impl Into<String>) -> Self {
+    /// What to do.
+    #[must_use]
+    pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
         self
     }

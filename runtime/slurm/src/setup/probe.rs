@@ -8,9 +8,9 @@ use std::time::Duration;
 use biomero_config::slurm_config::BiomeroSettings;
 use tokio::io::AsyncReadExt as _;
 
-use super::end_of;
 use super::finding::Finding;
 use super::validate::partitions;
+use super::{Containers, end_of};
 use crate::{Cluster, Command, Status};
 
 /// The job.
@@ -33,7 +33,7 @@ n=$(($# - 4)) i=0
 while [ "$i" -lt "$n" ]; do set -- "$@" "$1"; shift; i=$((i + 1)); done
 data=$1 images=$2 scripts=$3 converters=$4
 shift 4
-exec sbatch --parsable --wait "$@" /dev/stdin "$data" "$images" "$scripts" "$converters""#;
+exec sbatch --parsable --wait "$@" /dev/stdin "$data" "$images" "$scripts" "$converters" "$RUNTIMES" "$MODULES""#;
 
 /// What the bits of the exit code mean: the step, what was found, what to do.
 const BITS: [(u8, &str, &str, &str); 6] = [
@@ -61,19 +61,24 @@ const BITS: [(u8, &str, &str, &str); 6] = [
 ];
 
 /// Submits one job to each partition that the configuration names, or to the default one.
-pub async fn probe(cluster: &Cluster, settings: &BiomeroSettings) -> Vec<Finding> {
+pub async fn probe(cluster: &Cluster, settings: &BiomeroSettings, containers: &Containers) -> Vec<Finding> {
     let named = partitions(settings);
     let mut findings = Vec::new();
     if named.is_empty() {
-        findings.extend(one(cluster, settings, None).await);
+        findings.extend(one(cluster, settings, containers, None).await);
     }
     for (partition, _) in &named {
-        findings.extend(one(cluster, settings, Some(partition)).await);
+        findings.extend(one(cluster, settings, containers, Some(partition)).await);
     }
     findings
 }
 
-async fn one(cluster: &Cluster, settings: &BiomeroSettings, partition: Option<&str>) -> Vec<Finding> {
+async fn one(
+    cluster: &Cluster,
+    settings: &BiomeroSettings,
+    containers: &Containers,
+    partition: Option<&str>,
+) -> Vec<Finding> {
     let slurm = &settings.slurm;
     let step = partition.map_or_else(|| "job".to_owned(), |name| format!("job in {name}"));
     let options = slurm
@@ -82,15 +87,11 @@ async fn one(cluster: &Cluster, settings: &BiomeroSettings, partition: Option<&s
         .filter(|(name, _)| ["account", "qos", "reservation"].contains(&name.as_str()));
     let submit = Command::shell(SUBMIT)
         .args([&slurm.data_path, &slurm.images_path, &slurm.script_path, &slurm.converters_path])
-        .args([
-            "--job-name=biomero-validate",
-            "--output=/dev/null",
-            "--time=5",
-            "--ntasks=1",
-            "--export=NONE",
-        ])
+        .args(["--job-name=biomero-validate", "--output=/dev/null", "--time=5", "--ntasks=1"])
         .args(partition.map(|name| format!("--partition={name}")))
         .args(options.map(|(name, value)| format!("--{name}={value}")))
+        .env("RUNTIMES", containers.runtimes())
+        .env("MODULES", containers.modules())
         .input(PROBE)
         .deadline(DEADLINE + Duration::from_secs(30));
     let mut told = Vec::new();

@@ -12,6 +12,7 @@ use std::time::Duration;
 use biomero_config::slurm_config::Slurm;
 use thiserror::Error;
 
+use super::Containers;
 use super::images::Wanted;
 use crate::{Cluster, Command, Output};
 
@@ -27,8 +28,8 @@ const EVERY: Duration = Duration::from_secs(2);
 /// How images are brought.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// The container runtime on the cluster; without, `apptainer` or `singularity`, whichever is there or can be loaded as a module.
-    pub runtime: Option<String>,
+    /// The container runtime on the cluster.
+    pub containers: Containers,
     /// Where it unpacks.
     pub temporary: Option<String>,
     /// Where it keeps layers; without, it keeps none.
@@ -59,7 +60,7 @@ pub struct PullJob {
 impl Options {
     /// As `[SLURM]` says.
     #[must_use]
-    pub fn configured(slurm: &Slurm) -> Self {
+    pub fn configured(slurm: &Slurm, containers: Containers) -> Self {
         let job = || {
             let partition = slurm.default_partition.iter().map(|name| ("partition".to_owned(), name.clone()));
             PullJob {
@@ -69,7 +70,7 @@ impl Options {
             }
         };
         Self {
-            runtime: None,
+            containers,
             temporary: slurm.apptainer_tmpdir.clone(),
             cache: slurm.apptainer_cachedir.clone(),
             attempts: 3,
@@ -84,7 +85,8 @@ impl Options {
         let given = |value: &Option<String>| value.clone().unwrap_or_default();
         let processors = self.job.as_ref().map(|job| job.processors.clone());
         command
-            .env("PULL_RUNTIME", given(&self.runtime))
+            .env("PULL_RUNTIMES", self.containers.runtimes())
+            .env("PULL_MODULES", self.containers.modules())
             .env("PULL_TMPDIR", given(&self.temporary))
             .env("PULL_CACHEDIR", given(&self.cache))
             .env("PULL_ATTEMPTS", self.attempts.to_string())
@@ -340,7 +342,9 @@ fn read(wanted: &Wanted, answer: &[&OsStr]) -> ImageStatus {
     let written = line("reason").map(str::to_owned);
     let nobody = |what: &str| Some(format!("{what}, and nobody does any more: `processor slurm init` again"));
     let (state, reason) = match line("state") {
-        _ if is_locked => (State::Pulling, written),
+        Some("pulling") if is_locked => (State::Pulling, written),
+        // Whoever has the lock has not written yet: what is there is of an earlier time.
+        _ if is_locked => (State::Pulling, None),
         Some("pulling") => (State::Failed, nobody("it was being pulled")),
         Some("pending") if awaited == "no" => (State::Failed, nobody("somebody was told to pull it")),
         Some("pending") => (State::Pending, written),

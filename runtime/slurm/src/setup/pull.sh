@@ -11,7 +11,7 @@
 # (a folder: who brings it at the moment), `.launched` (who was told to) and `.part.*` (what is not whole yet). TARGET itself is
 # only ever a whole image: it is renamed into place.
 #
-# Variables: PULL_RUNTIME, PULL_TMPDIR, PULL_CACHEDIR, PULL_ATTEMPTS, PULL_DELAY (seconds), PULL_LEAST_KIB, PULL_FORCE (yes),
+# Variables: PULL_RUNTIMES and PULL_MODULES (words), PULL_TMPDIR, PULL_CACHEDIR, PULL_ATTEMPTS, PULL_DELAY (seconds), PULL_LEAST_KIB, PULL_FORCE (yes),
 # PULL_CPUS.
 set -u
 action=$1
@@ -104,19 +104,28 @@ room() {
     [ "$free" -ge "$PULL_LEAST_KIB" ]
 }
 
+# The container runtime, by path; the variables that its module sets are taken over.
 choose_runtime() {
-    runtime=${PULL_RUNTIME:-}
-    [ -n "$runtime" ] && return 0
-    runtime=$(command -v apptainer || command -v singularity) && return 0
-    for module in apptainer singularity; do
-        # What a module changes besides the path and the libraries is not carried over.
-        paths=$(bash -lc 'module load "$1" >/dev/null 2>&1 && { command -v apptainer || command -v singularity; } >/dev/null &&
-            printf "%s\n%s" "$PATH" "${LD_LIBRARY_PATH:-}"' bash "$module" 2>/dev/null | tail -n 2)
-        [ -n "$paths" ] || continue
-        PATH=$(printf '%s\n' "$paths" | sed -n 1p)
-        LD_LIBRARY_PATH=$(printf '%s\n' "$paths" | sed -n 2p)
+    if [ -z "$PULL_MODULES" ]; then
+        for runtime in $PULL_RUNTIMES; do
+            runtime=$(command -v "$runtime") && return 0
+        done
+    fi
+    # One line of words to load; where none are configured, each runtime's own name is tried.
+    for modules in "${PULL_MODULES:-apptainer}" "${PULL_MODULES:-singularity}"; do
+        # shellcheck disable=SC2016,SC2086
+        told=$(PULL_RUNTIMES=$PULL_RUNTIMES bash -lc 'module load "$@" >/dev/null 2>&1 || exit 1
+            for runtime in $PULL_RUNTIMES; do
+                if found=$(command -v "$runtime"); then printf "=biomero=%s|%s|%s" "$found" "$PATH" "${LD_LIBRARY_PATH:-}"; exit; fi
+            done; exit 1' bash $modules 2>/dev/null </dev/null) || continue
+        # What a login shell says stands before.
+        told=${told##*=biomero=}
+        runtime=${told%%|*}
+        told=${told#*|}
+        PATH=${told%%|*}
+        LD_LIBRARY_PATH=${told#*|}
         export PATH LD_LIBRARY_PATH
-        runtime=$(command -v apptainer || command -v singularity) && return 0
+        [ -x "$runtime" ] && return 0
     done
     return 1
 }
@@ -299,7 +308,7 @@ start() {
     printf '%s' "$process"
 }
 
-: "${PULL_FORCE:=}" "${PULL_ATTEMPTS:=3}" "${PULL_DELAY:=10}" "${PULL_LEAST_KIB:=0}"
+: "${PULL_RUNTIMES:=apptainer singularity}" "${PULL_MODULES:=}" "${PULL_FORCE:=}" "${PULL_ATTEMPTS:=3}" "${PULL_DELAY:=10}" "${PULL_LEAST_KIB:=0}"
 case $PULL_DELAY$PULL_ATTEMPTS$PULL_LEAST_KIB in *[!0-9]*) exit 64 ;; esac
 case $action in
     prepare) prepare "$@" ;;

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Tells what a login node has that workflows need. Changes nothing but for a file that it writes into each folder and removes at once.
 #
-# Arguments: KIND PATH ... for each folder. SURVEY_PROGRAMS: names of programs. The answer: NAME NUL VALUE NUL, again and again; before
+# Arguments: KIND PATH ... for each folder. SURVEY_PROGRAMS, SURVEY_RUNTIMES: names of programs; SURVEY_MODULES: those to load. The answer: NAME NUL VALUE NUL, again and again; before
 # what may hang there is `asks` with what it is, so that who waited in vain knows what for.
 set -u
 
@@ -56,24 +56,35 @@ if command -v sacct >/dev/null; then
     fact sacct "$(printf '%s\n' "$said" | some)"
 fi
 
-for runtime in apptainer singularity; do
-    if command -v "$runtime" >/dev/null; then
-        fact runtime "$(command -v "$runtime")"
-        ask 'runtime version' "$runtime" --version
-        break
-    fi
-done
-if ! command -v apptainer >/dev/null && ! command -v singularity >/dev/null && command -v bash >/dev/null; then
-    for module in apptainer singularity; do
-        asks "module load $module"
-        # shellcheck disable=SC2016
-        found=$(bounded bash -lc 'module load "$1" >/dev/null 2>&1 && { command -v apptainer || command -v singularity; }' \
-            bash "$module" 2>/dev/null </dev/null | tail -n 1)
-        case $found in
-            /*)
-                fact runtime "$found"
-                fact 'runtime module' "$module"
-                ask 'runtime version' "$found" --version
+if [ -z "${SURVEY_MODULES:-}" ]; then
+    for runtime in ${SURVEY_RUNTIMES:-}; do
+        if found=$(command -v "$runtime"); then
+            fact runtime "$found"
+            ask 'runtime version' "$found" --version
+            loaded=yes
+            break
+        fi
+    done
+fi
+if [ "${loaded:-}" != yes ] && command -v bash >/dev/null; then
+    # One line of words to load; where none are configured, each runtime's own name is tried.
+    for modules in "${SURVEY_MODULES:-apptainer}" "${SURVEY_MODULES:-singularity}"; do
+        asks "module load $modules"
+        # shellcheck disable=SC2016,SC2086
+        told=$(bounded bash -lc 'module load "$@" >/dev/null 2>&1 || exit 1
+            for runtime in $SURVEY_RUNTIMES; do
+                if found=$(command -v "$runtime"); then
+                    printf "=biomero=%s|%s" "$found" "$("$found" --version 2>&1)"
+                    exit
+                fi
+            done' bash $modules 2>/dev/null </dev/null) || continue
+        case $told in
+            *=biomero=*'|'*)
+                # What a login shell says stands before.
+                told=${told##*=biomero=}
+                fact runtime "${told%%|*}"
+                fact 'runtime module' "$modules"
+                fact 'runtime version' "${told#*|}"
                 break
                 ;;
         esac

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use biomero_config::slurm_config::BiomeroSettings;
 
+use super::Containers;
 use super::facts::Facts;
 use super::finding::{Finding, Outcome};
 use super::login::Way;
@@ -35,6 +36,8 @@ pub struct Asked<'a> {
     pub way: Option<Way>,
     /// Whether jobs are Slurm's; otherwise they are run by the executor of ours, and nobody asks for Slurm.
     pub with_slurm: bool,
+    /// The container runtime.
+    pub containers: &'a Containers,
     /// Whether a job looks too.
     pub job: bool,
 }
@@ -74,7 +77,7 @@ pub async fn validate(cluster: &Cluster, asked: &Asked<'_>) -> Vec<Finding> {
         findings.push(way.noise().await);
     }
     let programs = programs::asked(asked.settings);
-    let facts = match Facts::ask(cluster, &folders(asked.settings), &programs).await {
+    let facts = match Facts::ask(cluster, &folders(asked.settings), &programs, asked.containers).await {
         Ok(facts) => facts,
         Err(error) => {
             let remedy = "try again; see what the login node's shell and file systems are doing";
@@ -86,7 +89,7 @@ pub async fn validate(cluster: &Cluster, asked: &Asked<'_>) -> Vec<Finding> {
     findings.extend(of_facts(asked, &facts));
     if asked.job && asked.with_slurm {
         if facts.program("sbatch").is_some() {
-            findings.extend(probe::probe(cluster, asked.settings).await);
+            findings.extend(probe::probe(cluster, asked.settings, asked.containers).await);
         } else {
             findings.push(Finding::not_tried("job", "there is no sbatch"));
         }

@@ -286,7 +286,7 @@ fn of_resources(settings: &BiomeroSettings, facts: &Facts) -> Option<Finding> {
     let parts: Vec<&str> = asked.split(':').collect();
     let kind =
         parts.get(1).filter(|part| !part.is_empty() && !part.bytes().all(|digit| digit.is_ascii_digit()));
-    let matches = |resource: &&str| {
+    let matches = |resource: &str| {
         let mut there = resource.split(['(', ':']);
         there.next() == parts.first().copied() && kind.is_none_or(|kind| there.next() == Some(kind))
     };

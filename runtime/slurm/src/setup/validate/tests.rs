@@ -47,7 +47,16 @@ fn well() -> Facts {
 fn look(ini: &str, facts: &Facts) -> Vec<Finding> {
     let settings = settings(ini);
     let way = Way { host: "slurm".into(), config: None, host_keys: HostKeys::Strict, connect: SLOW };
-    of_facts(&Asked { settings: &settings, way: Some(way), with_slurm: true, job: false }, facts)
+    of_facts(
+        &Asked {
+            settings: &settings,
+            way: Some(way),
+            with_slurm: true,
+            containers: &Containers::default(),
+            job: false,
+        },
+        facts,
+    )
 }
 
 /// What is not well, as `STEP OUTCOME`.
