@@ -38,7 +38,10 @@ impl Engine {
     pub async fn submit(&self, submission: &Submission) -> Result<JobId, Error> {
         match self {
             Self::Slurm(slurm) => Ok(slurm.submit(submission).await?),
-            Self::Embedded(executor) => Ok(executor.submit(submission)?),
+            Self::Embedded(executor) => Ok(blocking(executor, submission.clone(), |executor, submission| {
+                executor.submit(&submission)
+            })
+            .await?),
         }
     }
 
@@ -49,7 +52,10 @@ impl Engine {
     pub async fn find(&self, comment: &str, within: Duration) -> Result<Option<JobId>, Error> {
         match self {
             Self::Slurm(slurm) => Ok(slurm.find(comment, within).await?),
-            Self::Embedded(executor) => Ok(executor.find(comment)?),
+            Self::Embedded(executor) => {
+                Ok(blocking(executor, comment.to_owned(), |executor, comment| executor.find(&comment))
+                    .await?)
+            }
         }
     }
 
@@ -60,7 +66,7 @@ impl Engine {
     pub async fn states(&self, ids: &[JobId]) -> Result<Vec<Job>, Error> {
         match self {
             Self::Slurm(slurm) => Ok(slurm.states(ids).await?),
-            Self::Embedded(executor) => Ok(executor.states(ids)?),
+            Self::Embedded(executor) => Ok(standing(executor, ids).await?),
         }
     }
 
@@ -71,7 +77,9 @@ impl Engine {
     pub async fn cancel(&self, ids: &[JobId]) -> Result<(), Error> {
         match self {
             Self::Slurm(slurm) => Ok(slurm.cancel(ids).await?),
-            Self::Embedded(executor) => Ok(executor.cancel(ids)?),
+            Self::Embedded(executor) => {
+                Ok(blocking(executor, ids.to_vec(), |executor, ids| executor.cancel(&ids)).await?)
+            }
         }
     }
 
@@ -82,7 +90,9 @@ impl Engine {
     pub async fn requeue(&self, ids: &[JobId]) -> Result<(), Error> {
         match self {
             Self::Slurm(slurm) => Ok(slurm.requeue(ids).await?),
-            Self::Embedded(executor) => Ok(executor.requeue(ids)?),
+            Self::Embedded(executor) => {
+                Ok(blocking(executor, ids.to_vec(), |executor, ids| executor.requeue(&ids)).await?)
+            }
         }
     }
 
@@ -104,7 +114,7 @@ impl Engine {
     pub async fn list(&self, whose: Whose, hours: u32) -> Result<Vec<Job>, Error> {
         match self {
             Self::Slurm(slurm) => Ok(slurm.list(whose, hours).await?.jobs),
-            Self::Embedded(executor) => Ok(executor.queue()?),
+            Self::Embedded(executor) => Ok(blocking(executor, (), |executor, ()| executor.queue()).await?),
         }
     }
 
@@ -115,7 +125,7 @@ impl Engine {
     pub async fn log_of(&self, id: JobId) -> Result<PathBuf, Error> {
         match self {
             Self::Slurm(slurm) => Ok(slurm.log_of(id).await?),
-            Self::Embedded(executor) => Ok(executor.log(id)?),
+            Self::Embedded(executor) => Ok(blocking(executor, id, Executor::log).await?),
         }
     }
 }
@@ -126,9 +136,11 @@ impl Standing for Engine {
     async fn standing(&self, ids: &[JobId]) -> Result<Snapshot, Error> {
         match self {
             Self::Slurm(slurm) => Ok(slurm.snapshot(ids).await?),
-            Self::Embedded(executor) => {
-                Ok(Snapshot { jobs: executor.states(ids)?, controller: Heard::Yes, accounting: Heard::Yes })
-            }
+            Self::Embedded(executor) => Ok(Snapshot {
+                jobs: standing(executor, ids).await?,
+                controller: Heard::Yes,
+                accounting: Heard::Yes,
+            }),
         }
     }
 
@@ -136,5 +148,29 @@ impl Standing for Engine {
         if let Self::Slurm(slurm) = self {
             slurm.complete(jobs).await;
         }
+    }
+}
+
+/// How these stand; those that the executor does not know are told as unknown, as of Slurm.
+async fn standing(executor: &Executor, ids: &[JobId]) -> Result<Vec<Job>, executor::Error> {
+    let mut jobs = blocking(executor, ids.to_vec(), |executor, ids| executor.states(&ids)).await?;
+    for id in ids {
+        if !jobs.iter().any(|job| job.id == *id || job.id.job == id.job && id.task.is_none()) {
+            jobs.push(scheduler::unknown(*id));
+        }
+    }
+    Ok(jobs)
+}
+
+/// The queue is a folder with a lock, which others may hold for a while.
+async fn blocking<A: Send + 'static, T: Send + 'static>(
+    executor: &Executor,
+    with: A,
+    work: impl FnOnce(&Executor, A) -> Result<T, executor::Error> + Send + 'static,
+) -> Result<T, executor::Error> {
+    let executor = executor.clone();
+    match tokio::task::spawn_blocking(move || work(&executor, with)).await {
+        Ok(outcome) => outcome,
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
     }
 }

@@ -26,6 +26,7 @@ use thiserror::Error;
 pub use cancel::Refused;
 pub use failure::Failure;
 pub use merge::Heard;
+pub(crate) use merge::unknown;
 pub use query::{Snapshot, Whose};
 pub use reason::never;
 pub use refusal::{Refusal, RefusalKind};

@@ -1,12 +1,13 @@
 //! The steps of a run, one after the other.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use biomero_config::slurm_config::{BiomeroSettings, Workflow};
 use thiserror::Error;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
 use super::store::{Held, StoreError};
@@ -15,10 +16,11 @@ use crate::cluster::{self, Cluster};
 use crate::data::{self, Debris, Download, Layout, Upload};
 use crate::descriptor::Descriptor;
 use crate::engine::{self, Engine};
-use crate::job::{Job, JobId, State, Submission};
+use crate::job::{Job, JobId, Submission};
 use crate::scheduler::Failure as JobFailure;
 use crate::scheduler::log::Follower;
 use crate::scheduler::progress::Progress;
+use crate::scheduler::watch::{Change, Pace, Watch, WatchOptions};
 use crate::setup::scripts::{self, Script};
 use crate::workflow::plan::EnvironmentFile;
 use crate::workflow::{
@@ -27,6 +29,8 @@ use crate::workflow::{
 
 /// How far back a job of an interrupted run is looked for.
 const FOUND_WITHIN: Duration = Duration::from_secs(30 * 86_400);
+/// How often the log of a job is looked at for how far it is.
+const LOOKS: Duration = Duration::from_secs(5);
 /// How much of the end of a failed job's log is looked at, in bytes.
 const LOG_END: usize = 16 << 10;
 /// How many of an array's failed tasks are told one by one.
@@ -115,13 +119,15 @@ pub enum Failure {
     },
     /// A job is gone.
     #[error(
-        "Slurm does not know job {job} of {step} any more, so that nobody can tell what became of it; look for its log, omero-{job}.log, in the login folder"
+        "nobody can tell what became of job {job} of {step}: {reason}; look for its log, omero-{job}.log, in the login folder"
     )]
     Gone {
         /// Which step.
         step: &'static str,
         /// The job.
         job: JobId,
+        /// What is known.
+        reason: String,
     },
 }
 
@@ -412,70 +418,83 @@ impl<W: Witness> Run<'_, W> {
         self.tell(Happened::Submitted { step, job, command: &command, environment }).await
     }
 
-    /// Waits until a job, or every task of an array, has ended, and succeeded.
+    /// Waits until a job, or every task of an array, has ended, and succeeded. A cluster that is silent for a while is waited
+    /// for.
     async fn wait(
         &mut self,
         step: Step,
         id: JobId,
         mut log: Option<&mut Follower>,
     ) -> Result<Vec<Job>, Failure> {
-        let mut last: Option<(State, Option<i64>, usize)> = None;
+        let pace = Pace { longest: self.worker.poll, ..Pace::default() };
+        let options = WatchOptions { pace, ..WatchOptions::default() };
+        let (mut watch, adder) = Watch::new(self.worker.engine.clone(), &[id], options);
+        drop(adder);
+        let mut tasks: BTreeMap<JobId, Job> = BTreeMap::new();
         let mut progress = Progress::default();
         let mut percent = None;
-        let mut pace = Pace::new(self.worker.poll);
-        let mut unseen = 0_u32;
+        let mut looks = interval(LOOKS);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let mut tasks = self.worker.engine.states(&[id]).await?;
-            let ended = tasks.iter().filter(|job| job.state.is_ended()).count();
-            let Some(shown) = tasks.iter().find(|job| !job.state.is_ended()).or_else(|| tasks.last()) else {
-                unseen += 1;
-                if unseen > UNSEEN {
-                    return Err(Failure::Gone { step: step.name(), job: id });
+            let change = tokio::select! {
+                change = watch.next() => change,
+                _ = looks.tick(), if log.is_some() => {
+                    if let Some(log) = log.as_deref_mut()
+                        && let Some(now) = self.progress(log, &mut progress).await
+                        && percent != Some(now)
+                    {
+                        percent = Some(now);
+                        self.tell(Happened::Progress { step, percent: now }).await?;
+                    }
+                    continue;
                 }
-                sleep(pace.next(true)).await;
-                continue;
             };
-            unseen = 0;
-            let now = (shown.state, shown.started, ended);
-            let changed = last != Some(now);
-            if changed {
-                last = Some(now);
-                self.tell(Happened::State { step, job: shown, tasks: (ended, tasks.len()) }).await?;
-            }
-            if let Some(never) = tasks.iter().find_map(|job| job.never.clone()) {
-                self.worker.engine.cancel(&[id]).await?;
-                return Err(Failure::Never { step: step.name(), job: id, reason: never });
-            }
-            if let Some(log) = log.as_deref_mut()
-                && let Some(now) = self.progress(log, &mut progress).await?
-                && percent != Some(now)
-            {
-                percent = Some(now);
-                self.tell(Happened::Progress { step, percent: now }).await?;
-            }
-            if ended == tasks.len() {
-                self.logs.extend(tasks.iter().map(|job| log_of(job.id)));
-                self.worker.engine.add_usage(&mut tasks).await?;
-                for job in &tasks {
-                    self.tell(Happened::Used { step, job }).await?;
+            match change {
+                None => break,
+                Some(Change::Silent { reason, .. }) => {
+                    tracing::warn!("it cannot be told how job {id} stands, and it is waited for: {reason}");
                 }
-                return self.judged(step, tasks).await;
+                Some(Change::Back) => tracing::warn!("it can be told again how job {id} stands"),
+                Some(Change::Gone { reason, .. }) => {
+                    return Err(Failure::Gone { step: step.name(), job: id, reason });
+                }
+                Some(Change::Job(job)) => {
+                    let job = *job;
+                    tasks.insert(job.id, job.clone());
+                    // Of an array that has begun, the entry of the whole is none of its tasks.
+                    if tasks.len() > 1 {
+                        tasks.remove(&id);
+                    }
+                    let ended = tasks.values().filter(|task| task.state.is_ended()).count();
+                    self.tell(Happened::State { step, job: &job, tasks: (ended, tasks.len()) }).await?;
+                    if let Some(reason) = job.never.filter(|_| !job.state.is_ended()) {
+                        self.worker.engine.cancel(&[id]).await?;
+                        return Err(Failure::Never { step: step.name(), job: id, reason });
+                    }
+                    if job.state.is_ended() {
+                        self.logs.push(log_of(job.id));
+                    }
+                }
             }
-            sleep(pace.next(changed)).await;
         }
+        let tasks: Vec<Job> = tasks.into_values().collect();
+        for job in &tasks {
+            self.tell(Happened::Used { step, job }).await?;
+        }
+        self.judged(step, tasks).await
     }
 
     /// How far the job's own program says it is; a log that cannot be read says nothing.
-    async fn progress(&self, log: &mut Follower, progress: &mut Progress) -> Result<Option<u8>, Failure> {
+    async fn progress(&self, log: &mut Follower, progress: &mut Progress) -> Option<u8> {
         let mut reading = None;
         loop {
-            let news = log.look(self.worker.cluster).await?;
+            let news = log.look(self.worker.cluster).await.ok()?;
             if news.restarted {
                 progress.restart();
             }
             reading = progress.push(&news.bytes).or(reading);
             if !news.more {
-                return Ok(reading.map(|reading| reading.percent));
+                return reading.map(|reading| reading.percent);
             }
         }
     }
@@ -496,29 +515,6 @@ impl<W: Witness> Run<'_, W> {
         }
         let more = failed.saturating_sub(failures.len());
         Err(Failure::Job { step: step.name(), failures, more })
-    }
-}
-
-/// How often in a row a job that was submitted may be known to nobody: accounting lags, and daemons are restarted.
-const UNSEEN: u32 = 20;
-
-/// How long to wait for the next look: short while things change, then longer and longer.
-struct Pace {
-    next: Duration,
-    longest: Duration,
-}
-
-impl Pace {
-    const SHORTEST: Duration = Duration::from_millis(500);
-
-    const fn new(longest: Duration) -> Self {
-        Self { next: Self::SHORTEST, longest }
-    }
-
-    fn next(&mut self, changed: bool) -> Duration {
-        let pause = if changed { Self::SHORTEST } else { self.next };
-        self.next = (pause * 5 / 4).min(self.longest);
-        pause.min(self.longest)
     }
 }
 

@@ -37,7 +37,7 @@ impl Heard {
 }
 
 /// A job of which nothing is known.
-pub(super) const fn unknown(id: JobId) -> Job {
+pub(crate) const fn unknown(id: JobId) -> Job {
     Job {
         id,
         name: String::new(),
