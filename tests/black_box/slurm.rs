@@ -1,6 +1,6 @@
 //! The Slurm part, against a real cluster.
 
-mod containers;
 mod connection;
+mod containers;
 mod fixture;
 mod python;
