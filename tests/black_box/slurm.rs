@@ -2,5 +2,12 @@
 
 mod connection;
 mod containers;
+mod commands;
+mod connection;
+mod containers;
+mod descriptors;
+mod executor;
 mod fixture;
+mod jobs;
 mod python;
+mod run;

@@ -212,7 +212,8 @@ fn clean(command: &mut Command) -> &mut Command {
     command
 }
 
-fn fixtures() -> PathBuf {
+/// The folder of what Python is run with.
+pub fn fixtures() -> PathBuf {
     binary::workspace().join("tests/fixtures/biomero")
 }
 

@@ -19,6 +19,7 @@ pub mod sample;
 mod shared;
 pub mod slurm;
 pub mod sshd;
+mod step;
 pub mod worker;
 
 pub use image::{Image, image};

@@ -21,6 +21,7 @@ const TARGETS: &[(&str, &str, u32)] = &[
     ("context", "hooks/guests/nat-worker", 8192),
     ("event", "fuzz/seeds/event", 4096),
     ("database_url", "fuzz/seeds/database_url", 1024),
+    ("descriptor", "fuzz/seeds/descriptor", 4096),
 ];
 
 /// Seconds for each target where none are given.

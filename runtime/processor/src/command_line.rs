@@ -3,6 +3,8 @@
 mod record;
 pub(crate) mod slurm;
 
+use std::path::PathBuf;
+
 use biomero_events::event::Fact;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
@@ -36,6 +38,19 @@ pub(crate) enum Subject {
     ///
     /// Slurm over SSH, as [SSH] and [SLURM] of slurm-config.ini say; Slurm of this machine, or no Slurm at all, as the setting slurm.engine says.
     Slurm(slurm::Slurm),
+    /// Run one task of the embedded executor: what `processor` starts itself, never by hand
+    #[command(hide = true)]
+    SlurmTask {
+        /// The folder of the queue
+        #[arg(value_name = "STATE")]
+        state: PathBuf,
+        /// The job, or a task of an array: 4711, 4711_3
+        #[arg(value_name = "JOB")]
+        job: String,
+        /// What tells that it was started by the queue
+        #[arg(value_name = "TOKEN")]
+        token: String,
+    },
 }
 
 /// Which history, and what is done with it.

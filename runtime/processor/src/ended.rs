@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use biomero_events::Class;
 use biomero_events::copy::CopyError;
+use biomero_slurm::run::{Failure, StoreError};
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -74,9 +75,65 @@ pub(crate) enum Ended {
     /// Under way.
     #[error("`processor slurm {0}` is not there yet")]
     Missing(&'static str),
+    /// No such workflow.
+    #[error("{name:?} is no workflow of slurm-config.ini: there are {}", .known.join(", "))]
+    NoWorkflow {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// There is no folder for what has to be remembered.
+    #[error("there is no home folder to remember runs and jobs in: set HOME or XDG_STATE_HOME")]
+    NoHome,
+    /// Descriptors cannot be fetched.
+    #[error(transparent)]
+    Fetch(#[from] biomero_slurm::workflow::catalogue::FetchError),
+    /// The descriptor of a workflow.
+    #[error("{name}: {source}")]
+    Descriptor {
+        /// The workflow.
+        name: String,
+        /// What is wrong.
+        source: biomero_slurm::workflow::catalogue::EntryError,
+    },
+    /// A parameter makes no sense.
+    #[error(transparent)]
+    Argument(#[from] biomero_slurm::workflow::ArgumentError),
+    /// The images are not where they should be.
+    #[error("cannot read the images in {}: {source}", path.display())]
+    Input {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Requests of runs.
+    #[error(transparent)]
+    Runs(#[from] biomero_slurm::run::StoreError),
+    /// A run did not come to its end.
+    #[error("{failure}")]
+    Run {
+        /// Which.
+        id: Uuid,
+        /// Why.
+        failure: Box<biomero_slurm::run::Failure>,
+    },
+    /// Jobs could not be asked after.
+    #[error(transparent)]
+    Engine(#[from] biomero_slurm::engine::Error),
+    /// Images are not on their way.
+    #[error(transparent)]
+    Pull(biomero_slurm::setup::pull::Error),
     /// The cluster said no, or nothing.
     #[error(transparent)]
     Cluster(#[from] biomero_slurm::Error),
+    /// The embedded executor said no.
+    #[error(transparent)]
+    Executor(#[from] biomero_slurm::executor::Error),
+    /// A text is no job id.
+    #[error(transparent)]
+    NoJobId(#[from] biomero_slurm::job::NoJobId),
     /// One history is not copied onto the other.
     #[error(transparent)]
     Copy(CopyError),
@@ -96,6 +153,19 @@ impl Ended {
         if !matches!(self, Self::ReaderGone) {
             output::error(&self);
         }
+        match &self {
+            Self::Run { id, failure } if failure.is_passing() => {
+                output::hint(format!("take it up again: processor slurm run --resume {id}"));
+            }
+            Self::Run { failure, .. } => {
+                if let Failure::Job { failures, .. } = failure.as_ref() {
+                    for line in failures.iter().flat_map(|failure| &failure.log) {
+                        output::hint(format!("its log: {line}"));
+                    }
+                }
+            }
+            _ => {}
+        }
         if let Self::Log { origin, .. } = &self {
             output::hint(format!("the database was named by {origin}"));
         }
@@ -106,9 +176,20 @@ impl Ended {
         match self {
             Self::ReaderGone => exit_code::SUCCESS,
             Self::Output(_) => exit_code::CANNOT_WRITE,
-            Self::OtherKind { .. } => exit_code::USAGE,
+            Self::OtherKind { .. } | Self::NoJobId(_) => exit_code::USAGE,
+            Self::Executor(error) => of_executor(error),
             Self::System(_) | Self::Missing(_) => exit_code::FAILURE,
-            Self::Cluster(error) => of_cluster(error),
+            Self::NoWorkflow { .. } | Self::Argument(_) => exit_code::USAGE,
+            Self::NoHome => exit_code::CONFIGURATION,
+            Self::Fetch(_) | Self::Descriptor { .. } | Self::Engine(_) => exit_code::UNAVAILABLE,
+            Self::Input { .. } => exit_code::ABSENT,
+            Self::Runs(StoreError::NoRun(_)) => exit_code::ABSENT,
+            Self::Runs(_) => exit_code::CANNOT_WRITE,
+            Self::Run { failure, .. } => of_run(failure),
+            Self::Cluster(error) | Self::Pull(biomero_slurm::setup::pull::Error::Cluster(error)) => {
+                of_cluster(error)
+            }
+            Self::Pull(_) => exit_code::FAILURE,
             Self::Settings(_)
             | Self::SlurmConfig(_)
             | Self::Unreadable { .. }
@@ -145,6 +226,17 @@ const fn of_class(class: Class) -> u8 {
     }
 }
 
+const fn of_run(failure: &Failure) -> u8 {
+    match failure {
+        Failure::Arguments(_) => exit_code::USAGE,
+        Failure::Plan(_) | Failure::Name(_) => exit_code::CONFIGURATION,
+        Failure::Cluster(error) => of_cluster(error),
+        Failure::Data(_) | Failure::Engine(_) | Failure::Witness(_) => exit_code::UNAVAILABLE,
+        Failure::Store(_) => exit_code::CANNOT_WRITE,
+        Failure::Job { .. } | Failure::Never { .. } | Failure::Gone { .. } => exit_code::FAILURE,
+    }
+}
+
 const fn of_cluster(error: &biomero_slurm::Error) -> u8 {
     use biomero_slurm::Error;
     use biomero_slurm::cluster::ConnectKind;
@@ -164,6 +256,16 @@ const fn of_cluster(error: &biomero_slurm::Error) -> u8 {
             exit_code::CONFIGURATION
         }
         Error::Connect { .. } | Error::Lost { .. } | Error::Deadline { .. } => exit_code::UNAVAILABLE,
+        _ => exit_code::FAILURE,
+    }
+}
+
+const fn of_executor(error: &biomero_slurm::executor::Error) -> u8 {
+    use biomero_slurm::executor::Error;
+    match error {
+        Error::Absent { .. } => exit_code::ABSENT,
+        Error::Damaged { .. } => exit_code::CORRUPT,
+        Error::Busy { .. } | Error::Full { .. } => exit_code::UNAVAILABLE,
         _ => exit_code::FAILURE,
     }
 }

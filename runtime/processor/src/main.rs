@@ -10,6 +10,7 @@ mod log;
 mod output;
 mod progress;
 mod slurm;
+mod slurm_task;
 mod table;
 
 use std::process::ExitCode;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
     let outcome = match line.subject {
         Subject::Events(events) => events::run(&events, &environment),
         Subject::Slurm(slurm) => slurm::run(&slurm, &environment),
+        Subject::SlurmTask { state, job, token } => slurm_task::run(&state, &job, &token),
     };
     ExitCode::from(outcome.unwrap_or_else(|ended| ended.told()))
 }

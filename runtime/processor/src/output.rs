@@ -109,6 +109,14 @@ pub(crate) fn error(message: impl std::fmt::Display) {
     complain("error", &message.to_string());
 }
 
+/// Writes what goes on, for whoever looks on.
+pub(crate) fn note(message: impl std::fmt::Display) {
+    let mut output = io::stderr().lock();
+    for line in message.to_string().lines() {
+        let _ = writeln!(output, "{}", inert(line));
+    }
+}
+
 /// Writes what may help.
 pub(crate) fn hint(message: impl std::fmt::Display) {
     complain("hint", &message.to_string());

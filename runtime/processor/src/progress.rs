@@ -42,3 +42,32 @@ impl Drop for Bar {
         self.0.finish_and_clear();
     }
 }
+
+/// A bar for bytes on their way.
+pub(crate) struct Transfer(ProgressBar);
+
+impl Transfer {
+    /// Drawn nowhere unless standard error is a terminal.
+    pub(crate) fn new() -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        let template = "[{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} to go";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        Self(bar)
+    }
+
+    /// So far.
+    pub(crate) fn at(&self, bytes: u64, of: Option<u64>) {
+        if let Some(of) = of {
+            self.0.set_length(of);
+        }
+        self.0.set_position(bytes);
+    }
+}
+
+impl Drop for Transfer {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}

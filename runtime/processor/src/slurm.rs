@@ -14,6 +14,7 @@ pub(crate) use context::Context;
 mod cancel;
 mod clean;
 mod fetch;
+mod history;
 mod init;
 mod jobs;
 mod log;

@@ -6,9 +6,16 @@
 
 pub mod cluster;
 pub mod command;
+pub mod data;
+pub mod descriptor;
+pub mod engine;
 pub mod executor;
 pub mod job;
+pub mod run;
 pub mod scheduler;
+pub mod setup;
+pub mod workflow;
 
 pub use cluster::{Cluster, Error};
 pub use command::{Command, Output, Status};
+pub use descriptor::Descriptor;

@@ -10,14 +10,17 @@ mod store;
 
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use crate::job::{Job, JobId};
 
 pub use request::Request;
-pub use steps::{Failure, Outcome, Worker, run};
-pub use store::{NoRun, Runs, StoreError};
+pub use steps::{Failure, Outcome, Worker, planned, run};
+pub use store::{Held, NoRun, Runs, StoreError};
 
 /// The parts of a run, in their order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Step {
     /// Images go to the cluster.
     Transfer,
@@ -139,7 +142,11 @@ pub fn data_name(id: uuid::Uuid, input: &Path) -> String {
     let name = input.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let safe: String = name
         .chars()
-        .map(|letter| if letter.is_ascii_alphanumeric() || letter == '-' || letter == '_' { letter } else { '_' })
+        .map(
+            |letter| {
+                if letter.is_ascii_alphanumeric() || letter == '-' || letter == '_' { letter } else { '_' }
+            },
+        )
         .take(40)
         .collect();
     let safe = safe.trim_start_matches('-');

@@ -8,13 +8,16 @@ mod array;
 mod cancel;
 mod failure;
 mod frame;
+pub mod log;
 mod lookup;
 mod merge;
+pub mod progress;
 mod query;
 mod reason;
 mod record;
 mod refusal;
 mod submit;
+pub mod watch;
 
 use std::time::Duration;
 
@@ -83,9 +86,9 @@ pub enum Error {
     /// The cluster could not be asked.
     #[error(transparent)]
     Cluster(#[from] cluster::Error),
-    /// Neither slurmctld nor the accounting answers.
+    /// Neither slurmctld nor the accounting answers, or the one that would know does not.
     #[error(
-        "cannot tell how jobs stand on {host}: neither daemon of Slurm answers (squeue: {controller}; sacct: {accounting}); try again later, or ask the cluster's administrator"
+        "cannot tell how jobs stand on {host}: not all daemons of Slurm answer (squeue: {controller}; sacct: {accounting}); try again later, or ask the cluster's administrator"
     )]
     Silent {
         /// The cluster.

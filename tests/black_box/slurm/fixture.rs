@@ -150,5 +150,64 @@ fn a_cluster_may_keep_no_accounts_and_have_long_arrays() -> Result<()> {
     assert!(shown.lines().any(|line| line.starts_with("MaxArraySize") && line.ends_with("20001")), "{shown}");
     let told = process::output(&mut cluster.command("sacct"), biomero_tests::cluster::PATIENCE)?;
     assert!(process::both(&told).contains("accounting storage is disabled"), "{}", process::both(&told));
+    let ran = process::succeed(
+        cluster.command("srun").args(["--ntasks=1", "printenv", "SLURM_JOB_PARTITION"]),
+        biomero_tests::cluster::PATIENCE,
+    )?;
+    assert_eq!(ran.trim(), "cpu");
+    Ok(())
+}
+
+#[test]
+fn what_a_killed_run_has_left_is_removed_by_the_next() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let log = scratch.path().join("test_cluster.log");
+    let output = std::fs::File::create(&log).map_err(Trouble::doing("write a log"))?;
+    let mut owner = std::process::Command::new(env!("CARGO_BIN_EXE_test_cluster"))
+        // Closed, it would end the cluster.
+        .stdin(std::process::Stdio::piped())
+        .stdout(output)
+        .spawn()
+        .map_err(Trouble::doing("start test_cluster"))?;
+    let told = biomero_tests::wait::until("a cluster", biomero_tests::cluster::PATIENCE, &[&log], || {
+        let text = std::fs::read_to_string(&log).ok()?;
+        let told = text.lines().find_map(|line| line.strip_prefix("export BIOMERO_TEST_CLUSTER="))?;
+        text.contains("# ssh").then(|| std::path::PathBuf::from(told))
+    });
+    let submitted = told.as_ref().map_or_else(
+        |_| Ok(String::new()),
+        |folder| {
+            let mut ssh = std::process::Command::new("ssh");
+            ssh.arg("-F").arg(folder.join("ssh/config"));
+            ssh.args(["slurm", "sbatch --wrap 'touch began; sleep 600' >&2; while ! test -e began; do sleep 0.1; done; id -un"]);
+            process::succeed(&mut ssh, biomero_tests::cluster::PATIENCE)
+        },
+    );
+    let _ = owner.kill();
+    let _ = owner.wait();
+    let (folder, user) = (told?, submitted?);
+
+    let sshd = Sshd::start(&scratch.folder("next")?, &sshd::Options::default())?;
+    let known = std::fs::read_to_string("/etc/passwd").map_err(Trouble::doing("read the list of users"))?;
+    assert!(!known.lines().any(|line| line.starts_with(&format!("{}:", user.trim()))), "{user} is left");
+    let of_it = folder.display().to_string();
+    biomero_tests::wait::until("the end of all that ran", biomero_tests::cluster::PATIENCE, &[], || {
+        let entries = std::fs::read_dir("/proc").ok()?.flatten();
+        let mut environments = entries.filter_map(|entry| std::fs::read(entry.path().join("environ")).ok());
+        let of_it = format!("SLURM_CONF={of_it}/");
+        let is_of_it =
+            |text: &Vec<u8>| text.split(|byte| *byte == 0).any(|pair| pair.starts_with(of_it.as_bytes()));
+        (!environments.any(|text| is_of_it(&text))).then_some(())
+    })?;
+    drop(sshd);
+    std::fs::remove_dir_all(&folder).map_err(Trouble::doing(format!("remove {}", folder.display())))
+}
+
+#[test]
+fn a_login_shell_may_be_a_c_shell() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let options = sshd::Options { shell: "/bin/tcsh".to_owned(), ..Default::default() };
+    let sshd = Sshd::start(scratch.path(), &options)?;
+    assert_eq!(sshd.run("set word = c; echo $word $shell")?, "c /bin/tcsh");
     Ok(())
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, User};
 
+use super::step;
 use crate::{Result, Trouble, process, wait};
 
 /// For `useradd` and `userdel`: each waits for a lock that others hold.
@@ -123,7 +124,11 @@ fn remove_abandoned() {
     let list = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let names = list.lines().filter_map(|line| line.split(':').next());
     for name in names.filter(|name| maker(name).is_some_and(is_gone)) {
-        if let Ok(Some(user)) = User::from_name(name) {
+        if let Ok(Some(user)) = User::from_name(name)
+            && let Some(folder) = cluster_of(&user.dir)
+        {
+            // The steps of its jobs are root's.
+            step::end(folder);
             remove(&user);
         }
     }
@@ -134,6 +139,13 @@ fn maker(name: &str) -> Option<u32> {
     let (process, number) = name.strip_prefix("bm")?.split_once('x')?;
     number.parse::<u32>().ok()?;
     process.parse().ok()
+}
+
+/// The folder of the cluster that a home is below, if that is a scratch folder: somebody else's user of such a name is
+/// left alone.
+fn cluster_of(home: &Path) -> Option<&Path> {
+    let folder = home.parent()?.parent()?;
+    folder.to_str()?.starts_with("/tmp/biomero-").then_some(folder)
 }
 
 fn is_gone(process: u32) -> bool {
@@ -151,7 +163,21 @@ fn processes_of(user: u32) -> Vec<Pid> {
 
 #[cfg(test)]
 mod tests {
-    use super::maker;
+    use std::path::Path;
+
+    use super::{cluster_of, maker};
+
+    #[test]
+    fn only_homes_below_a_scratch_folder_are_a_clusters() {
+        for (home, folder) in [
+            ("/tmp/biomero-ab/home/bm1x0", Some("/tmp/biomero-ab")),
+            ("/home/bm1x0", None),
+            ("/", None),
+            ("/srv/x/home/bm1x0", None),
+        ] {
+            assert_eq!(cluster_of(Path::new(home)), folder.map(Path::new), "{home}");
+        }
+    }
 
     #[test]
     fn only_users_of_tests_have_a_maker() {

@@ -8,11 +8,11 @@ use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, User};
+use nix::sys::signal::Signal;
+use nix::unistd::User;
 
-use super::{PATIENCE, port};
-use crate::process::{self, Running, children};
+use super::{PATIENCE, port, step};
+use crate::process::{self, Running};
 use crate::{Result, Trouble, wait};
 
 mod configuration;
@@ -353,26 +353,6 @@ impl Slurm {
         }
         Ok(())
     }
-
-    /// The steps of jobs, with all that they run. They are known by the configuration in their environment.
-    fn steps(&self) -> Vec<Pid> {
-        let ours = format!("SLURM_CONF={}", self.configuration().display());
-        let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-        let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-        let is_step = |id: &i32| {
-            std::fs::read_to_string(format!("/proc/{id}/comm")).is_ok_and(|name| name.trim() == "slurmstepd")
-                && std::fs::read(format!("/proc/{id}/environ"))
-                    .is_ok_and(|text| text.split(|byte| *byte == 0).any(|pair| pair == ours.as_bytes()))
-        };
-        let mut found: Vec<Pid> = ids.filter(is_step).map(Pid::from_raw).collect();
-        let mut looked_at = 0;
-        while let Some(process) = found.get(looked_at) {
-            let below = children(*process);
-            found.extend(below.into_iter().filter(|child| !found.contains(child)).collect::<Vec<_>>());
-            looked_at += 1;
-        }
-        found
-    }
 }
 
 impl Drop for Slurm {
@@ -381,9 +361,7 @@ impl Drop for Slurm {
         for daemon in Daemon::ALL.into_iter().rev() {
             let _ = self.kill(daemon);
             if daemon == Daemon::Slurmd {
-                for process in self.steps() {
-                    let _ = kill(process, Signal::SIGKILL);
-                }
+                step::end(&self.folder);
             }
         }
     }

@@ -1,11 +1,18 @@
 //! What every verb needs: the settings, `slurm-config.ini` in types, and the cluster.
 
-use std::path::PathBuf;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use biomero_config::slurm_config::BiomeroSettings;
+use biomero_config::slurm_config::{BiomeroSettings, Workflow};
 use biomero_config::{HostKeys, JobEngine, Settings};
 use biomero_slurm::Cluster;
 use biomero_slurm::cluster::{HostKeys as Taken, SshOptions};
+use biomero_slurm::engine::Engine;
+use biomero_slurm::executor::{self, Executor};
+use biomero_slurm::scheduler::{Slurm, SlurmOptions};
+use biomero_slurm::workflow::Site;
+use biomero_slurm::workflow::catalogue::{Catalogue, CatalogueOptions, FetchOptions};
 use tempfile::TempDir;
 
 use crate::configuration::Configuration;
@@ -52,6 +59,92 @@ impl<'a> Context<'a> {
         Ok(Self { settings, biomero, cluster, configuration, _control: control })
     }
 }
+
+/// The worker's state folder where there is one, as in the image.
+const STATE_FOLDER: &str = "/var/lib/biomero";
+
+impl Context<'_> {
+    /// Who runs jobs.
+    pub(crate) fn engine(&self) -> Result<Engine, Ended> {
+        match self.settings.slurm.engine {
+            JobEngine::Ssh | JobEngine::Local => {
+                Ok(Engine::Slurm(Slurm::new(self.cluster.clone(), SlurmOptions::default())))
+            }
+            JobEngine::Embedded => Ok(Engine::Embedded(self.executor()?)),
+        }
+    }
+
+    fn executor(&self) -> Result<Executor, Ended> {
+        let embedded = &self.settings.slurm.embedded;
+        let state = match &embedded.state {
+            Some(folder) => folder.clone(),
+            None => self.state("jobs")?,
+        };
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let options = executor::Options {
+            processors: embedded.processors.or_else(|| u32::try_from(processors).ok()).unwrap_or(1),
+            memory: None,
+            program: std::env::current_exe().map_err(Ended::System)?,
+            arguments: vec!["slurm-task".to_owned()],
+            environment: executor::login(self.configuration.environment()),
+            kill_wait: KILL_WAIT,
+        };
+        Ok(Executor::open(&state, options)?)
+    }
+
+    /// What is configured of a workflow.
+    pub(crate) fn workflow(&self, name: &str) -> Result<&Workflow, Ended> {
+        let workflows = &self.biomero.workflows;
+        workflows.iter().find(|workflow| workflow.name == name).ok_or_else(|| Ended::NoWorkflow {
+            name: name.to_owned(),
+            known: workflows.iter().map(|workflow| workflow.name.clone()).collect(),
+        })
+    }
+
+    /// Where descriptors of workflows are.
+    pub(crate) fn catalogue(&self) -> Result<Catalogue, Ended> {
+        let folder = |name: &str| {
+            let path = self.configuration.environment().get_os(name).map(PathBuf::from);
+            path.filter(|path| path.is_absolute())
+        };
+        let cache = self.settings.slurm.cache.clone();
+        let usual = || {
+            Some(folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")))?.join("biomero"))
+        };
+        let options = CatalogueOptions {
+            local: self.settings.slurm.descriptors.clone(),
+            cache: cache.or_else(usual),
+            fetch: FetchOptions::of(self.configuration.environment()),
+        };
+        Ok(Catalogue::new(options)?)
+    }
+
+    /// What the site says of its jobs.
+    pub(crate) fn site(&self) -> Site<'_> {
+        Site {
+            slurm: &self.biomero.slurm,
+            converters: &self.biomero.converters,
+            container: self.settings.slurm.container,
+            modules: &self.settings.slurm.modules,
+            template: None,
+        }
+    }
+
+    /// A folder of the worker's state.
+    pub(crate) fn state(&self, name: &str) -> Result<PathBuf, Ended> {
+        if Path::new(STATE_FOLDER).is_dir() {
+            return Ok(Path::new(STATE_FOLDER).join(name));
+        }
+        let environment = self.configuration.environment();
+        let folder =
+            |name: &str| environment.get_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let state = folder("XDG_STATE_HOME").or_else(|| Some(folder("HOME")?.join(".local/state")));
+        Ok(state.ok_or(Ended::NoHome)?.join("biomero").join(name))
+    }
+}
+
+/// `KillWait` of slurm.conf(5) as Slurm ships it.
+const KILL_WAIT: Duration = Duration::from_secs(30);
 
 /// A folder that we alone can enter, with a short path: that of a Unix socket has to stay under 108 bytes.
 fn control_folder(configuration: &Configuration<'_>) -> Result<TempDir, Ended> {

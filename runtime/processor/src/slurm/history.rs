@@ -78,8 +78,14 @@ impl<'a, S: Show> Recorder<'a, S> {
                 let task = task(run, *step);
                 vec![
                     Command::add_job_id(task, i64::from(job.job)).with_id(told(*step, &format!("job/{job}"))),
-                    Command::add_result(task, command, environment, &format!("Submitted batch job {job}"), "")
-                        .with_id(told(*step, &format!("result/{job}"))),
+                    Command::add_result(
+                        task,
+                        command,
+                        environment,
+                        &format!("Submitted batch job {job}"),
+                        "",
+                    )
+                    .with_id(told(*step, &format!("result/{job}"))),
                 ]
             }
             Happened::State { step, job, tasks: (_, 1) } => {

@@ -1,8 +1,21 @@
 //! `processor slurm init`: the cluster is made ready.
 
+mod shown;
+mod wanted;
+
+use std::time::Duration;
+
+use biomero_slurm::setup::init::{Preparation, prepare};
+use biomero_slurm::setup::pull::{self, Launched};
+
 use crate::ended::Ended;
+use crate::exit_code;
 use crate::output::Answer;
 use crate::slurm::Context;
+use crate::slurm::validate::containers;
+
+/// Images of many gigabytes over a slow line.
+const LONGEST_WAIT: Duration = Duration::from_secs(6 * 3600);
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -14,10 +27,43 @@ pub(crate) struct Asked<'a> {
     pub(crate) status: bool,
 }
 
-pub(crate) async fn run(
-    _context: &Context<'_>,
-    _asked: Asked<'_>,
-    _answer: &mut Answer,
+pub(crate) async fn run(context: &Context<'_>, asked: Asked<'_>, answer: &mut Answer) -> Result<u8, Ended> {
+    let wanted = wanted::Wanted::of(context, asked.workflows).await?;
+    if asked.status {
+        let images = pull::status(&context.cluster, &wanted.images).await.map_err(Ended::Pull)?;
+        shown::write(&wanted.refused, &images, &Launched::Nobody, answer)?;
+        return end(&wanted.refused, &images, answer);
+    }
+    let mut options = pull::Options::configured(&context.biomero.slurm, containers(context));
+    options.force = asked.force;
+    let asked_for = Preparation {
+        settings: &context.biomero,
+        images: wanted.images,
+        scripts: wanted.scripts,
+        pull: options,
+        dry_run: asked.dry_run,
+    };
+    let mut prepared = prepare(&context.cluster, &asked_for).await.map_err(|error| match error {
+        biomero_slurm::setup::init::Error::Cluster(error) => Ended::Cluster(error),
+        biomero_slurm::setup::init::Error::Pull(error) => Ended::Pull(error),
+    })?;
+    prepared.items.extend(wanted.refused);
+    if asked.wait && prepared.images.iter().any(|image| image.state.is_under_way()) {
+        let mut progress = shown::Progress::new(answer);
+        let mut told = |images: &[pull::ImageStatus]| progress.at(images);
+        let followed = pull::follow(&context.cluster, &asked_for.images, LONGEST_WAIT, &mut told);
+        prepared.images = followed.await.map_err(Ended::Pull)?;
+    }
+    shown::write(&prepared.items, &prepared.images, &prepared.launched, answer)?;
+    end(&prepared.items, &prepared.images, answer)
+}
+
+fn end(
+    items: &[biomero_slurm::setup::item::Item],
+    images: &[pull::ImageStatus],
+    answer: &mut Answer,
 ) -> Result<u8, Ended> {
-    Err(Ended::Missing("init"))
+    answer.flush()?;
+    let has_failed = biomero_slurm::setup::init::has_failed(items, images);
+    Ok(if has_failed { exit_code::FINDINGS } else { exit_code::SUCCESS })
 }

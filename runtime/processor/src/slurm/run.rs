@@ -1,13 +1,282 @@
-//! `processor slurm run`: images to results.
+//! `processor slurm run`: images to results, each step recorded in the workflow history.
 
+use std::path::Path;
+
+use biomero_events::json::Value;
+use biomero_events::{EventLog, Limits};
+use biomero_slurm::descriptor::Descriptor;
+use biomero_slurm::run::{self, Happened, Held, Outcome, Request, Runs, Step, Worker};
+use biomero_slurm::workflow::{Image, JobPlan, arguments};
+use uuid::Uuid;
+
+use crate::command_line::slurm::Run;
+use crate::database;
 use crate::ended::Ended;
-use crate::output::Answer;
+use crate::exit_code;
+use crate::output::{self, Answer};
+use crate::progress::Transfer;
 use crate::slurm::Context;
+use crate::slurm::history::{Recorder, Show};
 
-pub(crate) async fn run(
-    _context: &Context<'_>,
-    _asked: &crate::command_line::slurm::Run,
-    _answer: &mut Answer,
-) -> Result<u8, Ended> {
-    Err(Ended::Missing("run"))
+pub(crate) async fn run(context: &Context<'_>, asked: &Run, answer: &mut Answer) -> Result<u8, Ended> {
+    let runs = Runs::open(&context.state("runs")?)?;
+    let (request, held) = match asked.resume {
+        Some(id) => {
+            let (request, held) = runs.resume(id)?;
+            (request, Some(held))
+        }
+        None => (new_request(context, asked).await?, None),
+    };
+    let workflow = context.workflow(&request.workflow)?;
+    let descriptor = descriptor(context, &request.workflow).await?;
+    let engine = context.engine()?;
+    let worker = Worker {
+        cluster: &context.cluster,
+        engine: &engine,
+        settings: &context.biomero,
+        site: context.site(),
+        workflow,
+        descriptor: &descriptor,
+        poll: context.settings.slurm.poll,
+    };
+    let failed = |failure| Ended::Run { id: request.id, failure: Box::new(failure) };
+    // Before anything is kept or recorded: what makes no sense leaves nothing behind.
+    let plan = run::planned(&worker, &request).map_err(failed)?;
+    if asked.dry_run {
+        return show_plan(&plan, &request, answer);
+    }
+    for warning in &plan.warnings {
+        tracing::warn!("{warning}");
+    }
+    let mut held = match held {
+        Some(held) => held,
+        None => runs.begin(&request)?,
+    };
+    let outcome = recorded(context, &worker, &request, &mut held, answer).await;
+    match &outcome {
+        Ok(_) => runs.end(request.id)?,
+        Err(Ended::Run { failure, .. }) if !failure.is_passing() => runs.end(request.id)?,
+        Err(_) => {}
+    }
+    show_outcome(&request, &outcome?, answer)
+}
+
+/// Runs it; the history has its beginning and its end.
+async fn recorded(
+    context: &Context<'_>,
+    worker: &Worker<'_>,
+    request: &Request,
+    held: &mut Held,
+    answer: &mut Answer,
+) -> Result<Outcome, Ended> {
+    let database = database::choose(None, context.configuration)?;
+    let told = |source| Ended::Log { origin: database.origin.clone(), source: Box::new(source) };
+    let log = EventLog::open(&database.url, Limits::default()).await.map_err(told)?;
+    // Where nobody has made the tables yet; those that are there are not altered.
+    log.initialise().await.map_err(told)?;
+    if !answer.is_json() {
+        answer.line(format!("run {}", request.id))?;
+        answer.flush()?;
+    }
+    let shown = Shown::new(answer);
+    let mut recorder = Recorder::new(&log, context.cluster.name().to_owned(), shown);
+    recorder.begun(request).await.map_err(told)?;
+    match run::run(worker, request, held, &mut recorder).await {
+        Ok(outcome) => {
+            recorder.ended(request, None).await.map_err(told)?;
+            Ok(outcome)
+        }
+        Err(failure) => {
+            if !failure.is_passing() {
+                recorder.ended(request, Some(&failure.to_string())).await.map_err(told)?;
+            }
+            Err(Ended::Run { id: request.id, failure: Box::new(failure) })
+        }
+    }
+}
+
+async fn new_request(context: &Context<'_>, asked: &Run) -> Result<Request, Ended> {
+    let name = asked.name.clone().unwrap_or_default();
+    let workflow = context.workflow(&name)?;
+    let parameters = asked.param.iter().map(|text| arguments::assignment(text)).collect::<Result<_, _>>()?;
+    let options = asked
+        .sbatch
+        .iter()
+        .map(|text| match text.split_once('=') {
+            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+            None => (text.clone(), None),
+        })
+        .collect();
+    let input = asked.input.clone().unwrap_or_default();
+    let absolute = |path: &Path| {
+        std::path::absolute(path).map_err(|source| Ended::Input { path: path.to_owned(), source })
+    };
+    let input = absolute(&input)?;
+    std::fs::metadata(&input).map_err(|source| Ended::Input { path: input.clone(), source })?;
+    let version = match &asked.version {
+        Some(version) => version.clone(),
+        None => {
+            let descriptor = descriptor(context, &name).await?;
+            Image::of(&descriptor.image).version(workflow.repository.as_deref())
+        }
+    };
+    Ok(Request {
+        id: Uuid::now_v7(),
+        workflow: name,
+        version,
+        parameters,
+        input,
+        output: asked.output.as_deref().map(absolute).transpose()?,
+        convert: !asked.no_conversion,
+        clean: asked.clean,
+        time: asked.time.clone(),
+        email: asked.email.clone(),
+        options,
+        user: asked.user,
+        group: asked.group,
+    })
+}
+
+async fn descriptor(context: &Context<'_>, name: &str) -> Result<Descriptor, Ended> {
+    let workflow = context.workflow(name)?;
+    let found = context.catalogue()?.one(workflow, false).await;
+    let found = found.map_err(|source| Ended::Descriptor { name: name.to_owned(), source })?;
+    if let Some(warning) = &found.warning {
+        tracing::warn!("{warning}");
+    }
+    Ok(found.descriptor)
+}
+
+fn show_plan(plan: &JobPlan, request: &Request, answer: &mut Answer) -> Result<u8, Ended> {
+    let submission = &plan.submission;
+    if answer.is_json() {
+        let pairs = |pairs: &[(String, String)]| {
+            Value::Object(pairs.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect())
+        };
+        let options = submission
+            .options
+            .iter()
+            .map(|(name, value)| (name.clone(), value.as_deref().map_or(Value::Null, Into::into)));
+        answer.object(
+            [
+                ("workflow", request.workflow.as_str().into()),
+                ("version", request.version.as_str().into()),
+                ("image", plan.image.as_str().into()),
+                ("data", plan.data.as_str().into()),
+                ("script", plan.script.path.as_str().into()),
+                ("text", plan.script.text.as_deref().map_or(Value::Null, Into::into)),
+                ("options", Value::Object(options.collect())),
+                ("environment", pairs(&plan.environment)),
+            ]
+            .into(),
+        )?;
+        answer.flush()?;
+        return Ok(exit_code::SUCCESS);
+    }
+    for warning in &plan.warnings {
+        answer.line(format!("warning      {}", output::inert(warning)))?;
+    }
+    for (what, text) in [("data", &plan.data), ("image", &plan.image), ("job script", &plan.script.path)] {
+        answer.line(format!("{what:<12} {}", output::inert(text)))?;
+    }
+    answer.line("options of sbatch")?;
+    for (name, value) in &submission.options {
+        let value = value.as_deref().map(|value| format!("={value}")).unwrap_or_default();
+        answer.line(format!("  --{name}{}", output::inert(&value)))?;
+    }
+    answer.line(format!("  --output={}", submission.output))?;
+    answer.line("variables")?;
+    for (name, value) in &plan.environment {
+        answer.line(format!("  {name}={}", output::inert(value)))?;
+    }
+    match &plan.script.text {
+        Some(text) => {
+            answer.line(format!("{}:", plan.script.path))?;
+            for line in text.lines() {
+                answer.line(format!("  | {}", output::inert(line)))?;
+            }
+        }
+        None => answer.line("the job script is the repository's (slurm_script_repo)")?,
+    }
+    answer.flush()?;
+    Ok(exit_code::SUCCESS)
+}
+
+fn show_outcome(request: &Request, outcome: &Outcome, answer: &mut Answer) -> Result<u8, Ended> {
+    if answer.is_json() {
+        answer.object(
+            [
+                ("run", request.id.to_string().into()),
+                ("job", outcome.job.to_string().into()),
+                ("data", outcome.data.display().to_string().into()),
+                ("results", outcome.results.display().to_string().into()),
+                ("cleaned", outcome.cleaned.into()),
+            ]
+            .into(),
+        )?;
+    } else {
+        let place = match request.output {
+            Some(_) => "results are in",
+            None => "results are on the cluster, in",
+        };
+        answer.line(format!("{place} {}", output::inert(&outcome.results.display().to_string())))?;
+    }
+    answer.flush()?;
+    Ok(exit_code::SUCCESS)
+}
+
+/// A line for each thing that happens; for a transfer a bar, where somebody looks.
+struct Shown {
+    quiet: bool,
+    bar: Option<Transfer>,
+}
+
+impl Shown {
+    const fn new(answer: &Answer) -> Self {
+        Self { quiet: answer.is_json(), bar: None }
+    }
+}
+
+impl Show for Shown {
+    fn happened(&mut self, what: &Happened<'_>) {
+        if let Happened::Moved { bytes, of, .. } = what {
+            self.bar.get_or_insert_with(Transfer::new).at(*bytes, *of);
+            return;
+        }
+        self.bar = None;
+        if self.quiet {
+            return;
+        }
+        let line = match what {
+            Happened::Moved { .. } | Happened::Used { .. } => return,
+            Happened::Begun { step: Step::Convert | Step::Workflow, name, version, .. } => {
+                format!("{name} {version}")
+            }
+            Happened::Begun { .. } => return,
+            Happened::Submitted { job, .. } => format!("job {job} submitted"),
+            Happened::State { job, tasks: (_, 1), .. } => match &job.reason {
+                Some(reason) if !job.state.is_ended() => {
+                    format!("job {} {} ({reason})", job.id, job.state.name())
+                }
+                _ => format!("job {} {}", job.id, job.state.name()),
+            },
+            Happened::State { job, tasks: (ended, all), .. } => {
+                format!("job {}: {ended} of {all} tasks have ended", job.id.job)
+            }
+            Happened::Progress { percent, .. } => format!("{percent}%"),
+            Happened::Done { result, .. } => (*result).to_owned(),
+            Happened::Failed { reason, .. } => format!("failed: {reason}"),
+        };
+        let step = match what {
+            Happened::Begun { step, .. }
+            | Happened::Moved { step, .. }
+            | Happened::Submitted { step, .. }
+            | Happened::State { step, .. }
+            | Happened::Progress { step, .. }
+            | Happened::Used { step, .. }
+            | Happened::Done { step, .. }
+            | Happened::Failed { step, .. } => step.name(),
+        };
+        output::note(format!("{step:<9} {line}"));
+    }
 }

@@ -1,9 +1,98 @@
 //! `processor slurm validate`: what stands between us and a job that runs.
 
-use crate::ended::Ended;
-use crate::output::Answer;
-use crate::slurm::Context;
+use biomero_config::{HostKeys, JobEngine};
+use biomero_events::json::Value;
+use biomero_slurm::cluster::HostKeys as Taken;
+use biomero_slurm::setup::finding::{Finding, Outcome, worst};
+use biomero_slurm::setup::login::Way;
+use biomero_slurm::setup::{Containers, validate};
 
-pub(crate) async fn run(_context: &Context<'_>, _job: bool, _answer: &mut Answer) -> Result<u8, Ended> {
-    Err(Ended::Missing("validate"))
+use crate::ended::Ended;
+use crate::exit_code;
+use crate::output::{Answer, inert};
+use crate::slurm::Context;
+use crate::table::Tone;
+
+pub(crate) async fn run(context: &Context<'_>, job: bool, answer: &mut Answer) -> Result<u8, Ended> {
+    let access = &context.settings.slurm;
+    let containers = containers(context);
+    let way = (access.engine == JobEngine::Ssh).then(|| Way {
+        host: context.biomero.ssh.host.clone(),
+        config: access.ssh_config.clone(),
+        host_keys: match access.host_keys {
+            HostKeys::Strict => Taken::Strict,
+            HostKeys::AcceptNew => Taken::AcceptNew,
+        },
+        connect: access.connect,
+    });
+    let asked = validate::Asked {
+        settings: &context.biomero,
+        way,
+        with_slurm: access.engine != JobEngine::Embedded,
+        containers: &containers,
+        job,
+    };
+    let findings = validate::validate(&context.cluster, &asked).await;
+    if answer.is_json() {
+        answer.object(object(context.cluster.name(), &findings))?;
+    } else {
+        write(&findings, answer)?;
+    }
+    answer.flush()?;
+    Ok(if validate::has_failed(&findings) { exit_code::FINDINGS } else { exit_code::SUCCESS })
+}
+
+/// The container runtime of the cluster, as the settings name it.
+pub(super) fn containers(context: &Context<'_>) -> Containers {
+    let access = &context.settings.slurm;
+    let (containers, odd) = Containers::configured(access.container, &access.modules);
+    for module in odd {
+        tracing::warn!("slurm.modules names {module:?}, which is no name of a module: it is left out");
+    }
+    containers
+}
+
+const fn tone(outcome: Outcome) -> Tone {
+    match outcome {
+        Outcome::Ok => Tone::Good,
+        Outcome::NotTried => Tone::Faint,
+        Outcome::Warning => Tone::Busy,
+        Outcome::Failed => Tone::Bad,
+    }
+}
+
+fn write(findings: &[Finding], answer: &mut Answer) -> Result<(), Ended> {
+    let colour = answer.colour();
+    let width = findings.iter().map(|finding| finding.step.chars().count().min(30)).max().unwrap_or_default();
+    for finding in findings {
+        let word = tone(finding.outcome).paint(&format!("{:9}", finding.outcome.word()), colour);
+        let step = inert(&finding.step);
+        answer.line(format!("{word}  {step:width$}  {}", inert(&finding.told)))?;
+        if let Some(remedy) = &finding.remedy {
+            answer.line(format!("{:1$}to do: {2}", "", width + 13, inert(remedy)))?;
+        }
+    }
+    let count = |outcome| findings.iter().filter(|finding| finding.outcome == outcome).count();
+    answer.line(match (count(Outcome::Failed), count(Outcome::Warning)) {
+        (0, 0) => "all is well".to_owned(),
+        (0, warnings) => format!("jobs can run; {warnings} to be known"),
+        (failures, warnings) => format!("{failures} to be put right, {warnings} to be known"),
+    })
+}
+
+fn object(cluster: &str, findings: &[Finding]) -> Value {
+    let verdict = worst(findings);
+    let steps: Vec<Value> = findings
+        .iter()
+        .map(|finding| {
+            [
+                ("step", finding.step.as_str().into()),
+                ("outcome", finding.outcome.word().into()),
+                ("told", finding.told.as_str().into()),
+                ("remedy", finding.remedy.clone().into()),
+            ]
+            .into()
+        })
+        .collect();
+    [("cluster", cluster.into()), ("verdict", verdict.word().into()), ("steps", steps.into())].into()
 }

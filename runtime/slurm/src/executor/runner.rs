@@ -19,6 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 use super::request::Request;
+use super::store::Queue;
 use super::task::{Asked, Phase, Task};
 use super::variables::{Place, variables};
 use super::{Error, Executor, log_name, now, processes, schedule};
@@ -105,7 +106,7 @@ fn begin(executor: &Executor, id: JobId, token: &str) -> Result<Option<(Request,
     let task = task.clone();
     queue.keep(&standing)?;
     if asked.is_some() {
-        schedule::pass(&queue, executor.store().root(), executor.options())?;
+        step_down(executor, &queue)?;
         return Ok(None);
     }
     let folder = queue.folder(id.job).ok_or_else(absent)?;
@@ -130,10 +131,10 @@ fn start(
     let open = |path: &Path| {
         // Appended to, also when it is begun anew: both streams and our own words are one after the other.
         let begun = || -> std::io::Result<File> {
-            let file = File::options().create(true).append(true).open(path)?;
             if !request.append {
-                file.set_len(0)?;
+                File::create(path)?;
             }
+            let file = File::options().create(true).append(true).open(path)?;
             Ok(file)
         };
         begun().map_err(|error| format!("its log {} cannot be written: {error}", path.display()))
@@ -318,7 +319,18 @@ fn finish(executor: &Executor, id: JobId, token: &str, became: Became) -> Result
         task.end(phase, became.reason.or(reason).as_deref(), now());
     }
     queue.keep(&standing)?;
-    schedule::pass(&queue, executor.store().root(), executor.options()).map(drop)
+    step_down(executor, &queue)
+}
+
+/// Gives back the lock that says that we live, then lets the next ones start: one of them may be the same task again.
+fn step_down(executor: &Executor, queue: &Queue<'_>) -> Result<(), Error> {
+    let path = Path::new("/dev/null");
+    let nothing = File::open(path).map_err(Error::file("open", path))?;
+    nix::unistd::dup2_stdin(nothing).map_err(|errno| Error::Process {
+        action: "give back a runner's lock".to_owned(),
+        source: errno.into(),
+    })?;
+    schedule::pass(queue, executor.store().root(), executor.options()).map(drop)
 }
 
 fn duration(time: nix::sys::time::TimeVal) -> Duration {

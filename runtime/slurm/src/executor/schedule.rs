@@ -26,7 +26,8 @@ const LAUNCH: &str = r#"exec 3<&0; "$@" <&3 3<&- & exec 3<&-"#;
 /// Settles what has died, then starts what may start. Returns the jobs that are not over.
 pub(super) fn pass(queue: &Queue<'_>, root: &Path, options: &Options) -> Result<Vec<Standing>, Error> {
     let mut jobs = queue.live()?;
-    let mut changed = vec![false; jobs.len()];
+    // One that is over and still here: who wrote that was killed before he could put it away.
+    let mut changed: Vec<bool> = jobs.iter().map(Standing::is_ended).collect();
     for (job, changed) in jobs.iter_mut().zip(&mut changed) {
         let id = job.id;
         for task in job.tasks.iter_mut().filter(|task| task.phase.is_active()) {

@@ -4,10 +4,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
-use super::Request;
+use super::{Request, Step};
 
 /// A run is never larger.
 const LARGEST: u64 = 1 << 20;
@@ -66,7 +67,45 @@ pub struct NoRun {
 /// A run that no other process takes up until this is dropped.
 #[derive(Debug)]
 pub struct Held {
+    runs: Runs,
+    kept: Kept,
+    resumed: bool,
     _lock: Flock<std::fs::File>,
+}
+
+/// What the file of a run holds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kept {
+    request: Request,
+    /// Steps that are done and cannot be done again: what they worked on is not as it was.
+    done: Vec<Step>,
+}
+
+impl Held {
+    /// Whether it has begun before, in another process.
+    #[must_use]
+    pub const fn is_resumed(&self) -> bool {
+        self.resumed
+    }
+
+    /// Whether this step is done.
+    #[must_use]
+    pub fn is_done(&self, step: Step) -> bool {
+        self.kept.done.contains(&step)
+    }
+
+    /// A step is done.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn done(&mut self, step: Step) -> Result<(), StoreError> {
+        if !self.is_done(step) {
+            self.kept.done.push(step);
+            self.runs.write(&self.kept)?;
+        }
+        Ok(())
+    }
 }
 
 impl Runs {
@@ -86,14 +125,19 @@ impl Runs {
     /// # Errors
     /// It cannot be written, or another process holds the run.
     pub fn begin(&self, request: &Request) -> Result<Held, StoreError> {
-        let held = self.hold(request.id)?;
-        let path = self.path(request.id);
+        let lock = self.hold(request.id)?;
+        let kept = Kept { request: request.clone(), done: Vec::new() };
+        self.write(&kept)?;
+        Ok(Held { runs: self.clone(), kept, resumed: false, _lock: lock })
+    }
+
+    fn write(&self, kept: &Kept) -> Result<(), StoreError> {
+        let path = self.path(kept.request.id);
         let beside = path.with_extension("new");
-        let text = serde_json::to_vec_pretty(request)
+        let text = serde_json::to_vec_pretty(kept)
             .map_err(|source| StoreError::Damaged { path: path.clone(), source })?;
         std::fs::write(&beside, text).map_err(|source| failed("write", &beside, source))?;
-        std::fs::rename(&beside, &path).map_err(|source| failed("write", &path, source))?;
-        Ok(held)
+        std::fs::rename(&beside, &path).map_err(|source| failed("write", &path, source))
     }
 
     /// Takes up a run.
@@ -105,8 +149,9 @@ impl Runs {
         if !path.exists() {
             return Err(NoRun { id, folder: self.folder.clone() }.into());
         }
-        let held = self.hold(id)?;
-        Ok((self.read(&path)?, held))
+        let lock = self.hold(id)?;
+        let kept = self.read(&path)?;
+        Ok((kept.request.clone(), Held { runs: self.clone(), kept, resumed: true, _lock: lock }))
     }
 
     /// The run is over: nothing is left to take up.
@@ -130,7 +175,8 @@ impl Runs {
     /// # Errors
     /// The folder cannot be read.
     pub fn unfinished(&self) -> Result<Vec<Result<Request, StoreError>>, StoreError> {
-        let listed = std::fs::read_dir(&self.folder).map_err(|source| failed("list", &self.folder, source))?;
+        let listed =
+            std::fs::read_dir(&self.folder).map_err(|source| failed("list", &self.folder, source))?;
         let mut paths: Vec<PathBuf> = listed
             .flatten()
             .map(|entry| entry.path())
@@ -138,10 +184,10 @@ impl Runs {
             .collect();
         // The ids are of version 7: their order is that of time.
         paths.sort();
-        Ok(paths.iter().map(|path| self.read(path)).collect())
+        Ok(paths.iter().map(|path| Ok(self.read(path)?.request)).collect())
     }
 
-    fn read(&self, path: &Path) -> Result<Request, StoreError> {
+    fn read(&self, path: &Path) -> Result<Kept, StoreError> {
         use std::io::Read as _;
         let mut text = Vec::new();
         let file = std::fs::File::open(path).map_err(|source| failed("read", path, source))?;
@@ -149,11 +195,11 @@ impl Runs {
         serde_json::from_slice(&text).map_err(|source| StoreError::Damaged { path: path.to_owned(), source })
     }
 
-    fn hold(&self, id: Uuid) -> Result<Held, StoreError> {
+    fn hold(&self, id: Uuid) -> Result<Flock<std::fs::File>, StoreError> {
         let path = self.lock(id);
         let file = std::fs::File::create(&path).map_err(|source| failed("write", &path, source))?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => Ok(Held { _lock: lock }),
+            Ok(lock) => Ok(lock),
             Err((_, nix::errno::Errno::EWOULDBLOCK)) => Err(StoreError::UnderWay { id }),
             Err((_, error)) => Err(failed("lock", &path, error.into())),
         }

@@ -73,20 +73,23 @@ impl Slurm {
         }
     }
 
-    /// The job with this comment that was submitted within `within`; none where slurmctld answers and there is none.
+    /// The job with this comment that was submitted within `within`; none where slurmctld and the accounting answer and there
+    /// is none. On a cluster without accounts a job that slurmctld has forgotten (`MinJobAge`) is not found.
     ///
     /// # Errors
-    /// The cluster cannot be asked, or slurmctld does not answer and the accounting does not have it.
+    /// The cluster cannot be asked, or one that may know it does not answer.
     pub async fn find(&self, comment: &str, within: Duration) -> Result<Option<JobId>, Error> {
         let seen = self.sight(comment, within).await?;
-        match (seen.job, seen.controller) {
-            (Some(job), _) => Ok(Some(JobId::of(job))),
-            (None, super::Heard::No(controller)) => Err(Error::Silent {
+        let remembered = seen.remembered.is_some_and(|age| age.is_zero() || within < age);
+        match (seen.job, &seen.controller, &seen.accounting) {
+            (Some(job), _, _) => Ok(Some(JobId::of(job))),
+            (None, super::Heard::Yes, super::Heard::Yes | super::Heard::Off) => Ok(None),
+            (None, super::Heard::Yes, super::Heard::No(_)) if remembered => Ok(None),
+            (None, controller, accounting) => Err(Error::Silent {
                 host: self.cluster.name().to_owned(),
-                controller,
-                accounting: String::from("no such job"),
+                controller: controller.to_string(),
+                accounting: accounting.to_string(),
             }),
-            (None, _) => Ok(None),
         }
     }
 

@@ -35,7 +35,7 @@ pub(super) fn measure(cluster: &Access, programs: &Path) -> Result<Vec<Line>, Fa
         let told = process::succeed(ours("commands").arg(COMMANDS), wait::PATIENCE)?;
         ours_took.push(milliseconds(&told));
         let theirs = [&config.to_string_lossy(), cluster.alias(), COMMANDS];
-        theirs_took.push(milliseconds(&biomero::run("commands.py", &theirs, &[])?));
+        theirs_took.push(milliseconds(&biomero::run("fabric_commands.py", &theirs, &[])?));
     }
     let mut first = Vec::new();
     for _ in 0..FIRST_ANSWERS {

@@ -1,0 +1,140 @@
+//! Who runs jobs: Slurm, or the embedded executor of a machine without.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::executor::{self, Executor};
+use crate::job::{Job, JobId, Submission};
+use crate::scheduler::watch::Standing;
+use crate::scheduler::{self, Heard, Slurm, Snapshot, Whose};
+
+/// Who runs jobs.
+#[derive(Debug, Clone)]
+pub enum Engine {
+    /// Slurm, wherever its cluster is.
+    Slurm(Slurm),
+    /// Processes of this machine.
+    Embedded(Executor),
+}
+
+/// Why something asked of it did not come about.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// Slurm or its cluster.
+    #[error(transparent)]
+    Slurm(#[from] scheduler::Error),
+    /// The embedded executor.
+    #[error(transparent)]
+    Embedded(#[from] executor::Error),
+}
+
+impl Engine {
+    /// Submits a job, once.
+    ///
+    /// # Errors
+    /// It is refused, or cannot be asked for.
+    pub async fn submit(&self, submission: &Submission) -> Result<JobId, Error> {
+        match self {
+            Self::Slurm(slurm) => Ok(slurm.submit(submission).await?),
+            Self::Embedded(executor) => Ok(executor.submit(submission)?),
+        }
+    }
+
+    /// The job with this comment, if there is one that was submitted within `within`.
+    ///
+    /// # Errors
+    /// It cannot be told.
+    pub async fn find(&self, comment: &str, within: Duration) -> Result<Option<JobId>, Error> {
+        match self {
+            Self::Slurm(slurm) => Ok(slurm.find(comment, within).await?),
+            Self::Embedded(executor) => Ok(executor.find(comment)?),
+        }
+    }
+
+    /// How these stand, all in one question; of an array each task.
+    ///
+    /// # Errors
+    /// It cannot be told.
+    pub async fn states(&self, ids: &[JobId]) -> Result<Vec<Job>, Error> {
+        match self {
+            Self::Slurm(slurm) => Ok(slurm.states(ids).await?),
+            Self::Embedded(executor) => Ok(executor.states(ids)?),
+        }
+    }
+
+    /// Ends these; what is over already is fine.
+    ///
+    /// # Errors
+    /// One cannot be ended.
+    pub async fn cancel(&self, ids: &[JobId]) -> Result<(), Error> {
+        match self {
+            Self::Slurm(slurm) => Ok(slurm.cancel(ids).await?),
+            Self::Embedded(executor) => Ok(executor.cancel(ids)?),
+        }
+    }
+
+    /// Puts these back into the queue.
+    ///
+    /// # Errors
+    /// One cannot be put back.
+    pub async fn requeue(&self, ids: &[JobId]) -> Result<(), Error> {
+        match self {
+            Self::Slurm(slurm) => Ok(slurm.requeue(ids).await?),
+            Self::Embedded(executor) => Ok(executor.requeue(ids)?),
+        }
+    }
+
+    /// Fills in what jobs that have ended have used, where that is asked for separately.
+    ///
+    /// # Errors
+    /// It cannot be told.
+    pub async fn add_usage(&self, jobs: &mut [Job]) -> Result<(), Error> {
+        match self {
+            Self::Slurm(slurm) => Ok(slurm.add_usage(jobs).await?),
+            Self::Embedded(_) => Ok(()),
+        }
+    }
+
+    /// Jobs that wait or run; of Slurm those too that ended within `hours`.
+    ///
+    /// # Errors
+    /// It cannot be told.
+    pub async fn list(&self, whose: Whose, hours: u32) -> Result<Vec<Job>, Error> {
+        match self {
+            Self::Slurm(slurm) => Ok(slurm.list(whose, hours).await?.jobs),
+            Self::Embedded(executor) => Ok(executor.queue()?),
+        }
+    }
+
+    /// Where the log of a job or of a task is.
+    ///
+    /// # Errors
+    /// Nobody knows the job any more.
+    pub async fn log_of(&self, id: JobId) -> Result<PathBuf, Error> {
+        match self {
+            Self::Slurm(slurm) => Ok(slurm.log_of(id).await?),
+            Self::Embedded(executor) => Ok(executor.log(id)?),
+        }
+    }
+}
+
+impl Standing for Engine {
+    type Error = Error;
+
+    async fn standing(&self, ids: &[JobId]) -> Result<Snapshot, Error> {
+        match self {
+            Self::Slurm(slurm) => Ok(slurm.snapshot(ids).await?),
+            Self::Embedded(executor) => {
+                Ok(Snapshot { jobs: executor.states(ids)?, controller: Heard::Yes, accounting: Heard::Yes })
+            }
+        }
+    }
+
+    async fn complete(&self, jobs: &mut [Job]) {
+        if let Self::Slurm(slurm) = self {
+            slurm.complete(jobs).await;
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Workflows: where their descriptors come from, what a call may say, and the job that it becomes.
+//!
+//! [`catalogue`] fetches descriptors, [`arguments`] checks a call against one, [`plan`] and [`conversion`] make jobs of it.
+//! All but the catalogue is pure.
+//!
+//! Invariants: options and variables are those of Python's biomero 2.8.3, by name, value and precedence, but values are the
+//! true ones: nothing is quoted for a shell, because nothing goes through one. A job script reads values from variables alone,
+//! so that it holds nothing of a call and nothing of a call is ever read as a program.
+
+pub mod arguments;
+pub mod catalogue;
+pub mod conversion;
+pub mod image;
+pub mod plan;
+pub mod script;
+pub mod variable;
+
+mod options;
+#[cfg(test)]
+mod tests;
+mod words;
+
+pub use arguments::{ArgumentError, Arguments};
+pub use catalogue::{Catalogue, CatalogueOptions};
+pub use conversion::{Conversion, ConversionPlan};
+pub use image::Image;
+pub use plan::{Call, JobPlan, PlanError, Site, plan};
+pub use script::{Script, ScriptError};
