@@ -1,5 +1,7 @@
 //! The Slurm part, against a real cluster.
 
+mod connection;
+mod containers;
 mod commands;
 mod connection;
 mod containers;
