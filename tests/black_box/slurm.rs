@@ -1,6 +1,7 @@
 //! The Slurm part, against a real cluster.
 
-mod containers;
 mod connection;
+mod containers;
+mod data;
 mod fixture;
 mod python;
