@@ -7,6 +7,7 @@ mod connection;
 mod containers;
 mod descriptors;
 mod executor;
+mod data;
 mod fixture;
 mod jobs;
 mod python;

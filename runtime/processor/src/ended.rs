@@ -128,6 +128,12 @@ pub(crate) enum Ended {
     /// The cluster said no, or nothing.
     #[error(transparent)]
     Cluster(#[from] biomero_slurm::Error),
+    /// Data did not come back, or is not removed.
+    #[error(transparent)]
+    Data(#[from] biomero_slurm::data::Error),
+    /// A text names no data folder.
+    #[error(transparent)]
+    DataName(#[from] biomero_slurm::data::BadName),
     /// The embedded executor said no.
     #[error(transparent)]
     Executor(#[from] biomero_slurm::executor::Error),
@@ -190,6 +196,8 @@ impl Ended {
                 of_cluster(error)
             }
             Self::Pull(_) => exit_code::FAILURE,
+            Self::Data(error) => of_data(error),
+            Self::DataName(_) => exit_code::USAGE,
             Self::Settings(_)
             | Self::SlurmConfig(_)
             | Self::Unreadable { .. }
@@ -234,6 +242,17 @@ const fn of_run(failure: &Failure) -> u8 {
         Failure::Data(_) | Failure::Engine(_) | Failure::Witness(_) => exit_code::UNAVAILABLE,
         Failure::Store(_) => exit_code::CANNOT_WRITE,
         Failure::Job { .. } | Failure::Never { .. } | Failure::Gone { .. } => exit_code::FAILURE,
+    }
+}
+
+const fn of_data(error: &biomero_slurm::data::Error) -> u8 {
+    use biomero_slurm::data::Error;
+    match error {
+        Error::Cluster(error) => of_cluster(error),
+        Error::FullHere { .. } | Error::FullThere { .. } | Error::Occupied { .. } => exit_code::CANNOT_WRITE,
+        Error::NotRemoved { .. } => exit_code::PERMISSION,
+        Error::Stalled { .. } => exit_code::UNAVAILABLE,
+        _ => exit_code::FAILURE,
     }
 }
 

@@ -71,3 +71,30 @@ impl Drop for Transfer {
         self.0.finish_and_clear();
     }
 }
+
+/// The same for data that moves.
+pub(crate) struct Bytes(ProgressBar);
+
+impl Bytes {
+    /// A bar for this work; drawn nowhere unless standard error is a terminal.
+    pub(crate) fn new(work: &'static str) -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        let template = "{msg} [{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} to go";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        bar.set_message(work);
+        Self(bar)
+    }
+
+    /// So far.
+    pub(crate) fn at(&self, bytes: u64, of_bytes: u64) {
+        self.0.set_length(of_bytes);
+        self.0.set_position(bytes);
+    }
+
+    /// Takes it away.
+    pub(crate) fn clear(&self) {
+        self.0.finish_and_clear();
+    }
+}
