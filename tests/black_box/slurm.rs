@@ -5,3 +5,4 @@ mod containers;
 mod descriptors;
 mod fixture;
 mod python;
+mod setup;
