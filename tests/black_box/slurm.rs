@@ -12,3 +12,4 @@ mod fixture;
 mod jobs;
 mod python;
 mod run;
+mod setup;
