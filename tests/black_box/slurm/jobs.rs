@@ -405,7 +405,8 @@ fn nothing_is_concluded_from_the_silence_of_a_daemon() -> Result<()> {
     cluster.slurm.run(Daemon::Slurmdbd)?;
     let snapshot = stage.runtime.block_on(stage.slurm.snapshot(&[job])).map_err(trouble)?;
     assert!(matches!(snapshot.controller, Heard::No(_)), "{snapshot:?}");
-    assert_eq!(snapshot.jobs[0].state, State::Running, "as the accounting knew it");
+    // As the accounting knew it, which may not have heard of the start.
+    assert!(matches!(snapshot.jobs[0].state, State::Running | State::Pending), "{snapshot:?}");
     cluster.slurm.run(Daemon::Slurmctld)?;
     stage.until(&mut watch, "the daemons' return", is_back)?;
     stage.work.write("go", "")?;
