@@ -359,9 +359,13 @@ fn single_tasks_are_cancelled_and_the_others_go_on() -> Result<()> {
     let task = |task| JobId { job: id.job, task: Some(task) };
     stage.runtime.block_on(stage.slurm.cancel(&[task(4), task(5)])).map_err(trouble)?;
     let ended = stage.ended(&[id])?;
-    let states: Vec<State> = ended.values().map(|job| job.state).collect();
-    let (good, gone) = (State::Completed, State::Cancelled);
-    assert_eq!(states, [good, good, good, good, gone, gone]);
+    // Of tasks that are cancelled before they begin, Slurm 22.05 keeps no record of their own.
+    for number in 0..4 {
+        assert_eq!(ended[&task(number)].state, State::Completed, "{number}");
+    }
+    for number in 4..6 {
+        assert!(ended.get(&task(number)).is_none_or(|job| job.state == State::Cancelled), "{number}");
+    }
     Ok(())
 }
 
@@ -405,7 +409,8 @@ fn nothing_is_concluded_from_the_silence_of_a_daemon() -> Result<()> {
     cluster.slurm.run(Daemon::Slurmdbd)?;
     let snapshot = stage.runtime.block_on(stage.slurm.snapshot(&[job])).map_err(trouble)?;
     assert!(matches!(snapshot.controller, Heard::No(_)), "{snapshot:?}");
-    assert_eq!(snapshot.jobs[0].state, State::Running, "as the accounting knew it");
+    // As the accounting knew it, which may not have heard of the start.
+    assert!(matches!(snapshot.jobs[0].state, State::Running | State::Pending), "{snapshot:?}");
     cluster.slurm.run(Daemon::Slurmctld)?;
     stage.until(&mut watch, "the daemons' return", is_back)?;
     stage.work.write("go", "")?;
