@@ -12,8 +12,7 @@ mod states;
 mod transfer;
 
 /// The programs of the package of tests that take our times.
-pub(super) const PROGRAMS: &[&str] =
-    &[commands::PROGRAM, "state_stopwatch", "peak_memory", "slurm_transfer"];
+pub(super) const PROGRAMS: &[&str] = &[commands::PROGRAM, "state_stopwatch", "peak_memory", "slurm_transfer"];
 
 /// All of it. `programs` is the folder of the finished programs that take our times.
 pub(super) fn measure(programs: &Path) -> Result<Vec<Line>, Failure> {

@@ -112,7 +112,7 @@ fn is_over(line: &str) -> bool {
 /// `scancel: error: Kill job error on job id 5: …`, `… for job 99999`.
 fn id_in(line: &str) -> Option<JobId> {
     let words = line.split([' ', ':', ',']);
-    words.filter_map(|word| word.parse().ok()).last()
+    words.filter_map(|word| word.parse().ok()).next_back()
 }
 
 fn reason(line: &str) -> String {
