@@ -11,3 +11,4 @@ mod jobs;
 mod python;
 mod run;
 mod setup;
+mod workflows;

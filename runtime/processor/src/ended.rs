@@ -72,9 +72,6 @@ pub(crate) enum Ended {
         /// What it should be.
         expected: &'static str,
     },
-    /// Under way.
-    #[error("`processor slurm {0}` is not there yet")]
-    Missing(&'static str),
     /// No such workflow.
     #[error("{name:?} is no workflow of slurm-config.ini: there are {}", .known.join(", "))]
     NoWorkflow {
@@ -184,7 +181,7 @@ impl Ended {
             Self::Output(_) => exit_code::CANNOT_WRITE,
             Self::OtherKind { .. } | Self::NoJobId(_) => exit_code::USAGE,
             Self::Executor(error) => of_executor(error),
-            Self::System(_) | Self::Missing(_) => exit_code::FAILURE,
+            Self::System(_) => exit_code::FAILURE,
             Self::NoWorkflow { .. } | Self::Argument(_) => exit_code::USAGE,
             Self::NoHome => exit_code::CONFIGURATION,
             Self::Fetch(_) | Self::Descriptor { .. } | Self::Engine(_) => exit_code::UNAVAILABLE,

@@ -50,8 +50,10 @@ const CONVERTERS: &[&str] = &[
     "[CONVERTERS]\nzarr_to_tiff=org/conv",
 ];
 
-/// A descriptor and what a call says.
-fn calls() -> Vec<(Value, Vec<(&'static str, &'static str)>, Option<&'static str>, Option<&'static str>)> {
+/// A descriptor, what a call says of its parameters, the time limit, and the address.
+type Said = (Value, Vec<(&'static str, &'static str)>, Option<&'static str>, Option<&'static str>);
+
+fn calls() -> Vec<Said> {
     let biaflows = json!({"name": "n", "description": "d", "schema-version": "cytomine-0.1", "command-line": "c",
         "container-image": {"image": "org/w_image"}, "inputs": [
         {"id": "diameter", "type": "Number", "default-value": 30.0}, {"id": "channel", "type": "Number", "default-value": -1},

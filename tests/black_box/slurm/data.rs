@@ -77,8 +77,11 @@ fn write(path: &Path, content: &[u8]) -> Result<()> {
         .map_err(Trouble::doing(format!("write {}", path.display())))
 }
 
-/// Kind, mode and content of everything below a folder.
-fn tree(root: &Path) -> Result<BTreeMap<PathBuf, (char, u32, Vec<u8>)>> {
+/// Kind, mode and content of what is at a path.
+type Found = (char, u32, Vec<u8>);
+
+/// Of everything below a folder.
+fn tree(root: &Path) -> Result<BTreeMap<PathBuf, Found>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![PathBuf::new()];
     while let Some(folder) = folders.pop() {
@@ -188,7 +191,7 @@ fn mixed(root: &Path) -> Result<u64> {
     for number in 0..2_000 {
         write(&root.join(format!("small/{number}")), &bytes(32 << 10))?;
     }
-    Ok(2 * 448 * MIB as u64 + 1 + (2_000 * 32 << 10))
+    Ok(2 * 448 * MIB as u64 + 1 + ((2_000 * 32) << 10))
 }
 
 /// Waits until some of it has been recorded there as sent, while not all of it is.

@@ -176,7 +176,7 @@ fn key(run: Uuid, what: &str) -> Uuid {
 }
 
 /// As Python's scripts are called: its views tell by the name how far a workflow is.
-const fn task_name<'n>(step: Step, name: &'n str) -> &'n str {
+const fn task_name(step: Step, name: &str) -> &str {
     match step {
         Step::Transfer => "_SLURM_Image_Transfer.py",
         Step::Convert | Step::Workflow => name,

@@ -366,7 +366,10 @@ mod tests {
 
     use super::*;
 
-    fn read(log: &str) -> Option<(u8, Option<(u64, u64)>, String)> {
+    /// Percent, count and label.
+    type Read = (u8, Option<(u64, u64)>, String);
+
+    fn read(log: &str) -> Option<Read> {
         let reading = Progress::default().push(log.as_bytes())?;
         Some((reading.percent, reading.count, reading.label))
     }

@@ -72,6 +72,33 @@ fn what_the_configuration_names_and_the_cluster_has_not_is_told() -> Result<()> 
 }
 
 #[test]
+fn folders_that_cannot_be_used_are_told() -> Result<()> {
+    let cluster = shared()?;
+    let work = cluster.workspace()?;
+    let stage = Stage::new(&cluster, &work, "folders")?;
+    // Root's own, a file in its place, and a file system that is full.
+    let data = stage.path("data");
+    std::fs::create_dir(&data).map_err(Trouble::doing("make a folder"))?;
+    work.write("scripts", "")?;
+    let full = Full::mount(&stage.path("images"))?;
+    tells(&stage, VALIDATE, "data folder", "Permission denied", "chmod u+rwx")?;
+    tells(&stage, VALIDATE, "scripts folder", "no folder", "move it away")?;
+    tells(&stage, VALIDATE, "images folder", "No space left", "make room: df -h")?;
+    tells(&stage, VALIDATE, "images room", "free", "df -h")?;
+    drop(full);
+    tells(&stage, VALIDATE, "converters folder", "can be made", "processor slurm init")?;
+
+    let (code, answer) = stage.ask(&["init", "copy"])?;
+    assert_eq!(code, 2, "{answer:#}");
+    let failed = answer["items"].as_array().into_iter().flatten().find(|item| item["became"] == "failed");
+    assert!(
+        failed.is_some_and(|item| item["name"].as_str().unwrap_or_default().ends_with("scripts")),
+        "{answer:#}"
+    );
+    Ok(())
+}
+
+#[test]
 fn a_key_that_ssh_would_refuse_is_told_before_it_does() -> Result<()> {
     let cluster = shared()?;
     let work = cluster.workspace()?;
@@ -159,4 +186,23 @@ fn link_all_but(folder: &Path, left_out: &[&str]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A file system without room; gone when dropped.
+struct Full(PathBuf);
+
+impl Full {
+    fn mount(path: &Path) -> Result<Self> {
+        std::fs::create_dir_all(path).map_err(Trouble::doing("make a folder"))?;
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=8k,mode=0777", "tmpfs"]).arg(path);
+        process::succeed(&mut mount, PATIENCE)?;
+        Ok(Self(path.to_path_buf()))
+    }
+}
+
+impl Drop for Full {
+    fn drop(&mut self) {
+        let _ = process::succeed(Command::new("umount").arg(&self.0), PATIENCE);
+    }
 }

@@ -9,11 +9,14 @@ use super::super::merge::unknown;
 use super::*;
 use crate::job::ExitCode;
 
+/// When, and after which jobs.
+type Question = (Instant, Vec<JobId>);
+
 /// Answers in order; the last one again and again.
 #[derive(Clone)]
 struct Answers {
     answers: Arc<Mutex<VecDeque<Result<Snapshot, String>>>>,
-    asked: Arc<Mutex<Vec<(Instant, Vec<JobId>)>>>,
+    asked: Arc<Mutex<Vec<Question>>>,
 }
 
 impl Answers {

@@ -12,6 +12,11 @@ use super::*;
 const DESCRIPTOR: &str = r#"{"schema-version": "cytomine-0.1", "name": "served", "description": "", "command-line": "",
     "container-image": {"image": "org/served"}, "inputs": [{"id": "a", "type": "Number", "default-value": 1}]}"#;
 
+/// What a server does when it is asked for a path.
+type Doer = Box<dyn Fn(&str) -> Does + Send>;
+type Shared = Arc<Mutex<Doer>>;
+type Simple = fn(&str) -> Does;
+
 /// What the server does with a request.
 #[derive(Clone)]
 enum Does {
@@ -35,14 +40,14 @@ fn answer(status: u16, body: &str) -> Does {
 struct Server {
     base: String,
     asked: Receiver<String>,
-    does: Arc<Mutex<Box<dyn Fn(&str) -> Does + Send>>>,
+    does: Shared,
 }
 
 impl Server {
     fn start(does: impl Fn(&str) -> Does + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let base = format!("http://{}", listener.local_addr().expect("an address"));
-        let does: Arc<Mutex<Box<dyn Fn(&str) -> Does + Send>>> = Arc::new(Mutex::new(Box::new(does)));
+        let does: Shared = Arc::new(Mutex::new(Box::new(does)));
         let (tell, asked) = channel();
         let shared = Arc::clone(&does);
         std::thread::spawn(move || {
@@ -84,7 +89,7 @@ fn catalogue(base: &str, cache: Option<&TempDir>) -> Catalogue {
 
 fn serve(
     stream: &TcpStream,
-    does: &Mutex<Box<dyn Fn(&str) -> Does + Send>>,
+    does: &Mutex<Doer>,
     tell: &std::sync::mpsc::Sender<String>,
 ) -> std::io::Result<()> {
     let mut lines = BufReader::new(stream.try_clone()?).lines();
@@ -229,7 +234,7 @@ async fn what_was_kept_is_used_when_the_server_cannot_be_asked_and_it_is_said_so
     let server = Server::start(|_| Does::Tagged("\"1\""));
     let kept = server.catalogue(Some(&cache));
     one(&kept, VERSION, false).await.expect("found");
-    let cases: [(fn(&str) -> Does, &str); 6] = [
+    let cases: [(Simple, &str); 6] = [
         (|_| answer(403, "rate limit"), "HTTP 403"),
         (|_| answer(429, ""), "HTTP 429"),
         (|_| answer(503, ""), "HTTP 503"),
@@ -266,7 +271,7 @@ async fn a_servers_error_is_asked_again_and_a_limit_is_not() {
 #[tokio::test]
 async fn what_is_huge_or_no_descriptor_is_told() {
     let large = " ".repeat(descriptor::LARGEST + 1);
-    let cases: [(Box<dyn Fn(&str) -> Does + Send>, &str); 4] = [
+    let cases: [(Doer, &str); 4] = [
         (Box::new(|_| Does::Endless), "larger than 1 MiB"),
         (Box::new(move |_| answer(200, &large)), "larger than 1 MiB"),
         (Box::new(|_| answer(200, "<html>")), "line 1, column 1"),
