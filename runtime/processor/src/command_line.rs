@@ -36,7 +36,7 @@ pub(crate) enum Subject {
     Events(Events),
     /// The cluster: check it, make it ready, run workflows, look after their jobs and data
     ///
-    /// Slurm over SSH, as [SSH] and [SLURM] of slurm-config.ini say; Slurm of this machine, or no Slurm at all, as the setting slurm.engine says.
+    /// Slurm over SSH, as the sections SSH and SLURM of slurm-config.ini say; Slurm of this machine, or no Slurm at all, as the setting slurm.engine says.
     Slurm(slurm::Slurm),
     /// Run one task of the embedded executor: what `processor` starts itself, never by hand
     #[command(hide = true)]

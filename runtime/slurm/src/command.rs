@@ -1,7 +1,7 @@
 //! A command for a cluster, and what came of it.
 //!
 //! Invariants: the program for the shell is written in this crate's sources (`&'static str`); whatever else there is goes in
-//! as arguments or as variables, quoted by [`crate::command::line`] alone, so that no value is ever read as a program.
+//! as arguments or as variables, quoted in one place alone (`line`), so that no value is ever read as a program.
 
 mod line;
 

@@ -1,6 +1,6 @@
 //! Slurm: jobs are submitted, asked after, followed and ended.
 //!
-//! Invariants: one question for any number of jobs; a job is submitted once, also where the answer was lost ([`submit`]);
+//! Invariants: one question for any number of jobs; a job is submitted once, also where the answer was lost ([`Slurm::submit`]);
 //! every program of Slurm has a deadline of its own on the cluster, so that one whose daemon is gone does not keep the
 //! answer of another.
 

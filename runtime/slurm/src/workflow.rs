@@ -1,6 +1,6 @@
 //! Workflows: where their descriptors come from, what a call may say, and the job that it becomes.
 //!
-//! [`catalogue`] fetches descriptors, [`arguments`] checks a call against one, [`plan`] and [`conversion`] make jobs of it.
+//! [`catalogue`] fetches descriptors, [`arguments`] checks a call against one, [`mod@plan`] and [`conversion`] make jobs of it.
 //! All but the catalogue is pure.
 //!
 //! Invariants: options and variables are those of Python's biomero 2.8.3, by name, value and precedence, but values are the
