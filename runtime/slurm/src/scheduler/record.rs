@@ -61,7 +61,11 @@ fn squeue(fields: &[String]) -> Option<Record> {
     };
     let place = Place::read(id)?;
     let state = State::read(state);
-    let begun = state.is_ended() || state.group() == crate::job::Group::Running;
+    // One that was cancelled while it waited has the moment of its end for a start as well, and never had a node.
+    let begun = match present(nodes) {
+        None if started == ended => false,
+        _ => state.is_ended() || state.group() == crate::job::Group::Running,
+    };
     let mut job = empty(&place);
     job.state = state;
     job.reason = present(reason);
@@ -212,10 +216,12 @@ mod tests {
             &[
                 "2_[4-9%2]|PENDING|JobArrayTaskLimit|cpu|ok.sh||abc-2|1795636230|1795636300|N/A|0:00|10:00|1|/home/u|",
                 "5|RUNNING|None|cpu|new\nline|localhost|(null)|1795636231|1795636231|1795636831|1-00:00:03|UNLIMITED|1|/home/u|",
+                "6|CANCELLED|BeginTime|cpu|ok.sh|||1795636230|1795636240|1795636240|0:00|10:00|1|/home/u|",
+                "7|COMPLETED|None|cpu|ok.sh|localhost||1795636230|1795636240|1795636240|0:00|10:00|1|/home/u|",
             ],
         );
         let records = of_squeue(&marks, &answer);
-        assert_eq!(records.len(), 2);
+        assert_eq!(records.len(), 4);
         assert_eq!(records[0].place.ids(9).len(), 6);
         assert_eq!(records[0].job.reason.as_deref(), Some("JobArrayTaskLimit"));
         assert_eq!(records[0].job.started, None, "an expected start is none");
@@ -227,6 +233,10 @@ mod tests {
         assert_eq!((running.started, running.ended), (Some(1_795_636_231), None));
         assert_eq!(running.elapsed, Some(Duration::from_secs(86_403)));
         assert_eq!(running.limit, None);
+        let times = |job: &Job| (job.started, job.ended, job.elapsed);
+        assert_eq!(times(&records[2].job), (None, Some(1_795_636_240), None), "cancelled while it waited");
+        let short = (Some(1_795_636_240), Some(1_795_636_240), Some(Duration::ZERO));
+        assert_eq!(times(&records[3].job), short, "over within the second it began in");
     }
 
     #[test]

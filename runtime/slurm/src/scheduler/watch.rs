@@ -2,10 +2,14 @@
 //!
 //! Invariants: one question for all jobs at a time; what has not changed is not told; a connection or a daemon that is gone
 //! is told once, and again when it is back, and nothing is concluded from its silence; a job that ended is told once.
+//!
+//! Of a task of an array that is cancelled while it waits among the rest (`12_[4-9]`), Slurm 22.05 keeps no record:
+//! slurmctld takes it out of the rest, the accounting never hears of it. That it waited and is in no answer any more is
+//! all that can be seen of its end.
 
 mod pace;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
@@ -15,7 +19,7 @@ use tokio::time::{Instant, sleep_until};
 pub use pace::Pace;
 
 use super::{Error, Slurm, Snapshot};
-use crate::job::{Job, JobId, State};
+use crate::job::{Group, Job, JobId, State};
 
 /// Who can tell how jobs stand.
 pub trait Standing {
@@ -48,7 +52,7 @@ impl Standing for Slurm {
 pub struct WatchOptions {
     /// How often is asked.
     pub pace: Pace,
-    /// How long the accounting may take to tell how a job ended that slurmctld says has ended.
+    /// How long the accounting may take to tell how a job ended that slurmctld says has ended, or has no more.
     pub settle: Duration,
     /// How long a job may be unknown to daemons that do answer before it is given up.
     pub forget: Duration,
@@ -124,8 +128,14 @@ struct Task {
     changed: Instant,
     /// When it was first seen to have ended, until how it did is known.
     settling: Option<Instant>,
+    /// Since when it is in no answer any more, although all answer.
+    missing: Option<Instant>,
     told: bool,
 }
+
+/// Why a task counts as cancelled that has left no record.
+const WITHOUT_RECORD: &str =
+    "it waited, and Slurm has it no more: of a task that is cancelled before it begins no record is kept";
 
 impl<S: Standing> Watch<S> {
     /// Follows these jobs, and those that are added. Nothing is asked before [`Watch::next`] is.
@@ -197,9 +207,12 @@ impl<S: Standing> Watch<S> {
                 // From here on nothing waits: an answer is taken as a whole or not at all.
                 self.failures = 0;
                 let silent = silence(&snapshot);
+                let known = fresh.iter().chain(&rest).filter(|job| job.state != State::Unknown);
+                let known: BTreeSet<JobId> = known.map(|job| job.id).collect();
                 for job in fresh.into_iter().chain(rest) {
                     self.take(job, &snapshot);
                 }
+                self.miss(&known, &snapshot);
                 self.close(&snapshot);
                 match silent {
                     Some(reason) => self.fall_silent(reason),
@@ -221,7 +234,7 @@ impl<S: Standing> Watch<S> {
         let ages = tasks.map(|(changed, task)| pace::Age {
             unchanged: now.saturating_duration_since(changed),
             left: task.and_then(|task| left(&task.job, now.saturating_duration_since(task.changed))),
-            settling: task.is_some_and(|task| task.settling.is_some()),
+            settling: task.is_some_and(|task| task.settling.or(task.missing).is_some()),
         });
         // A random part of the interval, so that many workers do not ask at the same moment.
         let chance = f64::from(u16::from_le_bytes({
@@ -273,7 +286,7 @@ impl<S: Standing> Watch<S> {
                     if settling.is_none() || told {
                         self.changes.push_back(Change::Job(Box::new(job.clone())));
                     }
-                    place.insert(Task { job: job.clone(), changed: now, settling, told });
+                    place.insert(Task { job: job.clone(), changed: now, settling, missing: None, told });
                     None
                 }
             };
@@ -299,6 +312,33 @@ impl<S: Standing> Watch<S> {
         }
     }
 
+    /// Tasks of arrays that were told of before and are in no answer any more: `known` are those that are.
+    fn miss(&mut self, known: &BTreeSet<JobId>, snapshot: &Snapshot) {
+        let now = Instant::now();
+        let sure = snapshot.controller.is_yes() && !matches!(snapshot.accounting, super::Heard::No(_));
+        for followed in self.followed.values_mut().filter(|followed| !followed.over) {
+            for (id, task) in followed.tasks.iter_mut().filter(|(id, task)| id.task.is_some() && !task.told) {
+                if known.contains(id) || !sure {
+                    task.missing = None;
+                    continue;
+                }
+                let missing = now.saturating_duration_since(*task.missing.get_or_insert(now));
+                let waited = task.job.state.group() == Group::Waiting;
+                // Without accounts it may as well have ended while we could not ask.
+                if waited && snapshot.accounting.is_yes() && missing >= self.options.settle {
+                    task.told = true;
+                    task.job.state = State::Cancelled;
+                    task.job.reason = Some(WITHOUT_RECORD.to_owned());
+                    task.job.never = None;
+                    self.changes.push_back(Change::Job(Box::new(task.job.clone())));
+                } else if missing >= self.options.forget {
+                    task.told = true;
+                    self.changes.push_back(Change::Gone { id: *id, reason: forgotten(snapshot).to_owned() });
+                }
+            }
+        }
+    }
+
     /// Jobs that are over, and those that nobody knows.
     fn close(&mut self, snapshot: &Snapshot) {
         let now = Instant::now();
@@ -308,21 +348,25 @@ impl<S: Standing> Watch<S> {
                 // An array of many tasks is not kept.
                 followed.tasks.clear();
             }
-            let forgotten = followed
+            let is_forgotten = followed
                 .unknown
                 .is_some_and(|since| now.saturating_duration_since(since) >= self.options.forget);
-            if forgotten && !followed.over {
+            if is_forgotten && !followed.over {
                 followed.over = true;
                 followed.tasks.clear();
-                let reason = match snapshot.accounting {
-                    super::Heard::Off => {
-                        "slurmctld has forgotten it, and this cluster keeps no accounts: how it ended is not known"
-                    }
-                    _ => "neither slurmctld nor the accounting knows how it ended",
-                };
-                self.changes.push_back(Change::Gone { id: *id, reason: reason.to_owned() });
+                self.changes.push_back(Change::Gone { id: *id, reason: forgotten(snapshot).to_owned() });
             }
         }
+    }
+}
+
+/// Why it will never be known how a job ended.
+const fn forgotten(snapshot: &Snapshot) -> &'static str {
+    match snapshot.accounting {
+        super::Heard::Off => {
+            "slurmctld has forgotten it, and this cluster keeps no accounts: how it ended is not known"
+        }
+        _ => "neither slurmctld nor the accounting knows how it ended",
     }
 }
 

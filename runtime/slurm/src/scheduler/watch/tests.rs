@@ -167,6 +167,56 @@ async fn an_array_is_over_with_its_last_task() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_task_that_waited_and_has_left_no_record_counts_as_cancelled() {
+    for ids in [&["7"][..], &["7_0", "7_1"]] {
+        let answers = Answers::new([
+            told(vec![job("7_0", State::Running), job("7_1", State::Pending)]),
+            told(vec![job("7_0", State::Running)]),
+            // It was not gone after all: between two answers nothing is concluded.
+            told(vec![job("7_0", State::Running), job("7_1", State::Pending)]),
+            told(vec![job("7_0", State::Completed), job("7_1", State::Unknown)]),
+            told(vec![job("7_0", State::Completed)]),
+        ]);
+        let (watch, adder) = watch(&answers, ids);
+        let begun = Instant::now();
+        let expected = ["7_0 RUNNING", "7_1 PENDING", "7_0 COMPLETED", "7_1 CANCELLED"];
+        assert_eq!(all(watch, adder).await, expected, "{ids:?}");
+        assert!(begun.elapsed() >= WatchOptions::default().settle);
+        assert!(begun.elapsed() < WatchOptions::default().forget);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_is_missing_may_have_ended_where_no_accounts_are_kept_or_it_ran() {
+    for (was, accounting) in [(State::Pending, Heard::Off), (State::Running, Heard::Yes)] {
+        let now = |jobs| Ok(Snapshot { jobs, controller: Heard::Yes, accounting: accounting.clone() });
+        let answers = Answers::new([
+            now(vec![job("7_0", State::Running), job("7_1", was)]),
+            now(vec![job("7_0", State::Completed)]),
+        ]);
+        let begun = Instant::now();
+        let (watch, adder) = watch(&answers, &["7"]);
+        assert_eq!(all(watch, adder).await.last().map(String::as_str), Some("7_1 gone"), "{was}");
+        assert!(begun.elapsed() >= WatchOptions::default().forget);
+    }
+    let silent = Snapshot {
+        jobs: vec![job("7_0", State::Running)],
+        controller: Heard::No("connect failure".to_owned()),
+        accounting: Heard::Yes,
+    };
+    let hour = (0..200).map(|_| Ok(silent.clone()));
+    let before = told(vec![job("7_0", State::Running), job("7_1", State::Pending)]);
+    let after = told(vec![job("7_0", State::Completed), job("7_1", State::Completed)]);
+    let answers = Answers::new([before].into_iter().chain(hour).chain([after]));
+    let (watch, adder) = watch(&answers, &["7"]);
+    let all = all(watch, adder).await;
+    assert_eq!(
+        all.iter().filter(|told| told.contains("7_1")).collect::<Vec<_>>(),
+        ["7_1 PENDING", "7_1 COMPLETED"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_job_that_is_added_is_asked_after_at_once() {
     let long = WatchOptions {
         pace: Pace { shortest: Duration::from_secs(1000), longest: Duration::from_secs(1000) },
