@@ -71,7 +71,8 @@ impl Running {
         Self { stdin: Some(stdin), stdout, ending, hold, limit }
     }
 
-    /// Waits for its end: the status, and the last 64 KiB of standard error.
+    /// Waits for its end: the status, and the last 64 KiB of standard error. Standard output is read to its end before:
+    /// a session that has told its code is closed, whatever of its output has not come yet.
     ///
     /// # Errors
     /// The connection was lost, or the deadline passed: then the command has been ended, as far as it could be reached.

@@ -124,8 +124,10 @@ impl Ssh {
         let hold = Hold::new(&self.shared.ends, async move { ssh.end_on(&on, process).await });
         let lost = limit.clone();
         let ending = Box::pin(async move {
-            let status = child.wait().await;
+            // In this order: the code comes before the last of the output, and once it is told, the client's session is
+            // dropped, with which `ssh` throws away what of the output is still on its way.
             let said = stderr.await.unwrap_or_default();
+            let status = child.wait().await;
             drop(place);
             let status = match status {
                 Ok(status) => status.code().and_then(|code| u8::try_from(code).ok()).map(Status::Exited),

@@ -87,9 +87,10 @@ impl Conversation<'_> {
             };
             tokio::try_join!(feed, self.listen(stdout, ear, patience, &fed)).map(|((), heard)| heard)
         };
-        // Its complaints are read meanwhile; its end comes after its output's.
-        let ended = async { running.wait().await.map_err(|error| self.named(error)) };
-        let (stdout, (status, stderr)) = tokio::try_join!(said, ended)?;
+        // Its complaints are read meanwhile. Its end is asked for when its output has ended, not before: it may overtake the
+        // last of the output, which would be lost with the session.
+        let stdout = said.await?;
+        let (status, stderr) = running.wait().await.map_err(|error| self.named(error))?;
         Ok(Answer { status, stdout, stderr })
     }
 
