@@ -46,13 +46,13 @@ impl<'a> Configuration<'a> {
         Ok(self.loaded()?.1.typed(self.environment).ok().map(|typed| typed.settings.analytics))
     }
 
-    /// `slurm-config.ini` in types; what is ignored on the way is warned about.
+    /// `slurm-config.ini` in types. What is ignored on the way is told by `init`, and here to whoever asks for more.
     pub(crate) fn biomero(&self) -> Result<BiomeroSettings, Ended> {
         let told = |notices: &[slurm_config::Notice]| notices.iter().map(ToString::to_string).collect();
         let typed = self.loaded()?.1.typed(self.environment);
         let typed = typed.map_err(|problems| Ended::SlurmConfig(told(&problems)))?;
         for warning in &typed.warnings {
-            tracing::warn!("{warning}");
+            tracing::info!("{warning}");
         }
         Ok(typed.settings)
     }

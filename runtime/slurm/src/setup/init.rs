@@ -78,7 +78,14 @@ pub async fn prepare(cluster: &Cluster, asked: &Preparation<'_>) -> Result<Prepa
     let launched = if asked.dry_run {
         Launched::Nobody
     } else {
-        pull::launch(cluster, &asked.images, &asked.pull).await?
+        // What could not be brought is one item of several: the others are told too.
+        match pull::launch(cluster, &asked.images, &asked.pull).await {
+            Err(error @ (pull::Error::Refused { .. } | pull::Error::Submission { .. })) => {
+                items.push(Item::new("images", "all", Became::Failed).told(error.to_string()));
+                Launched::Nobody
+            }
+            launched => launched?,
+        }
     };
     let images = pull::status(cluster, &asked.images).await?;
     Ok(Prepared { items, images, launched })
