@@ -59,7 +59,9 @@ impl Demo {
             self.cluster.user()
         );
         worker_root::write(root, "tmp/.ssh/config", &alias, 0o644)?;
-        let config = worker::slurm_config("localslurm", self.workspace.path(), "", "") + analytics;
+        // The workflows of the image are on GitHub, which the demo does without.
+        let ours = worker::slurm_config("localslurm", self.workspace.path(), "", "");
+        let config = format!("[-MODELS]\n*\n\n{ours}{analytics}");
         worker_root::write(root, "opt/omero/server/slurm-config.ini", &config, 0o644)?;
         let descriptor = Image::Threshold.descriptor().unwrap_or_default();
         worker_root::write(root, &format!("etc/biomero/descriptors/{WORKFLOW}.json"), descriptor, 0o644)?;

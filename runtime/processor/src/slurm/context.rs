@@ -108,9 +108,8 @@ impl Context<'_> {
             path.filter(|path| path.is_absolute())
         };
         let cache = self.settings.slurm.cache.clone();
-        let usual = || {
-            Some(folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")))?.join("biomero"))
-        };
+        let usual =
+            || Some(folder("XDG_CACHE_HOME").or_else(|| Some(self.home()?.join(".cache")))?.join("biomero"));
         let options = CatalogueOptions {
             local: self.settings.slurm.descriptors.clone(),
             cache: cache.or_else(usual),
@@ -137,9 +136,15 @@ impl Context<'_> {
         }
         let environment = self.configuration.environment();
         let folder =
-            |name: &str| environment.get_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        let state = folder("XDG_STATE_HOME").or_else(|| Some(folder("HOME")?.join(".local/state")));
+            environment.get_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+        let state = folder.or_else(|| Some(self.home()?.join(".local/state")));
         Ok(state.ok_or(Ended::NoHome)?.join("biomero").join(name))
+    }
+
+    /// The user's home: by the variable, or where none is set, as in `docker exec`, by the system's list of users.
+    fn home(&self) -> Option<PathBuf> {
+        let named = self.configuration.environment().get_os("HOME").map(PathBuf::from);
+        named.filter(|path| path.is_absolute()).or_else(std::env::home_dir)
     }
 }
 

@@ -19,10 +19,10 @@ use crate::slurm::Context;
 use crate::slurm::history::{Recorder, Show};
 
 pub(crate) async fn run(context: &Context<'_>, asked: &Run, answer: &mut Answer) -> Result<u8, Ended> {
-    let runs = Runs::open(&context.state("runs")?)?;
+    let runs = || Ok::<_, Ended>(Runs::open(&context.state("runs")?)?);
     let (request, held) = match asked.resume {
         Some(id) => {
-            let (request, held) = runs.resume(id)?;
+            let (request, held) = runs()?.resume(id)?;
             (request, Some(held))
         }
         None => (new_request(context, asked).await?, None),
@@ -48,6 +48,7 @@ pub(crate) async fn run(context: &Context<'_>, asked: &Run, answer: &mut Answer)
     for warning in &plan.warnings {
         tracing::warn!("{warning}");
     }
+    let runs = runs()?;
     let mut held = match held {
         Some(held) => held,
         None => runs.begin(&request)?,
