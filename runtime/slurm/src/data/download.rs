@@ -64,18 +64,20 @@ pub struct Download {
     pub selection: Selection,
     /// Whether a job has just ended there: the folder is listed until two listings agree.
     pub settle: bool,
-    /// How many streams there are at a time.
+    /// How many streams there are at a time; each takes a session of the connection.
     pub streams: usize,
     /// Who is told how far it is.
     pub watcher: Option<Watcher>,
 }
 
 impl Download {
-    /// All of a folder that nobody writes to any more, by three streams, watched by nobody.
+    /// All of a folder that nobody writes to any more, by two streams, watched by nobody. One fills the other's pauses; each
+    /// more makes `ssh` larger, which holds up to a window of 2 MiB for each, several times over, where this disk is slower
+    /// than the network.
     #[must_use]
     pub fn new(source: impl Into<PathBuf>, target: impl Into<PathBuf>) -> Self {
         let (source, target) = (source.into(), target.into());
-        Self { source, target, selection: Selection::All, settle: false, streams: 3, watcher: None }
+        Self { source, target, selection: Selection::All, settle: false, streams: 2, watcher: None }
     }
 }
 
