@@ -111,8 +111,6 @@ pub const SETTINGS: &[Setting] = &[
         "How often a silent cluster is asked whether it is there; after three times without an answer the connection counts as lost."),
     setting("slurm.sessions", Kind::Integer(1, 1000), Shipped, &[],
         "How many commands and transfers share the connection at a time; `MaxSessions` of the cluster's sshd is 10 unless changed."),
-    setting("slurm.deadline", Kind::Duration(1), Shipped, &[],
-        "How long a command on the cluster may take."),
     setting("slurm.poll", Kind::Duration(1000), Shipped, &[],
         "The longest time between two questions about the state of jobs; young jobs are asked about more often."),
     setting("slurm.descriptors", Kind::Path, Absent("they are fetched from the workflows' repositories"), &[],

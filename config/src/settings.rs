@@ -188,9 +188,6 @@ pub struct SlurmAccess {
     pub keep_alive: Duration,
     /// How many commands and transfers share the connection at a time.
     pub sessions: u16,
-    /// How long a command on the cluster may take.
-    #[serde(deserialize_with = "crate::duration::deserialize")]
-    pub deadline: Duration,
     /// The longest time between two questions about the state of jobs.
     #[serde(deserialize_with = "crate::duration::deserialize")]
     pub poll: Duration,

@@ -15,10 +15,10 @@ struct Release {
     budget: u64,
 }
 
-/// PID 1 is read from disk at every start and stays mapped for the container's life; `processor` holds two databases and
-/// TLS.
+/// PID 1 is read from disk at every start and stays mapped for the container's life; `processor` holds two databases, TLS,
+/// HTTP and SSH.
 const INIT: Release = Release { package: "biomero-init", program: "init", budget: 8 };
-const PROCESSOR: Release = Release { package: "biomero-processor", program: "processor", budget: 10 };
+const PROCESSOR: Release = Release { package: "biomero-processor", program: "processor", budget: 14 };
 
 /// Builds the release binaries, checks their sizes and says where they are. Returns the path of `init`.
 pub(crate) fn run() -> Result<PathBuf, Failure> {

@@ -91,7 +91,7 @@ Examples:
     },
     /// Run a workflow on a folder of images: send, convert, run, fetch
     ///
-    /// Each step is recorded in the workflow history. Interrupted, it goes on where it stopped when given --run with the id that it printed; jobs that are under way are found again, never submitted twice.
+    /// Each step is recorded in the workflow history. Interrupted, it goes on where it stopped when given --resume with the id that it printed; jobs that are under way are found again, never submitted twice.
     #[command(after_help = "\
 Examples:
   processor slurm run cellpose --input images/ --param diameter=30 --dry-run
@@ -179,7 +179,7 @@ pub(crate) struct Run {
     /// A parameter; may be repeated
     #[arg(long, short, value_name = "NAME=VALUE")]
     pub(crate) param: Vec<String>,
-    /// The version of the workflow's image; the newest on the cluster without
+    /// The version of the workflow's image; without, the descriptor's tag, or what the repository's link is fixed to
     #[arg(long, value_name = "VERSION")]
     pub(crate) version: Option<String>,
     /// Where results go; left on the cluster without

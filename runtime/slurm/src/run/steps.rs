@@ -17,10 +17,10 @@ use crate::data::{self, Debris, Download, Layout, Upload};
 use crate::descriptor::Descriptor;
 use crate::engine::{self, Engine};
 use crate::job::{Job, JobId, Submission};
-use crate::scheduler::Failure as JobFailure;
 use crate::scheduler::log::Follower;
 use crate::scheduler::progress::Progress;
 use crate::scheduler::watch::{Change, Pace, Watch, WatchOptions};
+use crate::scheduler::{self, Failure as JobFailure};
 use crate::setup::scripts::{self, Script};
 use crate::workflow::plan::EnvironmentFile;
 use crate::workflow::{
@@ -135,7 +135,14 @@ impl Failure {
     /// Whether the same run may succeed when it is taken up again: the trouble was on the way, not in the run.
     #[must_use]
     pub const fn is_passing(&self) -> bool {
-        matches!(self, Self::Data(_) | Self::Cluster(_) | Self::Engine(_) | Self::Store(_) | Self::Witness(_))
+        match self {
+            // What Slurm refuses it refuses again.
+            Self::Engine(engine::Error::Slurm(
+                scheduler::Error::Refused { .. } | scheduler::Error::Submission { .. },
+            )) => false,
+            Self::Data(_) | Self::Cluster(_) | Self::Engine(_) | Self::Store(_) | Self::Witness(_) => true,
+            _ => false,
+        }
     }
 }
 
@@ -208,6 +215,9 @@ pub async fn run<W: Witness>(
             outcome.cleaned = true;
         }
     }
+    if !outcome.cleaned {
+        run.let_go().await;
+    }
     Ok(outcome)
 }
 
@@ -251,9 +261,18 @@ impl<W: Witness> Run<'_, W> {
             }
             Err(failure) if failure.is_passing() => Err(failure),
             Err(failure) => {
+                self.let_go().await;
                 self.tell(Happened::Failed { step, reason: &failure.to_string() }).await?;
                 Err(failure)
             }
+        }
+    }
+
+    /// The run is over: its data may be cleaned away. Where that cannot be said, whoever cleans is told whose mark it is.
+    async fn let_go(&self) {
+        let run = self.request.id.to_string();
+        if let Err(error) = data::unmark_in_use(self.worker.cluster, &self.layout, &run).await {
+            tracing::warn!("{error}");
         }
     }
 
@@ -281,6 +300,8 @@ impl<W: Witness> Run<'_, W> {
         let files = cluster.files();
         files.create_folder(&self.layout.output()).await?;
         files.create_folder(&self.layout.ground_truth()).await?;
+        // Nobody cleans away what a run that is not over works on.
+        data::mark_in_use(cluster, &self.layout, &self.request.id.to_string()).await?;
         Ok(((), format!("{} files and folders, {} bytes", sent.entries, sent.bytes)))
     }
 
