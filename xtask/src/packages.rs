@@ -35,6 +35,9 @@ pub(crate) const TEST: &[Needed<'_>] = &[
     ("dumb-init", "dumb-init"),
     ("openssl", "openssl"),
     ("tcsh", "tcsh"),
+    ("zsh", "zsh"),
+    ("fish", "fish"),
+    ("shellcheck", "shellcheck"),
 ];
 
 /// A cluster, and what runs on it.
