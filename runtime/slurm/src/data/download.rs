@@ -28,7 +28,7 @@ use super::produce::listed;
 use super::progress::{Meter, Watcher};
 use super::results::{Item, Items, Selection, list_into, parse};
 use super::source::{Entry, What};
-use super::upload::{blocking, hidden, joined};
+use super::upload::{blocking, hidden, joined, work_off};
 use crate::cluster::Cluster;
 use crate::command::Command;
 
@@ -309,7 +309,7 @@ async fn fetch_all(
     selection: &Selection,
     at_once: usize,
 ) -> Result<(), Error> {
-    let (works, mut work) = mpsc::channel(2);
+    let (works, work) = mpsc::channel(2);
     let items = chosen(listing, selection.clone(), receiver.cluster.name())?;
     let planning = tokio::task::spawn_blocking(move || {
         let entries = items.filter_map(|item| match item {
@@ -323,24 +323,16 @@ async fn fetch_all(
             }
         }
     });
-    let mut under_way: JoinSet<Result<(), Error>> = JoinSet::new();
-    while let Some(work) = work.recv().await {
-        if under_way.len() >= at_once
-            && let Some(done) = under_way.join_next().await
-        {
-            joined(done)?;
-        }
-        let (work, receiver) = (work?, Arc::clone(receiver));
-        under_way.spawn(async move {
+    work_off(work, at_once, |work| {
+        let receiver = Arc::clone(receiver);
+        async move {
             match work {
                 Work::Batch(batch) => receiver.batch(batch).await,
                 Work::Large(entry) => receiver.large(entry).await,
             }
-        });
-    }
-    while let Some(done) = under_way.join_next().await {
-        joined(done)?;
-    }
+        }
+    })
+    .await?;
     joined(planning.await.map(Ok))
 }
 

@@ -234,7 +234,7 @@ struct Sender {
 }
 
 async fn send_all(sender: &Arc<Sender>, at_once: usize) -> Result<(), Error> {
-    let (works, mut work) = mpsc::channel(2);
+    let (works, work) = mpsc::channel(2);
     let walker = Arc::clone(sender);
     let planning = tokio::task::spawn_blocking(move || {
         let batches: Box<dyn Iterator<Item = Result<Work, Error>>> = match &walker.file_name {
@@ -250,25 +250,41 @@ async fn send_all(sender: &Arc<Sender>, at_once: usize) -> Result<(), Error> {
             }
         }
     });
-    let mut under_way: JoinSet<Result<(), Error>> = JoinSet::new();
+    work_off(work, at_once, |work| {
+        let sender = Arc::clone(sender);
+        async move {
+            match work {
+                Work::Batch(batch) => sender.batch(batch).await,
+                Work::Large(entry) => sender.large(entry).await,
+            }
+        }
+    })
+    .await?;
+    planning.await.map_err(|error| Error::here("walk", &sender.root)(std::io::Error::other(error)))
+}
+
+/// Works off what is planned, so many at a time; the first error ends it.
+pub(super) async fn work_off<F>(
+    mut work: mpsc::Receiver<Result<Work, Error>>,
+    at_once: usize,
+    job: impl Fn(Work) -> F,
+) -> Result<(), Error>
+where
+    F: Future<Output = Result<(), Error>> + Send + 'static,
+{
+    let mut under_way = JoinSet::new();
     while let Some(work) = work.recv().await {
         if under_way.len() >= at_once
             && let Some(done) = under_way.join_next().await
         {
             joined(done)?;
         }
-        let (work, sender) = (work?, Arc::clone(sender));
-        under_way.spawn(async move {
-            match work {
-                Work::Batch(batch) => sender.batch(batch).await,
-                Work::Large(entry) => sender.large(entry).await,
-            }
-        });
+        under_way.spawn(job(work?));
     }
     while let Some(done) = under_way.join_next().await {
         joined(done)?;
     }
-    planning.await.map_err(|error| Error::here("walk", &sender.root)(std::io::Error::other(error)))
+    Ok(())
 }
 
 pub(super) fn joined<T>(done: Result<Result<T, Error>, tokio::task::JoinError>) -> Result<T, Error> {
@@ -276,6 +292,15 @@ pub(super) fn joined<T>(done: Result<Result<T, Error>, tokio::task::JoinError>) 
 }
 
 impl Sender {
+    /// What was read here, where the other end has taken it.
+    fn taken<T>(&self, read: Result<T, Stop>, answer: &Answer) -> Result<T, Error> {
+        match read {
+            Ok(ours) if answer.status.is_success() => Ok(ours),
+            Err(Stop::Failed(error)) => Err(error),
+            Ok(_) | Err(Stop::Gone) => Err(self.failed("write below", answer)),
+        }
+    }
+
     fn conversation(&self, action: &'static str, hashes: u64) -> Conversation<'_> {
         Conversation { cluster: &self.cluster, action, hashes }
     }
@@ -441,14 +466,7 @@ impl Sender {
         let answer = conversation.hold(command, Feed::Chunks(chunks), Ear::Keep(LARGEST_ANSWER)).await;
         let read = joined(reading.await.map(Ok))?;
         let answer = answer?;
-        let ours = match read {
-            Ok(ours) => ours,
-            Err(Stop::Failed(error)) => return Err(error),
-            Err(Stop::Gone) => return Err(self.failed("write below", &answer)),
-        };
-        if !answer.status.is_success() {
-            return Err(self.failed("write below", &answer));
-        }
+        let ours = self.taken(read, &answer)?;
         self.sent.fetch_add(bytes, Ordering::Relaxed);
         let names: Vec<Vec<u8>> = places.iter().map(|(_, name)| name.clone()).collect();
         let mut theirs = vec![None; count];
@@ -525,14 +543,7 @@ impl Sender {
             let answer = conversation.hold(command, Feed::Chunks(chunks), Ear::Keep(LARGEST_ANSWER)).await;
             let read = joined(reading.await.map(Ok))?;
             let answer = answer?;
-            let ours = match read {
-                Ok(ours) => ours,
-                Err(Stop::Failed(error)) => return Err(error),
-                Err(Stop::Gone) => return Err(self.failed("write below", &answer)),
-            };
-            if !answer.status.is_success() {
-                return Err(self.failed("write below", &answer));
-            }
+            let ours = self.taken(read, &answer)?;
             self.sent.fetch_add(piece.length, Ordering::Relaxed);
             match (ours, single(&answer.stdout)) {
                 (None, _) => return Ok(false),
