@@ -60,11 +60,16 @@ fn bilayers_without_a_citation_has_the_images_name() {
 
 /// Anything that JSON can hold, small.
 fn value() -> impl Strategy<Value = serde_json::Value> {
+    value_with(any::<f64>().prop_filter("finite", |number| number.is_finite()))
+}
+
+/// The same, with these floats alone.
+fn value_with(float: impl Strategy<Value = f64> + 'static) -> impl Strategy<Value = serde_json::Value> {
     let leaf = prop_oneof![
         Just(serde_json::Value::Null),
         any::<bool>().prop_map(Into::into),
         any::<i64>().prop_map(Into::into),
-        any::<f64>().prop_filter_map("finite", |number| serde_json::Number::from_f64(number).map(Into::into)),
+        float.prop_map(Into::into),
         prop_oneof!["[a-zA-Z0-9 .:_~+-]{0,12}", ".{0,8}"].prop_map(Into::into),
     ];
     leaf.prop_recursive(3, 24, 5, |inner| {
@@ -88,11 +93,9 @@ proptest! {
     }
 
     #[test]
-    fn json_is_yaml_as_well(value in value()) {
-        // Quoted texts and plain numbers mean the same; JSON's exponents do not, which PyYAML takes for text.
+    fn json_is_yaml_as_well(value in value_with((-1_000_000..1_000_000).prop_map(|number| f64::from(number) / 64.0))) {
+        // Exponents are left out by what is generated, not by what is thrown away: PyYAML takes JSON's for text.
         let text = value.to_string();
-        prop_assume!(!text.contains(['e', 'E']) && !text.contains("\\u"));
-        // A float that is written without a dot is none in YAML.
         let (json, yaml) = (json::read("x", &text), yaml::read("x", &text));
         prop_assert_eq!(json, yaml, "{}", text);
     }
