@@ -443,6 +443,8 @@ impl Sender {
         let (to, chunks) = mpsc::channel(4);
         let stream = Stream::new(to, Arc::clone(&self.meter));
         let bytes = part.bytes();
+        // A walk goes down before it goes on: what encloses any entry and is not in the batch encloses the first one.
+        let folder = part.entries.first().and_then(|entry| entry.path.parent()).map(Path::to_owned);
         let places: Vec<(usize, Vec<u8>)> = part.files().map(|(at, entry)| (at, listed(entry))).collect();
         let count = part.entries.len();
         let reading = tokio::task::spawn_blocking(move || {
@@ -461,7 +463,8 @@ impl Sender {
             stream.batch(&Sent { batch: &part, form, place: &place, list: &name, record: &record })
         });
         let script = if form == Form::Tar { script::RECEIVE_TAR } else { script::RECEIVE_PLAIN };
-        let command = Command::shell(script).arg(self.tool.name()).arg(&list).folder(&self.stage);
+        let command = Command::shell(script).arg(self.tool.name()).arg(&list);
+        let command = command.arg(folder.unwrap_or_default()).folder(&self.stage);
         let conversation = self.conversation("sending files", bytes);
         let answer = conversation.hold(command, Feed::Chunks(chunks), Ear::Keep(LARGEST_ANSWER)).await;
         let read = joined(reading.await.map(Ok))?;

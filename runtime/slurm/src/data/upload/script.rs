@@ -44,21 +44,22 @@ ls -1 "$journal" | head -n 60000
 "#
 );
 
-/// `TOOL LIST`: takes a tar stream, answers the digests of what it listed. `-o`: owners are not kept; `-p`: modes are.
+/// `TOOL LIST FOLDER`: takes a tar stream, answers the digests of what it listed. `-o`: owners are not kept; `-p`: modes are.
+/// `FOLDER` is made first: of two GNU tars that miss the same folder, the one that finds it made by the other gives up.
 /// `xargs -0` is in GNU, BSD and busybox, and in POSIX since 2024.
 pub(super) const RECEIVE_TAR: &str = concat!(
     sums!(),
     r#"
 tool=$1
 umask 077
-tar -x -o -p -f - || exit 1
+mkdir -p "content/$3" && tar -x -o -p -f - || exit 1
 cd content || exit 1
 if [ -s "../lists/$2" ]; then sums <"../lists/$2"; fi
 rm -f "../lists/$2"
 "#
 );
 
-/// `TOOL LIST`: the same from lines and contents, where there is no tar: one process for each file and more, which is slow.
+/// `TOOL LIST FOLDER`: the same from lines and contents, where there is no tar: one process for each file and more, which is slow.
 pub(super) const RECEIVE_PLAIN: &str = concat!(
     sums!(),
     r#"

@@ -101,6 +101,10 @@ async fn where_there_is_no_tar_everything_arrives_too() {
 }
 
 async fn sender(cluster: &Cluster, source: &Path, target: &Path) -> Arc<Sender> {
+    sender_with(cluster, source, target, 2).await
+}
+
+async fn sender_with(cluster: &Cluster, source: &Path, target: &Path, streams: usize) -> Arc<Sender> {
     let (parent, name) = (target.parent().expect("a folder"), target.file_name().expect("a name"));
     let (root, is_folder, entries, bytes) = measure(source).expect("a source");
     let stage = prepare(cluster, parent, name).await.expect("a staging folder");
@@ -114,11 +118,34 @@ async fn sender(cluster: &Cluster, source: &Path, target: &Path) -> Arc<Sender> 
         tool: stage.tool,
         form: Form::Tar,
         records: stage.records,
-        sessions: Arc::new(Semaphore::new(2)),
+        sessions: Arc::new(Semaphore::new(streams)),
         meter: Arc::new(Meter::new(bytes, entries, None)),
         lists: AtomicU64::new(0),
         sent: AtomicU64::new(0),
     })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_that_need_the_same_new_folders_do_not_trip_over_each_other() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let source = folder.path().join("source");
+    let deep = Path::new("a/b/c/d/e/f/g/h/i/j");
+    fs::create_dir_all(source.join(deep)).expect("folders");
+    let names: Vec<_> = (0..8).map(|number| deep.join(number.to_string())).collect();
+    names.iter().for_each(|name| fs::write(source.join(name), "x").expect("a file"));
+    for round in 0..25 {
+        let target = folder.path().join(format!("in {round}"));
+        let sender = sender_with(&Cluster::local(), &source, &target, names.len()).await;
+        let mut under_way = JoinSet::new();
+        for name in &names {
+            let (sender, batch) =
+                (Arc::clone(&sender), Batch { entries: vec![sender.look(name).expect("a file")] });
+            under_way.spawn(async move { sender.batch(batch).await });
+        }
+        for sent in under_way.join_all().await {
+            sent.expect("each stream finds or makes the folders it needs");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
