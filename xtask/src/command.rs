@@ -24,6 +24,19 @@ pub(crate) fn run(command: &mut Command) -> Result<(), Failure> {
     if status.success() { Ok(()) } else { Err(Failure::Ended { command: shown(command), status }) }
 }
 
+/// As [`run`], for one of several at a time: all that it says is shown once it has ended.
+pub(crate) fn run_apart(command: &mut Command) -> Result<(), Failure> {
+    let output = command.output().map_err(|source| Failure::Start { program: program(command), source })?;
+    let said =
+        [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
+    println!("\n$ {}\n{said}", shown(command));
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(Failure::Ended { command: shown(command), status: output.status })
+    }
+}
+
 /// Whether a command starts and succeeds, its output thrown away.
 pub(crate) fn succeeds(command: &mut Command) -> bool {
     command.output().is_ok_and(|output| output.status.success())

@@ -4,8 +4,9 @@
 //! second toolchain is asked for. What is found lies in `fuzz/artifacts`, with the command that replays it.
 
 use std::fs;
+use std::sync::{Mutex, PoisonError};
 
-use crate::command::{cargo, run as run_command, succeeds, workspace};
+use crate::command::{cargo, run as run_command, run_apart, succeeds, workspace};
 use crate::failure::Failure;
 use crate::packages;
 
@@ -40,18 +41,39 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
     if !is_installed() {
         run_command(&mut cargo(&["install", "--locked", "--debug", "cargo-fuzz"]))?;
     }
-    for (target, seeds, length) in TARGETS {
-        let corpus = workspace().join("fuzz/corpus").join(target);
-        fs::create_dir_all(&corpus)
-            .map_err(|source| Failure::Start { program: target.to_string(), source })?;
-        let corpus = corpus.display().to_string();
-        let limit = format!("-max_total_time={seconds}");
-        let mut command = cargo(&["fuzz", "run", "--fuzz-dir", "fuzz", target, &corpus, seeds, "--"]);
-        command.args([&limit, &format!("-max_len={length}"), "-timeout=20", "-rss_limit_mb=2048"]);
-        command.arg("-print_final_stats=1");
-        run_command(command.env("RUSTC_BOOTSTRAP", "1"))?;
-    }
-    Ok(())
+    run_command(cargo(&["fuzz", "build", "--fuzz-dir", "fuzz"]).env("RUSTC_BOOTSTRAP", "1"))?;
+    // A fuzzer has one thread: as many run at a time as there are processors.
+    let targets = Mutex::new(TARGETS.iter());
+    let next = || targets.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || {
+        let mut all = Ok(());
+        while let Some(target) = next() {
+            all = all.and(fuzz(target, seconds));
+        }
+        all
+    };
+    let at_once = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..at_once).map(|_| scope.spawn(work)).collect();
+        let ended = |worker: std::thread::ScopedJoinHandle<'_, _>| {
+            worker
+                .join()
+                .unwrap_or_else(|_| Err(Failure::Unexpected("a thread of the fuzzers panicked".to_owned())))
+        };
+        workers.into_iter().map(ended).fold(Ok(()), Result::and)
+    })
+}
+
+/// Fuzzes one target, and shows what it said once it has ended.
+fn fuzz((target, seeds, length): &(&str, &str, u32), seconds: u32) -> Result<(), Failure> {
+    let corpus = workspace().join("fuzz/corpus").join(target);
+    fs::create_dir_all(&corpus).map_err(|source| Failure::Start { program: target.to_string(), source })?;
+    let corpus = corpus.display().to_string();
+    let limit = format!("-max_total_time={seconds}");
+    let mut command = cargo(&["fuzz", "run", "--fuzz-dir", "fuzz", target, &corpus, seeds, "--"]);
+    command.args([&limit, &format!("-max_len={length}"), "-timeout=20", "-rss_limit_mb=2048"]);
+    command.arg("-print_final_stats=1");
+    run_apart(command.env("RUSTC_BOOTSTRAP", "1"))
 }
 
 /// Whether cargo-fuzz is there.
