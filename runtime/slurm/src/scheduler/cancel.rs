@@ -159,6 +159,7 @@ impl std::fmt::Display for Heard {
         match self {
             Self::Yes => formatter.write_str("it answers"),
             Self::Off => formatter.write_str("there is none on this cluster"),
+            Self::Unasked => formatter.write_str("it was not asked"),
             Self::No(reason) => formatter.write_str(reason),
         }
     }

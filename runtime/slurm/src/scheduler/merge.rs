@@ -24,6 +24,8 @@ pub enum Heard {
     Yes,
     /// There is no such service on this cluster: `AccountingStorageType=accounting_storage/none`.
     Off,
+    /// It was not asked: the other one has said all there is to say.
+    Unasked,
     /// It has not, for this reason.
     No(String),
 }
@@ -94,6 +96,19 @@ pub(super) fn merge(
         }
     }
     Ok(jobs)
+}
+
+/// Of what is asked for, what slurmctld does not say waits or runs: how that ended, or whether it ever was, the accounting
+/// has to tell. An array as a whole is always among it, as slurmctld may have forgotten some of its tasks; and a job that is
+/// completing, whose end may be known while its epilog takes its time.
+pub(super) fn open(asked: &[JobId], squeue: &[Record]) -> Result<Vec<JobId>, TooMany> {
+    let queued = by_id(squeue)?;
+    let stands = |id: &JobId| {
+        queued.get(id).is_some_and(|(job, _)| {
+            matches!(job.state.group(), Group::Waiting | Group::Running) && job.state != State::Completing
+        })
+    };
+    Ok(asked.iter().filter(|id| !stands(id)).copied().collect())
 }
 
 /// The newest record of each id, and whether it is one of a rest of an array, which has no record of its own.
@@ -247,6 +262,24 @@ mod tests {
                 "{case} is said"
             );
         }
+    }
+
+    #[test]
+    fn the_accounting_is_asked_only_after_what_may_have_ended() {
+        let squeue = [
+            record("1", State::Running, 5),
+            record("2", State::Completed, 5),
+            record("3", State::Completing, 5),
+            record("4", State::Unknown, 5),
+            record("7_[4-6%2]", State::Pending, 5),
+            record("7_2", State::Suspended, 5),
+        ];
+        let asked =
+            |text: &str| -> Vec<JobId> { text.split(' ').map(|id| id.parse().expect("an id")).collect() };
+        let open = |ids| open(&asked(ids), &squeue).expect("few");
+        assert_eq!(open("1 7_2 7_4 7_6"), []);
+        assert_eq!(open("1 2 3 4 5"), asked("2 3 4 5"));
+        assert_eq!(open("7 7_1 7_4"), asked("7 7_1"), "of a whole array some tasks may be forgotten");
     }
 
     #[test]

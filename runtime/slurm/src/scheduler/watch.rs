@@ -108,7 +108,7 @@ pub struct Watch<S> {
     followed: BTreeMap<JobId, Followed>,
     changes: VecDeque<Change>,
     additions: mpsc::Receiver<Vec<JobId>>,
-    silent: Option<SystemTime>,
+    silent: Option<Silence>,
     failures: u32,
     next: Instant,
 }
@@ -119,7 +119,23 @@ struct Followed {
     since: Instant,
     tasks: BTreeMap<JobId, Task>,
     unknown: Option<Instant>,
+    /// Whether the last question was about the whole of it, not only about tasks that are known and have not ended.
+    whole: bool,
     over: bool,
+}
+
+impl Followed {
+    /// Whether all that is known of it has ended.
+    fn ended(&self) -> bool {
+        !self.tasks.is_empty() && self.tasks.values().all(|task| task.told)
+    }
+}
+
+/// Who is silent: the accounting alone, or anybody else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Silence {
+    Accounting,
+    Other,
 }
 
 #[derive(Debug)]
@@ -177,7 +193,8 @@ impl<S: Standing> Watch<S> {
     fn follow(&mut self, ids: &[JobId]) {
         let now = Instant::now();
         for id in ids {
-            let followed = Followed { since: now, tasks: BTreeMap::new(), unknown: None, over: false };
+            let followed =
+                Followed { since: now, tasks: BTreeMap::new(), unknown: None, whole: true, over: false };
             self.followed.entry(*id).or_insert(followed);
         }
         self.next = now;
@@ -185,12 +202,20 @@ impl<S: Standing> Watch<S> {
 
     /// One question for all, and what follows from the answer.
     async fn ask(&mut self) {
-        let open: Vec<JobId> =
-            self.followed.iter().filter(|(_, followed)| !followed.over).map(|(id, _)| *id).collect();
+        let mut open: Vec<JobId> = Vec::new();
+        for (id, followed) in self.followed.iter_mut().filter(|(_, followed)| !followed.over) {
+            // Tasks that have ended need no second question; once none is left, the array is asked after once more.
+            let before = open.len();
+            open.extend(followed.tasks.iter().filter(|(_, task)| !task.told).map(|(id, _)| *id));
+            followed.whole = open.len() == before || followed.tasks.contains_key(id);
+            if open.len() == before {
+                open.push(*id);
+            }
+        }
         match self.source.standing(&open).await {
             Err(error) => {
                 self.failures = self.failures.saturating_add(1);
-                self.fall_silent(error.to_string());
+                self.fall_silent(Silence::Other, error.to_string());
             }
             Ok(mut snapshot) => {
                 // What has ended since the last answer: what it used is asked for once.
@@ -214,13 +239,12 @@ impl<S: Standing> Watch<S> {
                 }
                 self.miss(&known, &snapshot);
                 self.close(&snapshot);
-                match silent {
-                    Some(reason) => self.fall_silent(reason),
-                    None => {
-                        if self.silent.take().is_some() {
-                            self.changes.push_front(Change::Back);
-                        }
-                    }
+                let unasked = snapshot.accounting == super::Heard::Unasked;
+                match (silent, self.silent) {
+                    (Some((who, reason)), _) => self.fall_silent(who, reason),
+                    (None, Some(Silence::Other)) => self.back(),
+                    (None, Some(Silence::Accounting)) if !unasked => self.back(),
+                    (None, _) => {}
                 }
             }
         }
@@ -242,14 +266,22 @@ impl<S: Standing> Watch<S> {
             [first, second]
         })) / f64::from(u16::MAX);
         self.next = now + self.options.pace.interval(ages, self.failures, chance);
+        // All that is known of an array has ended: whether that is all of it is asked at once.
+        let ended = |followed: &Followed| !followed.over && followed.ended();
+        if self.failures == 0 && self.followed.values().any(ended) {
+            self.next = now;
+        }
     }
 
-    fn fall_silent(&mut self, reason: String) {
-        if self.silent.is_none() {
-            let since = SystemTime::now();
-            self.silent = Some(since);
-            self.changes.push_back(Change::Silent { since, reason });
+    fn fall_silent(&mut self, who: Silence, reason: String) {
+        if self.silent.replace(who).is_none() {
+            self.changes.push_back(Change::Silent { since: SystemTime::now(), reason });
         }
+    }
+
+    fn back(&mut self) {
+        self.silent = None;
+        self.changes.push_front(Change::Back);
     }
 
     /// What an answer says of one job.
@@ -343,7 +375,7 @@ impl<S: Standing> Watch<S> {
     fn close(&mut self, snapshot: &Snapshot) {
         let now = Instant::now();
         for (id, followed) in self.followed.iter_mut().filter(|(_, followed)| !followed.over) {
-            followed.over = !followed.tasks.is_empty() && followed.tasks.values().all(|task| task.told);
+            followed.over = followed.whole && followed.ended();
             if followed.over {
                 // An array of many tasks is not kept.
                 followed.tasks.clear();
@@ -371,14 +403,16 @@ const fn forgotten(snapshot: &Snapshot) -> &'static str {
 }
 
 /// Who does not answer.
-fn silence(snapshot: &Snapshot) -> Option<String> {
+fn silence(snapshot: &Snapshot) -> Option<(Silence, String)> {
     match (&snapshot.controller, &snapshot.accounting) {
-        (super::Heard::No(reason), _) => {
-            Some(format!("slurmctld does not answer ({reason}): what is told is what the accounting knew"))
-        }
-        (_, super::Heard::No(reason)) => {
-            Some(format!("the accounting does not answer ({reason}): how jobs ended is not known"))
-        }
+        (super::Heard::No(reason), _) => Some((
+            Silence::Other,
+            format!("slurmctld does not answer ({reason}): what is told is what the accounting knew"),
+        )),
+        (_, super::Heard::No(reason)) => Some((
+            Silence::Accounting,
+            format!("the accounting does not answer ({reason}): how jobs ended is not known"),
+        )),
         _ => None,
     }
 }

@@ -90,6 +90,60 @@ async fn only_changes_are_told_and_all_jobs_are_asked_after_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_an_array_only_what_is_open_is_asked_after_until_all_that_is_known_has_ended() {
+    let answers = Answers::new([
+        told(vec![job("7_0", State::Completed), job("7_1", State::Running), job("7_2", State::Pending)]),
+        told(vec![job("7_1", State::Failed), job("7_2", State::Running)]),
+        told(vec![job("7_2", State::Completed)]),
+        // The accounting was late with one that ended before anybody asked.
+        told(vec![
+            job("7_0", State::Completed),
+            job("7_1", State::Failed),
+            job("7_2", State::Completed),
+            job("7_3", State::Completed),
+        ]),
+    ]);
+    let (watch, adder) = watch(&answers, &["7"]);
+    let all = all(watch, adder).await;
+    assert_eq!(
+        all,
+        [
+            "7_0 COMPLETED",
+            "7_1 RUNNING",
+            "7_2 PENDING",
+            "7_1 FAILED",
+            "7_2 RUNNING",
+            "7_2 COMPLETED",
+            "7_3 COMPLETED"
+        ]
+    );
+    let asked: Vec<String> = answers
+        .asked()
+        .iter()
+        .map(|(_, ids)| ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
+        .collect();
+    assert_eq!(asked, ["7", "7_1,7_2", "7_2", "7"]);
+    let moments = answers.asked();
+    assert_eq!(moments[2].0, moments[3].0, "nobody waits for what may be over");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_accounting_that_is_not_asked_is_not_back() {
+    let accounting = |jobs, accounting| Ok(Snapshot { jobs, controller: Heard::Yes, accounting });
+    let refused = || Heard::No("refused".to_owned());
+    let answers = Answers::new([
+        accounting(vec![job("1", State::Completed), job("2", State::Running)], refused()),
+        accounting(vec![job("2", State::Running)], Heard::Unasked),
+        accounting(vec![job("2", State::Completed)], refused()),
+    ]);
+    let (watch, adder) = watch(&answers, &["1", "2"]);
+    let all = all(watch, adder).await;
+    assert_eq!(all.len(), 4, "{all:?}");
+    assert!(all.iter().any(|told| told.starts_with("silent: the accounting")), "{all:?}");
+    assert!(!all.contains(&"back".to_owned()), "{all:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn silence_is_told_once_and_nothing_is_concluded_from_it() {
     let controller = Snapshot {
         jobs: vec![job("1", State::Running)],
