@@ -29,23 +29,27 @@ pub(super) fn measure(cluster: &Access, programs: &Path) -> Result<Vec<Line>, Fa
         let (mut ours, mut theirs, mut peaks) = (Vec::new(), Vec::new(), Vec::new());
         for round in 0..ROUNDS {
             let peak = scratch.path().join("peak");
-            let target = format!("{}/ours-{round}", work.name());
-            let mut command = Command::new(programs.join("peak_memory"));
-            command.arg(&peak).arg(programs.join("slurm_transfer")).arg("up");
-            command.arg(cluster.ssh_config()).arg(&control).arg(&source).arg(&target);
-            ours.push(milliseconds(&mut command)?);
+            let mut up = Command::new(programs.join("peak_memory"));
+            up.arg(&peak).arg(programs.join("slurm_transfer")).arg("up").arg(cluster.ssh_config());
+            up.arg(&control).arg(&source).arg(format!("{}/ours-{round}", work.name()));
+            let mut rsync = Command::new("rsync");
+            let shell = format!("ssh -F {}", cluster.ssh_config().display());
+            rsync.args(["-a", "-e", &shell]).arg(format!("{}/", source.display()));
+            rsync.arg(format!("{ALIAS}:{}/theirs-{round}/", work.name()));
+            let mut turns = [(&mut up, &mut ours), (&mut rsync, &mut theirs)];
+            if round % 2 == 1 {
+                turns.reverse();
+            }
+            for (command, took) in turns {
+                // What the other one has written is not our business. Nothing is removed between turns: ext4 looks long
+                // for an inode that was not freed a moment ago.
+                nix::unistd::sync();
+                took.push(milliseconds(command)?);
+            }
             let kib = std::fs::read_to_string(&peak).ok().and_then(|text| text.trim().parse::<f64>().ok());
             peaks.push(kib.unwrap_or(f64::INFINITY) / 1_024.0);
-            cluster.run(&format!("rm -rf {target}"))?;
-
-            let target = format!("{}/theirs-{round}", work.name());
-            let mut command = Command::new("rsync");
-            let shell = format!("ssh -F {}", cluster.ssh_config().display());
-            command.args(["-a", "-e", &shell]).arg(format!("{}/", source.display()));
-            command.arg(format!("{ALIAS}:{target}/"));
-            theirs.push(milliseconds(&mut command)?);
-            cluster.run(&format!("rm -rf {target}"))?;
         }
+        cluster.run(&format!("rm -rf {}", work.name()))?;
         std::fs::remove_dir_all(&source).map_err(|error| Failure::Unexpected(error.to_string()))?;
         lines.push(line(name, median(ours), median(theirs), "rsync -a", 1.0, Better::Smaller));
         lines.push(Line {
