@@ -97,6 +97,9 @@ pub(crate) enum Ended {
     /// A parameter makes no sense.
     #[error(transparent)]
     Argument(#[from] biomero_slurm::workflow::ArgumentError),
+    /// The template of job scripts.
+    #[error(transparent)]
+    Template(#[from] biomero_slurm::workflow::TemplateError),
     /// The images are not where they should be.
     #[error("cannot read the images in {}: {source}", path.display())]
     Input {
@@ -200,7 +203,8 @@ impl Ended {
             | Self::Unreadable { .. }
             | Self::Url { .. }
             | Self::Since { .. }
-            | Self::Nowhere => exit_code::CONFIGURATION,
+            | Self::Nowhere
+            | Self::Template(_) => exit_code::CONFIGURATION,
             Self::Copy(CopyError::Log(source)) => of_class(source.class()),
             Self::Copy(CopyError::Different { .. }) => exit_code::CONFIGURATION,
             Self::Copy(CopyError::Busy { .. }) => exit_code::UNAVAILABLE,

@@ -29,12 +29,13 @@ pub(crate) async fn run(context: &Context<'_>, asked: &Run, answer: &mut Answer)
     };
     let workflow = context.workflow(&request.workflow)?;
     let descriptor = descriptor(context, &request.workflow).await?;
+    let template = context.template()?;
     let engine = context.engine()?;
     let worker = Worker {
         cluster: &context.cluster,
         engine: &engine,
         settings: &context.biomero,
-        site: context.site(),
+        site: context.site(template.as_deref()),
         workflow,
         descriptor: &descriptor,
         poll: context.settings.slurm.poll,

@@ -1,7 +1,7 @@
 //! The job that a call becomes: script, options, variables. Nothing is sent here; what a dry run shows is what is submitted.
 
-use biomero_config::ContainerRuntime;
-use biomero_config::slurm_config::{Slurm, Workflow};
+use biomero_config::slurm_config::{BiomeroSettings, Slurm, Workflow};
+use biomero_config::{ContainerRuntime, SlurmAccess};
 use thiserror::Error;
 
 use super::arguments::{Arguments, Attachment};
@@ -28,6 +28,20 @@ pub struct Site<'a> {
     pub modules: &'a [String],
     /// A template of the site's own for job scripts, with Python's placeholders (`$PARAMS`); ours without.
     pub template: Option<&'a str>,
+}
+
+impl<'a> Site<'a> {
+    /// What the settings, `slurm-config.ini` and the file that `slurm.template` names say.
+    #[must_use]
+    pub fn of(access: &'a SlurmAccess, biomero: &'a BiomeroSettings, template: Option<&'a str>) -> Self {
+        Self {
+            slurm: &biomero.slurm,
+            converters: &biomero.converters,
+            container: access.container,
+            modules: &access.modules,
+            template,
+        }
+    }
 }
 
 /// What one call says.
