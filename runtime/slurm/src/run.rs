@@ -126,7 +126,7 @@ pub enum Happened<'a> {
 /// Who is told what happens. The run waits for it, and ends with its error.
 pub trait Witness {
     /// What it may answer instead.
-    type Error: std::fmt::Display + Send;
+    type Error: std::error::Error + Send + Sync + 'static;
 
     /// Takes note.
     fn happened(

@@ -96,7 +96,7 @@ pub enum Failure {
     Store(#[from] StoreError),
     /// What happened could not be recorded. The run can be taken up again.
     #[error("what happened could not be recorded, and nothing goes on unrecorded: {0}")]
-    Witness(String),
+    Witness(Box<dyn std::error::Error + Send + Sync>),
     /// A job did not succeed.
     #[error("{} of {step} did not succeed: {}", jobs(.failures, *.more), .failures.first().map_or_else(String::new, ToString::to_string))]
     Job {
@@ -238,7 +238,7 @@ impl<W: Witness> Run<'_, W> {
 
     async fn tell(&mut self, what: Happened<'_>) -> Result<(), Failure> {
         let told = self.witness.happened(self.request, &what).await;
-        told.map_err(|error| Failure::Witness(error.to_string()))
+        told.map_err(|error| Failure::Witness(Box::new(error)))
     }
 
     async fn begun(
@@ -418,9 +418,8 @@ impl<W: Witness> Run<'_, W> {
         let cluster = self.worker.cluster;
         if let Some(text) = &script.text {
             let script = Script { path: PathBuf::from(&script.path), text: text.clone() };
-            for item in scripts::write(cluster, &[script], false, false).await? {
-                tracing::debug!(?item, "job script");
-            }
+            let item = scripts::write_one(cluster, &script).await?;
+            tracing::debug!(?item, "job script");
         }
         for file in files {
             cluster.files().write(Path::new(&file.path), file.text.as_bytes(), 0o600).await?;
