@@ -108,6 +108,18 @@ pub(crate) enum Ended {
         /// Why.
         source: io::Error,
     },
+    /// A file to attach is not where it should be.
+    #[error(
+        "{parameter}: cannot read {}: {source}; give the path of a file or folder of this machine", path.display()
+    )]
+    Attachment {
+        /// The parameter that it is for.
+        parameter: String,
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// Requests of runs.
     #[error(transparent)]
     Runs(#[from] biomero_slurm::run::StoreError),
@@ -188,7 +200,7 @@ impl Ended {
             Self::NoWorkflow { .. } | Self::Argument(_) => exit_code::USAGE,
             Self::NoHome => exit_code::CONFIGURATION,
             Self::Fetch(_) | Self::Descriptor { .. } | Self::Engine(_) => exit_code::UNAVAILABLE,
-            Self::Input { .. } => exit_code::ABSENT,
+            Self::Input { .. } | Self::Attachment { .. } => exit_code::ABSENT,
             Self::Runs(StoreError::NoRun(_)) => exit_code::ABSENT,
             Self::Runs(_) => exit_code::CANNOT_WRITE,
             Self::Run { failure, .. } => of_run(failure),

@@ -8,6 +8,7 @@
 //! so that it holds nothing of a call and nothing of a call is ever read as a program.
 
 pub mod arguments;
+pub mod attachment;
 pub mod catalogue;
 pub mod conversion;
 pub mod image;
@@ -22,6 +23,7 @@ mod tests;
 mod words;
 
 pub use arguments::{ArgumentError, Arguments};
+pub use attachment::AttachedFile;
 pub use catalogue::{Catalogue, CatalogueOptions};
 pub use conversion::{Conversion, ConversionPlan};
 pub use image::Image;

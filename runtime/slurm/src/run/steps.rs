@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::store::{Held, StoreError};
 use super::{Happened, Request, Step, Witness};
 use crate::cluster::{self, Cluster};
-use crate::data::{self, Debris, Download, Layout, Upload};
+use crate::data::{self, Debris, Download, Layout, Upload, Uploaded};
 use crate::descriptor::Descriptor;
 use crate::engine::{self, Engine};
 use crate::job::{Job, JobId, Submission};
@@ -24,7 +24,7 @@ use crate::scheduler::{self, Failure as JobFailure};
 use crate::setup::scripts::{self, Script};
 use crate::workflow::plan::EnvironmentFile;
 use crate::workflow::{
-    ArgumentError, Arguments, Call, Conversion, JobPlan, PlanError, Site, conversion, plan,
+    ArgumentError, Arguments, AttachedFile, Call, Conversion, JobPlan, PlanError, Site, conversion, plan,
 };
 
 /// How far back a job of an interrupted run is looked for.
@@ -193,7 +193,7 @@ pub async fn run<W: Witness>(
     let layout = Layout::new(&worker.settings.slurm.data_path, request.data_name())?;
     let mut run = Run { worker, request, layout, held, witness, logs: Vec::new() };
     if run.has_to(Step::Transfer) {
-        let done = run.transfer().await;
+        let done = run.transfer(&plan.attached).await;
         run.ended(Step::Transfer, done).await?;
     }
     if request.convert && !worker.descriptor.takes_zarr() && run.has_to(Step::Convert) {
@@ -276,33 +276,46 @@ impl<W: Witness> Run<'_, W> {
         }
     }
 
-    async fn transfer(&mut self) -> Result<((), String), Failure> {
+    /// Attached files come first: they are few, and what is wrong with one is told before the images are under way.
+    async fn transfer(&mut self, attached: &[AttachedFile]) -> Result<((), String), Failure> {
         let input = self.request.input.display().to_string();
-        self.begun(Step::Transfer, ("transfer", env!("CARGO_PKG_VERSION")), &input, &[]).await?;
+        let with: Vec<(String, String)> =
+            attached.iter().map(|file| (file.parameter.clone(), file.source.display().to_string())).collect();
+        self.begun(Step::Transfer, ("transfer", env!("CARGO_PKG_VERSION")), &input, &with).await?;
+        let images = Upload::new(&self.request.input, self.layout.input());
+        let uploads = attached.iter().map(|file| Upload::new(&file.source, &file.target)).chain([images]);
+        let (mut entries, mut bytes) = (0, 0);
+        for upload in uploads {
+            let sent = self.send(upload).await?;
+            entries += sent.entries;
+            bytes += sent.bytes;
+        }
+        let cluster = self.worker.cluster;
+        let files = cluster.files();
+        files.create_folder(&self.layout.output()).await?;
+        files.create_folder(&self.layout.ground_truth()).await?;
+        // Nobody cleans away what a run that is not over works on.
+        data::mark_in_use(cluster, &self.layout, &self.request.id.to_string()).await?;
+        Ok(((), format!("{entries} files and folders, {bytes} bytes")))
+    }
+
+    async fn send(&mut self, mut upload: Upload) -> Result<Uploaded, Failure> {
         let (to, mut told) = watch::channel(data::Progress::default());
-        let mut upload = Upload::new(&self.request.input, self.layout.input());
         upload.watcher = Some(std::sync::Arc::new(move |progress| {
             let _ = to.send(progress);
         }));
-        let cluster = self.worker.cluster;
-        let sending = data::upload(cluster, &upload);
+        let sending = data::upload(self.worker.cluster, &upload);
         tokio::pin!(sending);
-        let sent = loop {
+        loop {
             tokio::select! {
-                sent = &mut sending => break sent?,
+                sent = &mut sending => return Ok(sent?),
                 changed = told.changed() => if changed.is_ok() {
                     let progress = *told.borrow_and_update();
                     let (bytes, of) = (progress.bytes, Some(progress.of_bytes));
                     self.tell(Happened::Moved { step: Step::Transfer, bytes, of }).await?;
                 },
             }
-        };
-        let files = cluster.files();
-        files.create_folder(&self.layout.output()).await?;
-        files.create_folder(&self.layout.ground_truth()).await?;
-        // Nobody cleans away what a run that is not over works on.
-        data::mark_in_use(cluster, &self.layout, &self.request.id.to_string()).await?;
-        Ok(((), format!("{} files and folders, {} bytes", sent.entries, sent.bytes)))
+        }
     }
 
     async fn convert(&mut self) -> Result<((), String), Failure> {
