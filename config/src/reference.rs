@@ -121,6 +121,8 @@ pub const SETTINGS: &[Setting] = &[
         "The container runtime of the cluster; `auto` is whichever is there, Apptainer before Singularity."),
     setting("slurm.modules", Kind::List(&Kind::Word), Shipped, &[],
         "Environment modules that a job loads (`module load`) before it starts the container."),
+    setting("slurm.template", Kind::Path, Absent("BIOMERO's own"), &[],
+        "File of this machine that job scripts of workflows are made from, with the placeholders of Python's template (`$jobname`, `$PARAMS`)."),
     setting("slurm.embedded.state", Kind::Path, Absent("`/var/lib/biomero/jobs` where `/var/lib/biomero` exists, else `biomero/jobs` in `$XDG_STATE_HOME` (`~/.local/state`)"), &[],
         "Where the embedded executor keeps its jobs."),
     setting("slurm.embedded.processors", Kind::Integer(1, 65536), Absent("all of the machine"), &[],

@@ -199,6 +199,8 @@ pub struct SlurmAccess {
     pub container: ContainerRuntime,
     /// Environment modules that a job loads before it starts the container.
     pub modules: Vec<String>,
+    /// A template of the site's own for job scripts.
+    pub template: Option<PathBuf>,
     /// The embedded executor.
     pub embedded: EmbeddedExecutor,
 }

@@ -97,9 +97,24 @@ pub(crate) enum Ended {
     /// A parameter makes no sense.
     #[error(transparent)]
     Argument(#[from] biomero_slurm::workflow::ArgumentError),
+    /// The template of job scripts.
+    #[error(transparent)]
+    Template(#[from] biomero_slurm::workflow::TemplateError),
     /// The images are not where they should be.
     #[error("cannot read the images in {}: {source}", path.display())]
     Input {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file to attach is not where it should be.
+    #[error(
+        "{parameter}: cannot read {}: {source}; give the path of a file or folder of this machine", path.display()
+    )]
+    Attachment {
+        /// The parameter that it is for.
+        parameter: String,
         /// Where.
         path: PathBuf,
         /// Why.
@@ -185,7 +200,7 @@ impl Ended {
             Self::NoWorkflow { .. } | Self::Argument(_) => exit_code::USAGE,
             Self::NoHome => exit_code::CONFIGURATION,
             Self::Fetch(_) | Self::Descriptor { .. } | Self::Engine(_) => exit_code::UNAVAILABLE,
-            Self::Input { .. } => exit_code::ABSENT,
+            Self::Input { .. } | Self::Attachment { .. } => exit_code::ABSENT,
             Self::Runs(StoreError::NoRun(_)) => exit_code::ABSENT,
             Self::Runs(_) => exit_code::CANNOT_WRITE,
             Self::Run { failure, .. } => of_run(failure),
@@ -200,7 +215,8 @@ impl Ended {
             | Self::Unreadable { .. }
             | Self::Url { .. }
             | Self::Since { .. }
-            | Self::Nowhere => exit_code::CONFIGURATION,
+            | Self::Nowhere
+            | Self::Template(_) => exit_code::CONFIGURATION,
             Self::Copy(CopyError::Log(source)) => of_class(source.class()),
             Self::Copy(CopyError::Different { .. }) => exit_code::CONFIGURATION,
             Self::Copy(CopyError::Busy { .. }) => exit_code::UNAVAILABLE,
@@ -231,18 +247,27 @@ const fn of_class(class: Class) -> u8 {
     }
 }
 
-const fn of_run(failure: &Failure) -> u8 {
+fn of_run(failure: &Failure) -> u8 {
     match failure {
         Failure::Arguments(_) => exit_code::USAGE,
         Failure::Plan(_) | Failure::Name(_) => exit_code::CONFIGURATION,
         Failure::Cluster(error) => of_cluster(error),
-        Failure::Data(_) | Failure::Engine(_) | Failure::Witness(_) => exit_code::UNAVAILABLE,
+        // What says no more than that data did not get through may pass.
+        Failure::Data(error) => match of_data(error) {
+            exit_code::FAILURE => exit_code::UNAVAILABLE,
+            code => code,
+        },
+        Failure::Engine(_) => exit_code::UNAVAILABLE,
+        Failure::Witness(error) => match error.downcast_ref::<biomero_events::Error>() {
+            Some(error) => of_class(error.class()),
+            None => exit_code::UNAVAILABLE,
+        },
         Failure::Store(_) => exit_code::CANNOT_WRITE,
         Failure::Job { .. } | Failure::Never { .. } | Failure::Gone { .. } => exit_code::FAILURE,
     }
 }
 
-const fn of_data(error: &biomero_slurm::data::Error) -> u8 {
+fn of_data(error: &biomero_slurm::data::Error) -> u8 {
     use biomero_slurm::data::Error;
     match error {
         Error::Cluster(error) => of_cluster(error),
@@ -253,7 +278,7 @@ const fn of_data(error: &biomero_slurm::data::Error) -> u8 {
     }
 }
 
-const fn of_cluster(error: &biomero_slurm::Error) -> u8 {
+fn of_cluster(error: &biomero_slurm::Error) -> u8 {
     use biomero_slurm::Error;
     use biomero_slurm::cluster::ConnectKind;
     match error {
@@ -271,6 +296,7 @@ const fn of_cluster(error: &biomero_slurm::Error) -> u8 {
         Error::Connect { kind: ConnectKind::Configuration | ConnectKind::ControlFolder, .. } => {
             exit_code::CONFIGURATION
         }
+        error if error.is_full() => exit_code::CANNOT_WRITE,
         Error::Connect { .. } | Error::Lost { .. } | Error::Deadline { .. } => exit_code::UNAVAILABLE,
         _ => exit_code::FAILURE,
     }
@@ -299,4 +325,45 @@ fn in_full(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_as_such_wherever_it_is() {
+        let host = || "slurm".to_owned();
+        let script = biomero_slurm::Error::File {
+            host: host(),
+            action: "write",
+            path: "jobs/wf.sh".into(),
+            kind: io::ErrorKind::QuotaExceeded,
+            reason: "Disk quota exceeded".to_owned(),
+        };
+        let folder = biomero_slurm::Error::Failed {
+            host: host(),
+            what: "mkdir".to_owned(),
+            status: biomero_slurm::Status::Exited(1),
+            stderr: "mkdir: cannot create directory: No space left on device".to_owned(),
+        };
+        let there = biomero_slurm::data::Error::FullThere {
+            host: host(),
+            path: "data".into(),
+            said: "No space left on device".to_owned(),
+        };
+        let here = biomero_slurm::data::Error::FullHere { path: "results".into() };
+        let stalled =
+            biomero_slurm::data::Error::Stalled { host: host(), action: "sending files", seconds: 180 };
+        for (failure, code) in [
+            (Failure::Cluster(script), exit_code::CANNOT_WRITE),
+            (Failure::Cluster(folder), exit_code::CANNOT_WRITE),
+            (Failure::Data(there), exit_code::CANNOT_WRITE),
+            (Failure::Data(here), exit_code::CANNOT_WRITE),
+            (Failure::Data(stalled), exit_code::UNAVAILABLE),
+        ] {
+            assert!(failure.is_passing(), "{failure}");
+            assert_eq!(of_run(&failure), code, "{failure}");
+        }
+    }
 }

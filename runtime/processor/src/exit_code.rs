@@ -6,7 +6,7 @@
 pub(crate) const SUCCESS: u8 = 0;
 /// Something that has no code of its own.
 pub(crate) const FAILURE: u8 = 1;
-/// `doctor`: something has to be put right.
+/// It was looked at, and something has to be put right: `doctor`; of `slurm`: `validate`, `init`, `workflows`, `jobs`.
 pub(crate) const FINDINGS: u8 = 2;
 /// The command line makes no sense.
 pub(crate) const USAGE: u8 = 64;

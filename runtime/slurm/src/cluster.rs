@@ -17,6 +17,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 
+pub(crate) use error::says_full;
 pub use error::{ConnectKind, Error};
 pub use files::{Entry, Files, Kind, Metadata};
 pub use running::{Reader, Running, Writer};

@@ -33,6 +33,7 @@ pub use clean::{Cleaned, Debris, Removal, clean, mark_in_use, unmark_in_use};
 pub use digest::Digest;
 pub use download::{Download, Downloaded, download};
 pub use error::Error;
+pub(crate) use layout::LONGEST_NAME;
 pub use layout::{BadName, Layout};
 pub use progress::{Progress, Watcher};
 pub use results::{Listing, ResultFile, Selection, results};

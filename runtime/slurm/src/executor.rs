@@ -287,6 +287,7 @@ impl Executor {
         let elapsed = task.started.zip(end).map(|(start, end)| end.saturating_sub(start));
         Job {
             id: JobId { job: standing.id, task: task.index },
+            own: Some(task.own),
             name: request.name.clone(),
             state: task.state(),
             reason: task.reason.clone(),

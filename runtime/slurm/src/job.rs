@@ -150,6 +150,9 @@ pub struct ExitCode {
 pub struct Job {
     /// Which.
     pub id: JobId,
+    /// The number that it alone has, also among the tasks of its array: `JobIDRaw` of sacct(1). None while it is one of a rest
+    /// that waits.
+    pub own: Option<u32>,
     /// Its name.
     pub name: String,
     /// Its state.

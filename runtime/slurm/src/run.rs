@@ -4,9 +4,11 @@
 //! done already is found and not repeated: files by their digests, jobs by their comments. A witness is told of each thing
 //! before the next begins, under a key that is the same when the run is taken up again.
 
+mod failure;
 mod request;
 mod steps;
 mod store;
+mod wait;
 
 use std::path::Path;
 
@@ -14,9 +16,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::{Job, JobId};
 
+pub use failure::Failure;
 pub use request::Request;
-pub use steps::{Failure, Outcome, Worker, planned, run};
-pub use store::{Held, NoRun, Runs, StoreError};
+pub use steps::{Outcome, Worker, planned, run};
+pub use store::{Converting, Held, NoRun, Runs, StoreError};
 
 /// The parts of a run, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -126,7 +129,7 @@ pub enum Happened<'a> {
 /// Who is told what happens. The run waits for it, and ends with its error.
 pub trait Witness {
     /// What it may answer instead.
-    type Error: std::fmt::Display + Send;
+    type Error: std::error::Error + Send + Sync + 'static;
 
     /// Takes note.
     fn happened(

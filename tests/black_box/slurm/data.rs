@@ -301,7 +301,8 @@ fn a_full_disk_there_is_told_and_what_was_sent_is_not_lost() -> Result<()> {
     same(&source, &node.there("small/data/in"))
 }
 
-struct Mounted(PathBuf);
+/// A file system that is mounted until this is dropped.
+pub(super) struct Mounted(pub(super) PathBuf);
 
 impl Drop for Mounted {
     fn drop(&mut self) {

@@ -1,6 +1,11 @@
 //! `processor slurm run`: real cells to labels and areas, by way of the cluster; and what becomes of a run that is disturbed.
 
-use std::path::Path;
+mod attached;
+mod conversion;
+mod interrupted;
+mod template;
+
+use std::path::{Path, PathBuf};
 
 use biomero_tests::cluster::worker::{VERSION, WORKFLOW, Worker};
 use biomero_tests::cluster::{Access, Image, Workspace, sample, shared};
@@ -12,6 +17,36 @@ fn worker(access: &Access, workspace: &Workspace) -> Result<Worker> {
     access.place(Image::Threshold, workspace, &format!("images/{WORKFLOW}/{WORKFLOW}_{VERSION}.sif"))?;
     access.place(Image::ZarrToTiff, workspace, &format!("converters/convert_zarr_to_tiff_{VERSION}.sif"))?;
     Ok(worker)
+}
+
+/// Parameters of a workflow that copies images and what is attached.
+const COPY: &str = r#"{"schema-version": "biomero-0.1", "name": "Copy", "description": "", "command-line": "copy",
+    "container-image": {"image": "biomerotests/copy", "type": "oci"}, "inputs": [
+    {"id": "weights", "type": "file", "file-attachment": true, "format": ["pt"], "optional": true},
+    {"id": "extra", "type": "file", "file-attachment": true, "optional": true}]}"#;
+
+/// A worker that has the workflow `copy` as well.
+fn copying(access: &Access, workspace: &Workspace) -> Result<Worker> {
+    let worker = worker(access, workspace)?;
+    worker.write("descriptors/copy.json", COPY)?;
+    worker.configure(
+        "",
+        &format!("copy = copy\ncopy_repo = https://github.com/biomerotests/copy/tree/{VERSION}\ncopy_job = jobs/copy.sh"),
+    )?;
+    access.place(Image::Copy, workspace, &format!("images/copy/copy_{VERSION}.sif"))?;
+    Ok(worker)
+}
+
+/// A folder with an image that nobody looks into.
+fn image(worker: &Worker) -> Result<PathBuf> {
+    worker.write("images/one.tif", "pixels")?;
+    Ok(worker.folder().join("images"))
+}
+
+/// The objects that were written.
+fn objects(output: &str) -> Result<Vec<serde_json::Value>> {
+    let read = |line| serde_json::from_str(line).map_err(|error| Trouble::new(format!("{error}: {line}")));
+    output.lines().map(read).collect()
 }
 
 fn read(path: &Path) -> Result<String> {
@@ -68,6 +103,13 @@ fn real_cells_become_labels_and_areas() -> Result<()> {
     let stats =
         process::succeed(&mut worker.processor(&["events", "stats"])?, biomero_tests::cluster::PATIENCE)?;
     assert!(stats.contains("CONVERT_ZARR_TO_TIFF"), "{stats}");
+    let usage = rusqlite::Connection::open(worker.folder().join("events.sqlite"))
+        .and_then(|history| {
+            let count = "SELECT count(DISTINCT slurm_job_id) FROM biomero_worker_job_usage";
+            history.query_row(count, [], |row| row.get::<_, i64>(0))
+        })
+        .map_err(|error| Trouble::new(format!("cannot read the usage of jobs: {error}")))?;
+    assert_eq!(usage, 3, "each task of the conversion has a row, and the workflow");
     let doctor =
         process::output(&mut worker.processor(&["events", "doctor"])?, biomero_tests::cluster::PATIENCE)?;
     assert!(doctor.status.success(), "{}", process::both(&doctor));

@@ -1,9 +1,11 @@
 #!/bin/sh
-# Copies every file of --infolder to --outfolder, telling how far it is; other arguments are shown.
+# Copies every file of --infolder, and what --weights and --extra name, to --outfolder, telling how far it is; other arguments
+# are shown.
 while [ $# -gt 0 ]; do
   case $1 in
     --infolder) in=$2; shift ;;
     --outfolder) out=$2; shift ;;
+    --weights=* | --extra=*) cp -r "${1#*=}" "$out/" ;;
     *) echo "argument: $1" ;;
   esac
   shift

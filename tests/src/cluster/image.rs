@@ -32,7 +32,8 @@ const LEFT_OUT: [&str; 6] =
 /// What images there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Image {
-    /// Copies every file of `--infolder` to `--outfolder`, from a Busybox of two megabytes: made in a moment.
+    /// Copies every file of `--infolder`, and what is attached, to `--outfolder`, from a Busybox of two megabytes: made in a
+    /// moment.
     Copy,
     /// A real workflow: Otsu's threshold and connected components, `tests/cluster/workflow`.
     Threshold,

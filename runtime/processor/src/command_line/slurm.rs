@@ -96,6 +96,7 @@ Examples:
 Examples:
   processor slurm run cellpose --input images/ --param diameter=30 --dry-run
   processor slurm run cellpose --input images/ --param diameter=30 --output results/
+  processor slurm run cellpose --input images/ --param model=weights.pt   a file to attach
   processor slurm run --resume 0199e7a1-…           after an interruption")]
     Run(Run),
     /// Show jobs: those of runs that are not over, or these
@@ -176,7 +177,7 @@ pub(crate) struct Run {
     /// Images: a folder of .zarr or TIFF
     #[arg(long, value_name = "FOLDER", required_unless_present = "resume")]
     pub(crate) input: Option<PathBuf>,
-    /// A parameter; may be repeated
+    /// A parameter; a file to attach by its path on this machine; may be repeated
     #[arg(long, short, value_name = "NAME=VALUE")]
     pub(crate) param: Vec<String>,
     /// The version of the workflow's image; without, the descriptor's tag, or what the repository's link is fixed to

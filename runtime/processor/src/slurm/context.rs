@@ -11,8 +11,8 @@ use biomero_slurm::cluster::{HostKeys as Taken, SshOptions};
 use biomero_slurm::engine::Engine;
 use biomero_slurm::executor::{self, Executor};
 use biomero_slurm::scheduler::{Slurm, SlurmOptions};
-use biomero_slurm::workflow::Site;
 use biomero_slurm::workflow::catalogue::{Catalogue, CatalogueOptions, FetchOptions};
+use biomero_slurm::workflow::{Site, template};
 use tempfile::TempDir;
 
 use crate::configuration::Configuration;
@@ -118,15 +118,14 @@ impl Context<'_> {
         Ok(Catalogue::new(options)?)
     }
 
+    /// The site's own template of job scripts.
+    pub(crate) fn template(&self) -> Result<Option<String>, Ended> {
+        Ok(self.settings.slurm.template.as_deref().map(template::read).transpose()?)
+    }
+
     /// What the site says of its jobs.
-    pub(crate) fn site(&self) -> Site<'_> {
-        Site {
-            slurm: &self.biomero.slurm,
-            converters: &self.biomero.converters,
-            container: self.settings.slurm.container,
-            modules: &self.settings.slurm.modules,
-            template: None,
-        }
+    pub(crate) fn site<'b>(&'b self, template: Option<&'b str>) -> Site<'b> {
+        Site::of(&self.settings.slurm, &self.biomero, template)
     }
 
     /// A folder of the worker's state.

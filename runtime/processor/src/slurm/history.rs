@@ -127,7 +127,7 @@ impl<'a, S: Show> Recorder<'a, S> {
         let id = |id: i64| i32::try_from(id).ok();
         Some(JobUsage {
             cluster: self.cluster.clone(),
-            slurm_job_id: i64::from(job.id.job),
+            slurm_job_id: i64::from(job.own.unwrap_or(job.id.job)),
             submitted: moment(job.submitted)?,
             task_id: Some(task(request.id, step)),
             user: id(request.user),

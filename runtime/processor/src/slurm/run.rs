@@ -1,7 +1,9 @@
 //! `processor slurm run`: images to results, each step recorded in the workflow history.
 
+use std::io;
 use std::path::Path;
 
+use biomero_config::slurm_config::Workflow;
 use biomero_events::json::Value;
 use biomero_events::{EventLog, Limits};
 use biomero_slurm::descriptor::Descriptor;
@@ -20,21 +22,21 @@ use crate::slurm::history::{Recorder, Show};
 
 pub(crate) async fn run(context: &Context<'_>, asked: &Run, answer: &mut Answer) -> Result<u8, Ended> {
     let runs = || Ok::<_, Ended>(Runs::open(&context.state("runs")?)?);
-    let (request, held) = match asked.resume {
-        Some(id) => {
-            let (request, held) = runs()?.resume(id)?;
-            (request, Some(held))
-        }
-        None => (new_request(context, asked).await?, None),
+    let resumed = asked.resume.map(|id| Ok::<_, Ended>(runs()?.resume(id)?)).transpose()?;
+    let name = resumed.as_ref().map(|(request, _)| &request.workflow).or(asked.name.as_ref());
+    let workflow = context.workflow(name.map_or("", String::as_str))?;
+    let descriptor = descriptor(context, workflow).await?;
+    let (request, held) = match resumed {
+        Some((request, held)) => (request, Some(held)),
+        None => (new_request(asked, workflow, &descriptor)?, None),
     };
-    let workflow = context.workflow(&request.workflow)?;
-    let descriptor = descriptor(context, &request.workflow).await?;
+    let template = context.template()?;
     let engine = context.engine()?;
     let worker = Worker {
         cluster: &context.cluster,
         engine: &engine,
         settings: &context.biomero,
-        site: context.site(),
+        site: context.site(template.as_deref()),
         workflow,
         descriptor: &descriptor,
         poll: context.settings.slurm.poll,
@@ -53,6 +55,7 @@ pub(crate) async fn run(context: &Context<'_>, asked: &Run, answer: &mut Answer)
         Some(held) => held,
         None => runs.begin(&request)?,
     };
+    show_beginning(&request, &plan, answer)?;
     let outcome = recorded(context, &worker, &request, &mut held, answer).await;
     match &outcome {
         Ok(_) => runs.end(request.id)?,
@@ -75,10 +78,6 @@ async fn recorded(
     let log = EventLog::open(&database.url, Limits::default()).await.map_err(told)?;
     // Where nobody has made the tables yet; those that are there are not altered.
     log.initialise().await.map_err(told)?;
-    if !answer.is_json() {
-        answer.line(format!("run {}", request.id))?;
-        answer.flush()?;
-    }
     let shown = Shown::new(answer);
     let mut recorder = Recorder::new(&log, context.cluster.name().to_owned(), shown);
     recorder.begun(request).await.map_err(told)?;
@@ -96,10 +95,14 @@ async fn recorded(
     }
 }
 
-async fn new_request(context: &Context<'_>, asked: &Run) -> Result<Request, Ended> {
-    let name = asked.name.clone().unwrap_or_default();
-    let workflow = context.workflow(&name)?;
-    let parameters = asked.param.iter().map(|text| arguments::assignment(text)).collect::<Result<_, _>>()?;
+fn new_request(asked: &Run, workflow: &Workflow, descriptor: &Descriptor) -> Result<Request, Ended> {
+    let mut parameters =
+        asked.param.iter().map(|text| arguments::assignment(text)).collect::<Result<Vec<_>, _>>()?;
+    for (name, value) in &mut parameters {
+        if descriptor.parameters().any(|parameter| parameter.id == *name && parameter.attachment) {
+            *value = attachable(name, value)?;
+        }
+    }
     let options = asked
         .sbatch
         .iter()
@@ -114,17 +117,11 @@ async fn new_request(context: &Context<'_>, asked: &Run) -> Result<Request, Ende
     };
     let input = absolute(&input)?;
     std::fs::metadata(&input).map_err(|source| Ended::Input { path: input.clone(), source })?;
-    let version = match &asked.version {
-        Some(version) => version.clone(),
-        None => {
-            let descriptor = descriptor(context, &name).await?;
-            Image::of(&descriptor.image).version(workflow.repository.as_deref())
-        }
-    };
+    let version = || Image::of(&descriptor.image).version(workflow.repository.as_deref());
     Ok(Request {
         id: Uuid::now_v7(),
-        workflow: name,
-        version,
+        workflow: workflow.name.clone(),
+        version: asked.version.clone().unwrap_or_else(version),
         parameters,
         input,
         output: asked.output.as_deref().map(absolute).transpose()?,
@@ -138,14 +135,49 @@ async fn new_request(context: &Context<'_>, asked: &Run) -> Result<Request, Ende
     })
 }
 
-async fn descriptor(context: &Context<'_>, name: &str) -> Result<Descriptor, Ended> {
-    let workflow = context.workflow(name)?;
+/// The path of a file to attach, as it holds wherever the run is taken up again; none where it cannot be read.
+fn attachable(parameter: &str, path: &str) -> Result<String, Ended> {
+    // As if it had not been said.
+    if path.is_empty() {
+        return Ok(String::new());
+    }
+    let readable = || -> io::Result<String> {
+        let absolute = std::path::absolute(path)?;
+        let kind = std::fs::metadata(&absolute)?.file_type();
+        if kind.is_dir() {
+            std::fs::read_dir(&absolute)?;
+        } else if kind.is_file() {
+            std::fs::File::open(&absolute)?;
+        } else {
+            return Err(io::Error::other("it is neither a file nor a folder"));
+        }
+        absolute.into_os_string().into_string().map_err(|_| io::Error::other("its path is not UTF-8"))
+    };
+    readable().map_err(|source| Ended::Attachment {
+        parameter: parameter.to_owned(),
+        path: path.into(),
+        source,
+    })
+}
+
+async fn descriptor(context: &Context<'_>, workflow: &Workflow) -> Result<Descriptor, Ended> {
     let found = context.catalogue()?.one(workflow, false).await;
-    let found = found.map_err(|source| Ended::Descriptor { name: name.to_owned(), source })?;
+    let found = found.map_err(|source| Ended::Descriptor { name: workflow.name.clone(), source })?;
     if let Some(warning) = &found.warning {
         tracing::warn!("{warning}");
     }
     Ok(found.descriptor)
+}
+
+/// Which run it is, before anything can go wrong with it: it is taken up again and cleaned away by what is said here.
+fn show_beginning(request: &Request, plan: &JobPlan, answer: &mut Answer) -> Result<(), Ended> {
+    if answer.is_json() {
+        let (run, data) = (request.id.to_string(), plan.data.as_str());
+        answer.object([("run", run.into()), ("data", data.into())].into())?;
+    } else {
+        answer.line(format!("run {}", request.id))?;
+    }
+    answer.flush()
 }
 
 fn show_plan(plan: &JobPlan, request: &Request, answer: &mut Answer) -> Result<u8, Ended> {
@@ -158,6 +190,15 @@ fn show_plan(plan: &JobPlan, request: &Request, answer: &mut Answer) -> Result<u
             .options
             .iter()
             .map(|(name, value)| (name.clone(), value.as_deref().map_or(Value::Null, Into::into)));
+        let attached = plan.attached.iter().map(|file| {
+            let source = file.source.display().to_string();
+            let pairs = [
+                ("parameter", file.parameter.as_str().into()),
+                ("source", source.into()),
+                ("target", file.target.as_str().into()),
+            ];
+            Value::from(pairs)
+        });
         answer.object(
             [
                 ("workflow", request.workflow.as_str().into()),
@@ -168,6 +209,11 @@ fn show_plan(plan: &JobPlan, request: &Request, answer: &mut Answer) -> Result<u
                 ("text", plan.script.text.as_deref().map_or(Value::Null, Into::into)),
                 ("options", Value::Object(options.collect())),
                 ("environment", pairs(&plan.environment)),
+                ("attached", Value::Array(attached.collect())),
+                (
+                    "warnings",
+                    Value::Array(plan.warnings.iter().map(|warning| warning.as_str().into()).collect()),
+                ),
             ]
             .into(),
         )?;
@@ -179,6 +225,10 @@ fn show_plan(plan: &JobPlan, request: &Request, answer: &mut Answer) -> Result<u
     }
     for (what, text) in [("data", &plan.data), ("image", &plan.image), ("job script", &plan.script.path)] {
         answer.line(format!("{what:<12} {}", output::inert(text)))?;
+    }
+    for file in &plan.attached {
+        let (from, to) = (file.source.display().to_string(), &file.target);
+        answer.line(format!("{:<12} {} to {}", "attached", output::inert(&from), output::inert(to)))?;
     }
     answer.line("options of sbatch")?;
     for (name, value) in &submission.options {

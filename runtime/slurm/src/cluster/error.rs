@@ -168,6 +168,25 @@ impl From<Refusal> for Error {
     }
 }
 
+impl Error {
+    /// Whether no space was left for what was to be written, or a quota is used up.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::File { kind, .. } => {
+                matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            }
+            Self::Failed { stderr, .. } => says_full(stderr),
+            _ => false,
+        }
+    }
+}
+
+/// Whether a program says that no space is left: the words of `strerror(3)`.
+pub(crate) fn says_full(text: &str) -> bool {
+    text.contains("No space left") || text.contains("quota exceeded")
+}
+
 fn ended(status: Status) -> String {
     match status {
         Status::Exited(code) => format!("ended with {code}"),

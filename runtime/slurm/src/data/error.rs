@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::cluster::says_full;
+
 /// Why. What was done so far is kept, and the same call goes on from there, unless the message says otherwise.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -169,8 +171,7 @@ impl Error {
         let (path, host) = (path.into(), host.to_owned());
         let text = String::from_utf8_lossy(stderr);
         let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
-        let full = |line: &&str| line.contains("No space left") || line.contains("quota exceeded");
-        if let Some(line) = lines().find(full) {
+        if let Some(line) = lines().find(|line| says_full(line)) {
             return Self::FullThere { host, path, said: line.chars().take(300).collect() };
         }
         let said = lines().take(3).collect::<Vec<_>>().join("; ").chars().take(600).collect::<String>();

@@ -1,40 +1,30 @@
 //! The steps of a run, one after the other.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use biomero_config::slurm_config::{BiomeroSettings, Workflow};
-use thiserror::Error;
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
-use super::store::{Held, StoreError};
+use super::failure::Failure;
+use super::store::{Converting, Held};
 use super::{Happened, Request, Step, Witness};
-use crate::cluster::{self, Cluster};
-use crate::data::{self, Debris, Download, Layout, Upload};
+use crate::cluster::Cluster;
+use crate::data::{self, Debris, Download, Layout, Upload, Uploaded};
 use crate::descriptor::Descriptor;
-use crate::engine::{self, Engine};
+use crate::engine::Engine;
 use crate::job::{Job, JobId, Submission};
 use crate::scheduler::log::Follower;
-use crate::scheduler::progress::Progress;
-use crate::scheduler::watch::{Change, Pace, Watch, WatchOptions};
-use crate::scheduler::{self, Failure as JobFailure};
 use crate::setup::scripts::{self, Script};
 use crate::workflow::plan::EnvironmentFile;
-use crate::workflow::{
-    ArgumentError, Arguments, Call, Conversion, JobPlan, PlanError, Site, conversion, plan,
-};
+use crate::workflow::{Arguments, AttachedFile, Call, Conversion, JobPlan, Site, conversion, plan};
 
 /// How far back a job of an interrupted run is looked for.
 const FOUND_WITHIN: Duration = Duration::from_secs(30 * 86_400);
-/// How often the log of a job is looked at for how far it is.
-const LOOKS: Duration = Duration::from_secs(5);
-/// How much of the end of a failed job's log is looked at, in bytes.
-const LOG_END: usize = 16 << 10;
-/// How many of an array's failed tasks are told one by one.
-const TOLD_TASKS: usize = 5;
+/// Why a task of an array counts as gone that nobody tells of.
+const LOST: &str = "neither slurmctld nor the accounting knows it any more";
 
 /// What a run works with.
 #[derive(Debug, Clone, Copy)]
@@ -68,93 +58,6 @@ pub struct Outcome {
     pub fetched: Option<(u64, u64)>,
     /// Whether nothing is left on the cluster.
     pub cleaned: bool,
-}
-
-/// Why a run did not come to its end.
-#[derive(Debug, Error)]
-pub enum Failure {
-    /// Parameters make no sense; nothing was sent.
-    #[error("{}", listed(.0))]
-    Arguments(Vec<ArgumentError>),
-    /// The job cannot be planned; what the message names has to be put right.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    /// The name of the data folder makes no sense.
-    #[error(transparent)]
-    Name(#[from] data::BadName),
-    /// Data did not get through. The run can be taken up again.
-    #[error(transparent)]
-    Data(#[from] data::Error),
-    /// The cluster could not be asked. The run can be taken up again.
-    #[error(transparent)]
-    Cluster(#[from] cluster::Error),
-    /// Jobs could not be submitted or asked after. The run can be taken up again.
-    #[error(transparent)]
-    Engine(#[from] engine::Error),
-    /// The request could not be kept.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// What happened could not be recorded. The run can be taken up again.
-    #[error("what happened could not be recorded, and nothing goes on unrecorded: {0}")]
-    Witness(String),
-    /// A job did not succeed.
-    #[error("{} of {step} did not succeed: {}", jobs(.failures, *.more), .failures.first().map_or_else(String::new, ToString::to_string))]
-    Job {
-        /// Which step.
-        step: &'static str,
-        /// Jobs or tasks of an array: the first few.
-        failures: Vec<JobFailure>,
-        /// How many more.
-        more: usize,
-    },
-    /// A job can never begin.
-    #[error("job {job} of {step} can never start: {reason}; it was cancelled")]
-    Never {
-        /// Which step.
-        step: &'static str,
-        /// The job.
-        job: JobId,
-        /// Why, and what to do.
-        reason: String,
-    },
-    /// A job is gone.
-    #[error(
-        "nobody can tell what became of job {job} of {step}: {reason}; look for its log, omero-{job}.log, in the login folder"
-    )]
-    Gone {
-        /// Which step.
-        step: &'static str,
-        /// The job.
-        job: JobId,
-        /// What is known.
-        reason: String,
-    },
-}
-
-impl Failure {
-    /// Whether the same run may succeed when it is taken up again: the trouble was on the way, not in the run.
-    #[must_use]
-    pub const fn is_passing(&self) -> bool {
-        match self {
-            // What Slurm refuses it refuses again.
-            Self::Engine(engine::Error::Slurm(
-                scheduler::Error::Refused { .. } | scheduler::Error::Submission { .. },
-            )) => false,
-            Self::Data(_) | Self::Cluster(_) | Self::Engine(_) | Self::Store(_) | Self::Witness(_) => true,
-            _ => false,
-        }
-    }
-}
-
-fn listed(problems: &[ArgumentError]) -> String {
-    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
-}
-
-fn jobs(failures: &[JobFailure], more: usize) -> String {
-    match failures.len() + more {
-        1 => failures.first().map_or_else(|| "the job".to_owned(), |failure| format!("job {}", failure.job)),
-        count => format!("{count} jobs"),
-    }
 }
 
 /// The job that a request becomes; nothing is sent. What a dry run shows.
@@ -191,9 +94,9 @@ pub async fn run<W: Witness>(
     // What makes no sense is told before anything is sent.
     let plan = planned(worker, request)?;
     let layout = Layout::new(&worker.settings.slurm.data_path, request.data_name())?;
-    let mut run = Run { worker, request, layout, held, witness, logs: Vec::new() };
+    let mut run = Run { worker, request, layout, held, witness, begun: None };
     if run.has_to(Step::Transfer) {
-        let done = run.transfer().await;
+        let done = run.transfer(&plan.attached).await;
         run.ended(Step::Transfer, done).await?;
     }
     if request.convert && !worker.descriptor.takes_zarr() && run.has_to(Step::Convert) {
@@ -210,7 +113,7 @@ pub async fn run<W: Witness>(
         outcome.fetched = Some(run.ended(Step::Fetch, done).await?);
         outcome.results.clone_from(output);
         if request.clean {
-            let done = run.clean().await;
+            let done = run.clean(job).await;
             run.ended(Step::Clean, done).await?;
             outcome.cleaned = true;
         }
@@ -221,14 +124,14 @@ pub async fn run<W: Witness>(
     Ok(outcome)
 }
 
-struct Run<'a, W> {
-    worker: &'a Worker<'a>,
+pub(super) struct Run<'a, W> {
+    pub(super) worker: &'a Worker<'a>,
     request: &'a Request,
     layout: Layout,
     held: &'a mut Held,
     witness: &'a mut W,
-    /// Of jobs that have ended.
-    logs: Vec<PathBuf>,
+    /// The step that the witness knows of: it hears of the end of no other.
+    begun: Option<Step>,
 }
 
 impl<W: Witness> Run<'_, W> {
@@ -236,9 +139,9 @@ impl<W: Witness> Run<'_, W> {
         !self.held.is_done(step)
     }
 
-    async fn tell(&mut self, what: Happened<'_>) -> Result<(), Failure> {
+    pub(super) async fn tell(&mut self, what: Happened<'_>) -> Result<(), Failure> {
         let told = self.witness.happened(self.request, &what).await;
-        told.map_err(|error| Failure::Witness(error.to_string()))
+        told.map_err(|error| Failure::Witness(Box::new(error)))
     }
 
     async fn begun(
@@ -248,21 +151,28 @@ impl<W: Witness> Run<'_, W> {
         input: &str,
         parameters: &[(String, String)],
     ) -> Result<(), Failure> {
-        self.tell(Happened::Begun { step, name, version, input, parameters }).await
+        self.tell(Happened::Begun { step, name, version, input, parameters }).await?;
+        self.begun = Some(step);
+        Ok(())
     }
 
     /// What a step has come to is told and remembered; what may pass is no end of it.
     async fn ended<T>(&mut self, step: Step, done: Result<(T, String), Failure>) -> Result<T, Failure> {
+        let is_known = self.begun == Some(step);
         match done {
             Ok((value, result)) => {
-                self.tell(Happened::Done { step, result: &result }).await?;
+                if is_known {
+                    self.tell(Happened::Done { step, result: &result }).await?;
+                }
                 self.held.done(step)?;
                 Ok(value)
             }
             Err(failure) if failure.is_passing() => Err(failure),
             Err(failure) => {
                 self.let_go().await;
-                self.tell(Happened::Failed { step, reason: &failure.to_string() }).await?;
+                if is_known {
+                    self.tell(Happened::Failed { step, reason: &failure.to_string() }).await?;
+                }
                 Err(failure)
             }
         }
@@ -276,33 +186,46 @@ impl<W: Witness> Run<'_, W> {
         }
     }
 
-    async fn transfer(&mut self) -> Result<((), String), Failure> {
+    /// Attached files come first: they are few, and what is wrong with one is told before the images are under way.
+    async fn transfer(&mut self, attached: &[AttachedFile]) -> Result<((), String), Failure> {
         let input = self.request.input.display().to_string();
-        self.begun(Step::Transfer, ("transfer", env!("CARGO_PKG_VERSION")), &input, &[]).await?;
+        let with: Vec<(String, String)> =
+            attached.iter().map(|file| (file.parameter.clone(), file.source.display().to_string())).collect();
+        self.begun(Step::Transfer, ("transfer", env!("CARGO_PKG_VERSION")), &input, &with).await?;
+        let images = Upload::new(&self.request.input, self.layout.input());
+        let uploads = attached.iter().map(|file| Upload::new(&file.source, &file.target)).chain([images]);
+        let (mut entries, mut bytes) = (0, 0);
+        for upload in uploads {
+            let sent = self.send(upload).await?;
+            entries += sent.entries;
+            bytes += sent.bytes;
+        }
+        let cluster = self.worker.cluster;
+        let files = cluster.files();
+        files.create_folder(&self.layout.output()).await?;
+        files.create_folder(&self.layout.ground_truth()).await?;
+        // Nobody cleans away what a run that is not over works on.
+        data::mark_in_use(cluster, &self.layout, &self.request.id.to_string()).await?;
+        Ok(((), format!("{entries} files and folders, {bytes} bytes")))
+    }
+
+    async fn send(&mut self, mut upload: Upload) -> Result<Uploaded, Failure> {
         let (to, mut told) = watch::channel(data::Progress::default());
-        let mut upload = Upload::new(&self.request.input, self.layout.input());
         upload.watcher = Some(std::sync::Arc::new(move |progress| {
             let _ = to.send(progress);
         }));
-        let cluster = self.worker.cluster;
-        let sending = data::upload(cluster, &upload);
+        let sending = data::upload(self.worker.cluster, &upload);
         tokio::pin!(sending);
-        let sent = loop {
+        loop {
             tokio::select! {
-                sent = &mut sending => break sent?,
+                sent = &mut sending => return Ok(sent?),
                 changed = told.changed() => if changed.is_ok() {
                     let progress = *told.borrow_and_update();
                     let (bytes, of) = (progress.bytes, Some(progress.of_bytes));
                     self.tell(Happened::Moved { step: Step::Transfer, bytes, of }).await?;
                 },
             }
-        };
-        let files = cluster.files();
-        files.create_folder(&self.layout.output()).await?;
-        files.create_folder(&self.layout.ground_truth()).await?;
-        // Nobody cleans away what a run that is not over works on.
-        data::mark_in_use(cluster, &self.layout, &self.request.id.to_string()).await?;
-        Ok(((), format!("{} files and folders, {} bytes", sent.entries, sent.bytes)))
+        }
     }
 
     async fn convert(&mut self) -> Result<((), String), Failure> {
@@ -310,7 +233,7 @@ impl<W: Witness> Run<'_, W> {
         let comment = comment(self.request.id, step);
         let data = self.layout.folder().display().to_string();
         let engine = self.worker.engine;
-        let job = match self.resumed(&comment).await? {
+        let job = match self.resumed(step, &comment).await? {
             Some(job) => job,
             None => {
                 let search = conversion::search(&data, "zarr");
@@ -329,6 +252,8 @@ impl<W: Witness> Run<'_, W> {
                     at_once: None,
                 };
                 let plan = conversion::plan(&self.worker.site, &conversion, &found)?;
+                let images = plan.submission.array.map_or(0, |array| array.last);
+                self.held.converts(Converting { images, job: None })?;
                 self.begun(step, (&plan.task, &plan.version), &plan.data, &plan.environment).await?;
                 self.place(&plan.script, plan.environment_file.iter().chain([&plan.list])).await?;
                 let job = engine.submit(&plan.submission).await?;
@@ -336,7 +261,12 @@ impl<W: Witness> Run<'_, W> {
                 job
             }
         };
+        let images = self.held.conversion().map_or(0, |conversion| conversion.images);
+        self.held.converts(Converting { images, job: Some(job.job) })?;
         let ended = self.wait(step, job, None).await?;
+        if let Some(job) = lost(job, images, &ended) {
+            return Err(Failure::Gone { step: step.name(), job, reason: LOST.to_owned() });
+        }
         Ok(((), format!("{} images converted", ended.len())))
     }
 
@@ -352,7 +282,7 @@ impl<W: Witness> Run<'_, W> {
             })
             .collect();
         self.begun(step, (name, version), &plan.data, &parameters).await?;
-        let job = match self.resumed(&plan.submission.comment).await? {
+        let job = match self.resumed(step, &plan.submission.comment).await? {
             Some(job) => job,
             None => {
                 self.place(&plan.script, plan.environment_file.iter()).await?;
@@ -391,22 +321,26 @@ impl<W: Witness> Run<'_, W> {
         Ok(((fetched.entries, fetched.bytes), result))
     }
 
-    async fn clean(&mut self) -> Result<((), String), Failure> {
+    async fn clean(&mut self, job: JobId) -> Result<((), String), Failure> {
         let folder = self.layout.folder().display().to_string();
         self.begun(Step::Clean, ("clean", env!("CARGO_PKG_VERSION")), &folder, &[]).await?;
         let run = self.request.id.to_string();
-        let debris = Debris { layout: self.layout.clone(), run, logs: self.logs.clone() };
+        let logs = converted(self.held.conversion()).chain([job]).map(log_of).collect();
+        let debris = Debris { layout: self.layout.clone(), run, logs };
         data::clean(self.worker.cluster, &debris, false, |_| None).await?;
 
         Ok(((), format!("{folder} removed")))
     }
 
     /// The job that this run has submitted before it was interrupted.
-    async fn resumed(&self, comment: &str) -> Result<Option<JobId>, Failure> {
+    async fn resumed(&mut self, step: Step, comment: &str) -> Result<Option<JobId>, Failure> {
         if !self.held.is_resumed() {
             return Ok(None);
         }
-        Ok(self.worker.engine.find(comment, FOUND_WITHIN).await?)
+        let job = self.worker.engine.find(comment, FOUND_WITHIN).await?;
+        // It was told of before the job was submitted.
+        self.begun = job.map(|_| step).or(self.begun);
+        Ok(job)
     }
 
     /// Puts a job's script and files in their places.
@@ -418,9 +352,8 @@ impl<W: Witness> Run<'_, W> {
         let cluster = self.worker.cluster;
         if let Some(text) = &script.text {
             let script = Script { path: PathBuf::from(&script.path), text: text.clone() };
-            for item in scripts::write(cluster, &[script], false, false).await? {
-                tracing::debug!(?item, "job script");
-            }
+            let item = scripts::write_one(cluster, &script).await?;
+            tracing::debug!(?item, "job script");
         }
         for file in files {
             cluster.files().write(Path::new(&file.path), file.text.as_bytes(), 0o600).await?;
@@ -438,105 +371,6 @@ impl<W: Witness> Run<'_, W> {
         let command = typed(submission);
         self.tell(Happened::Submitted { step, job, command: &command, environment }).await
     }
-
-    /// Waits until a job, or every task of an array, has ended, and succeeded. A cluster that is silent for a while is waited
-    /// for.
-    async fn wait(
-        &mut self,
-        step: Step,
-        id: JobId,
-        mut log: Option<&mut Follower>,
-    ) -> Result<Vec<Job>, Failure> {
-        let pace = Pace { longest: self.worker.poll, ..Pace::default() };
-        let options = WatchOptions { pace, ..WatchOptions::default() };
-        let (mut watch, adder) = Watch::new(self.worker.engine.clone(), &[id], options);
-        drop(adder);
-        let mut tasks: BTreeMap<JobId, Job> = BTreeMap::new();
-        let mut progress = Progress::default();
-        let mut percent = None;
-        let mut looks = interval(LOOKS);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            let change = tokio::select! {
-                change = watch.next() => change,
-                _ = looks.tick(), if log.is_some() => {
-                    if let Some(log) = log.as_deref_mut()
-                        && let Some(now) = self.progress(log, &mut progress).await
-                        && percent != Some(now)
-                    {
-                        percent = Some(now);
-                        self.tell(Happened::Progress { step, percent: now }).await?;
-                    }
-                    continue;
-                }
-            };
-            match change {
-                None => break,
-                Some(Change::Silent { reason, .. }) => {
-                    tracing::warn!("it cannot be told how job {id} stands, and it is waited for: {reason}");
-                }
-                Some(Change::Back) => tracing::warn!("it can be told again how job {id} stands"),
-                Some(Change::Gone { reason, .. }) => {
-                    return Err(Failure::Gone { step: step.name(), job: id, reason });
-                }
-                Some(Change::Job(job)) => {
-                    let job = *job;
-                    tasks.insert(job.id, job.clone());
-                    // Of an array that has begun, the entry of the whole is none of its tasks.
-                    if tasks.len() > 1 {
-                        tasks.remove(&id);
-                    }
-                    let ended = tasks.values().filter(|task| task.state.is_ended()).count();
-                    self.tell(Happened::State { step, job: &job, tasks: (ended, tasks.len()) }).await?;
-                    if let Some(reason) = job.never.filter(|_| !job.state.is_ended()) {
-                        self.worker.engine.cancel(&[id]).await?;
-                        return Err(Failure::Never { step: step.name(), job: id, reason });
-                    }
-                    if job.state.is_ended() {
-                        self.logs.push(log_of(job.id));
-                    }
-                }
-            }
-        }
-        let tasks: Vec<Job> = tasks.into_values().collect();
-        for job in &tasks {
-            self.tell(Happened::Used { step, job }).await?;
-        }
-        self.judged(step, tasks).await
-    }
-
-    /// How far the job's own program says it is; a log that cannot be read says nothing.
-    async fn progress(&self, log: &mut Follower, progress: &mut Progress) -> Option<u8> {
-        let mut reading = None;
-        loop {
-            let news = log.look(self.worker.cluster).await.ok()?;
-            if news.restarted {
-                progress.restart();
-            }
-            reading = progress.push(&news.bytes).or(reading);
-            if !news.more {
-                return reading.map(|reading| reading.percent);
-            }
-        }
-    }
-
-    async fn judged(&self, step: Step, tasks: Vec<Job>) -> Result<Vec<Job>, Failure> {
-        let failed = tasks.iter().filter(|job| !job.state.is_success()).count();
-        if failed == 0 {
-            return Ok(tasks);
-        }
-        let mut failures = Vec::new();
-        for job in tasks.iter().filter(|job| !job.state.is_success()).take(TOLD_TASKS) {
-            let path = log_of(job.id);
-            let files = self.worker.cluster.files();
-            let size = files.metadata(&path).await?.map_or(0, |found| found.size);
-            let offset = size.saturating_sub(LOG_END as u64);
-            let log = if size == 0 { Vec::new() } else { files.read(&path, offset, LOG_END).await? };
-            failures.extend(JobFailure::of(job, &log));
-        }
-        let more = failed.saturating_sub(failures.len());
-        Err(Failure::Job { step: step.name(), failures, more })
-    }
 }
 
 /// What the job of a step is found again by.
@@ -545,8 +379,23 @@ fn comment(run: Uuid, step: Step) -> String {
 }
 
 /// Where the log of a job or task is: in the login folder, as Python's scripts look for it.
-fn log_of(job: JobId) -> PathBuf {
+pub(super) fn log_of(job: JobId) -> PathBuf {
     PathBuf::from(format!("omero-{job}.log"))
+}
+
+/// The tasks of the array that has converted a run's images.
+fn converted(conversion: Option<Converting>) -> impl Iterator<Item = JobId> {
+    let known = conversion.and_then(|conversion| Some((conversion.job?, conversion.images)));
+    known.into_iter().flat_map(|(job, images)| (1..=images).map(move |task| JobId { job, task: Some(task) }))
+}
+
+/// The first of an array's tasks of which nothing was told; of a run that was interrupted, one may have gone meanwhile.
+fn lost(array: JobId, of: u32, tasks: &[Job]) -> Option<JobId> {
+    let told: BTreeSet<JobId> = tasks.iter().map(|task| task.id).collect();
+    if told.contains(&array) {
+        return None;
+    }
+    (1..=of).map(|task| JobId { job: array.job, task: Some(task) }).find(|task| !told.contains(task))
 }
 
 /// As one would type it, for people and for the history.
@@ -563,4 +412,39 @@ fn typed(submission: &Submission) -> String {
     words.push(submission.script.display().to_string());
     words.extend(submission.arguments.iter().cloned());
     words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scheduler;
+
+    fn task(job: u32, task: u32) -> JobId {
+        JobId { job, task: Some(task) }
+    }
+
+    #[test]
+    fn a_task_of_which_nothing_is_told_is_missed() {
+        let tasks = |ids: &[JobId]| ids.iter().map(|id| scheduler::unknown(*id)).collect::<Vec<_>>();
+        let array = JobId::of(7);
+        for (of, told, missed) in [
+            (3, &[task(7, 1), task(7, 2), task(7, 3)][..], None),
+            (3, &[task(7, 1), task(7, 3)], Some(task(7, 2))),
+            (3, &[], Some(task(7, 1))),
+            (1, &[array], None),
+            // How many there are is not known.
+            (0, &[task(7, 1)], None),
+        ] {
+            assert_eq!(lost(array, of, &tasks(told)), missed, "{told:?} of {of}");
+        }
+    }
+
+    #[test]
+    fn each_image_has_a_task_that_leaves_a_log() {
+        let logs = |conversion| converted(conversion).map(log_of).collect::<Vec<_>>();
+        let known = Converting { images: 2, job: Some(7) };
+        assert_eq!(logs(Some(known)), [Path::new("omero-7_1.log"), Path::new("omero-7_2.log")]);
+        assert_eq!(logs(Some(Converting { job: None, ..known })), Vec::<PathBuf>::new());
+        assert_eq!(logs(None), Vec::<PathBuf>::new());
+    }
 }

@@ -80,6 +80,19 @@ struct Kept {
     request: Request,
     /// Steps that are done and cannot be done again: what they worked on is not as it was.
     done: Vec<Step>,
+    /// The array that converts, from the moment before it is submitted.
+    #[serde(default)]
+    conversion: Option<Converting>,
+}
+
+/// The array that converts a run's images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Converting {
+    /// How many images it has: its tasks are counted from 1.
+    pub images: u32,
+    /// The job, once it is known.
+    pub job: Option<u32>,
 }
 
 impl Held {
@@ -106,6 +119,21 @@ impl Held {
         }
         Ok(())
     }
+
+    /// The array that converts, where there is one.
+    #[must_use]
+    pub const fn conversion(&self) -> Option<Converting> {
+        self.kept.conversion
+    }
+
+    /// What is known of the array that converts.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn converts(&mut self, conversion: Converting) -> Result<(), StoreError> {
+        self.kept.conversion = Some(conversion);
+        self.runs.write(&self.kept)
+    }
 }
 
 impl Runs {
@@ -126,7 +154,7 @@ impl Runs {
     /// It cannot be written, or another process holds the run.
     pub fn begin(&self, request: &Request) -> Result<Held, StoreError> {
         let lock = self.hold(request.id)?;
-        let kept = Kept { request: request.clone(), done: Vec::new() };
+        let kept = Kept { request: request.clone(), done: Vec::new(), conversion: None };
         self.write(&kept)?;
         Ok(Held { runs: self.clone(), kept, resumed: false, _lock: lock })
     }

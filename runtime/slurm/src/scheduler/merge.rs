@@ -42,6 +42,7 @@ impl Heard {
 pub(crate) const fn unknown(id: JobId) -> Job {
     Job {
         id,
+        own: None,
         name: String::new(),
         state: State::Unknown,
         reason: None,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::array::Place;
 use super::frame::Marks;
-use crate::job::{ExitCode, Job, State};
+use crate::job::{ExitCode, Job, JobId, State};
 
 /// A record: the tasks it stands for, and a job whose id is that of the whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,12 +17,13 @@ pub(super) struct Record {
 }
 
 /// What `squeue --format` is asked for: array job id, state, reason, partition, name, nodes, comment, submitted, started, end
-/// (expected or real), run time, limit, processors, folder.
-const SQUEUE: &[&str] = &["%i", "%T", "%r", "%P", "%j", "%N", "%k", "%V", "%S", "%e", "%M", "%l", "%C", "%Z"];
+/// (expected or real), run time, limit, processors, folder, own job id.
+const SQUEUE: &[&str] =
+    &["%i", "%T", "%r", "%P", "%j", "%N", "%k", "%V", "%S", "%e", "%M", "%l", "%C", "%Z", "%A"];
 
 /// What `sacct --format` is asked for.
 pub(super) const SACCT: &str = "JobID,State,ExitCode,Reason,Partition,JobName,NodeList,Comment,Submit,Start,End,\
-     ElapsedRaw,TimelimitRaw,AllocCPUS,TotalCPU,WorkDir";
+     ElapsedRaw,TimelimitRaw,AllocCPUS,TotalCPU,WorkDir,JobIDRaw";
 
 /// The format for `squeue`, each field followed by the mark.
 pub(super) fn squeue_format(marks: &Marks) -> String {
@@ -55,6 +56,7 @@ fn squeue(fields: &[String]) -> Option<Record> {
         limit,
         processors,
         folder,
+        own,
     ] = fields
     else {
         return None;
@@ -66,7 +68,7 @@ fn squeue(fields: &[String]) -> Option<Record> {
         None if started == ended => false,
         _ => state.is_ended() || state.group() == crate::job::Group::Running,
     };
-    let mut job = empty(&place);
+    let mut job = empty(&place, own);
     job.state = state;
     job.reason = present(reason);
     job.partition = present(partition);
@@ -102,12 +104,13 @@ fn sacct(fields: &[String]) -> Option<Record> {
         processors,
         processor_time,
         folder,
+        own,
     ] = fields
     else {
         return None;
     };
     let place = Place::read(id)?;
-    let mut job = empty(&place);
+    let mut job = empty(&place, own);
     job.state = State::read(state);
     job.reason = present(reason);
     job.exit = exit_code(exit).filter(|_| job.state.is_ended());
@@ -126,13 +129,13 @@ fn sacct(fields: &[String]) -> Option<Record> {
     Some(Record { place, job })
 }
 
-/// A job of which nothing is known but which it is.
-fn empty(place: &Place) -> Job {
-    let id = match place {
-        Place::One(id) => *id,
-        Place::Rest { job, .. } => crate::job::JobId::of(*job),
+/// A job of which nothing is known but which it is. The own id of a rest is that of its array.
+fn empty(place: &Place, own: &str) -> Job {
+    let (id, own) = match place {
+        Place::One(id) => (*id, own.trim_end_matches("+0").parse().ok()),
+        Place::Rest { job, .. } => (JobId::of(*job), None),
     };
-    super::merge::unknown(id)
+    Job { own, ..super::merge::unknown(id) }
 }
 
 fn present(text: &str) -> Option<String> {
@@ -202,7 +205,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::job::JobId;
 
     fn told(marks: &Marks, lines: &[&str]) -> Vec<u8> {
         lines.iter().map(|line| line.replace('|', &marks.field) + "\n").collect::<String>().into_bytes()
@@ -214,10 +216,10 @@ mod tests {
         let answer = told(
             &marks,
             &[
-                "2_[4-9%2]|PENDING|JobArrayTaskLimit|cpu|ok.sh||abc-2|1795636230|1795636300|N/A|0:00|10:00|1|/home/u|",
-                "5|RUNNING|None|cpu|new\nline|localhost|(null)|1795636231|1795636231|1795636831|1-00:00:03|UNLIMITED|1|/home/u|",
-                "6|CANCELLED|BeginTime|cpu|ok.sh|||1795636230|1795636240|1795636240|0:00|10:00|1|/home/u|",
-                "7|COMPLETED|None|cpu|ok.sh|localhost||1795636230|1795636240|1795636240|0:00|10:00|1|/home/u|",
+                "2_[4-9%2]|PENDING|JobArrayTaskLimit|cpu|ok.sh||abc-2|1795636230|1795636300|N/A|0:00|10:00|1|/home/u|2|",
+                "5|RUNNING|None|cpu|new\nline|localhost|(null)|1795636231|1795636231|1795636831|1-00:00:03|UNLIMITED|1|/home/u|5|",
+                "2_3|CANCELLED|BeginTime|cpu|ok.sh|||1795636230|1795636240|1795636240|0:00|10:00|1|/home/u|6|",
+                "7|COMPLETED|None|cpu|ok.sh|localhost||1795636230|1795636240|1795636240|0:00|10:00|1|/home/u|7|",
             ],
         );
         let records = of_squeue(&marks, &answer);
@@ -225,6 +227,8 @@ mod tests {
         assert_eq!(records[0].place.ids(9).len(), 6);
         assert_eq!(records[0].job.reason.as_deref(), Some("JobArrayTaskLimit"));
         assert_eq!(records[0].job.started, None, "an expected start is none");
+        let own: Vec<_> = records.iter().map(|record| record.job.own).collect();
+        assert_eq!(own, [None, Some(5), Some(6), Some(7)], "tasks that wait together have none of their own");
         assert_eq!(records[0].job.limit, Some(Duration::from_secs(600)));
         let running = &records[1].job;
         assert_eq!(running.id, JobId::of(5));
@@ -245,9 +249,9 @@ mod tests {
         let answer = told(
             &marks,
             &[
-                "1|FAILED|3:0|None|cpu|ok.sh|localhost|abc|1795636230|1795636230|1795636230|0|10|1|00:00.002|/home/u|",
-                "9|CANCELLED by 1001|0:0|None|cpu|ok.sh|None assigned||1795636230|None|1795636231|0|Partition_Limit|0|00:00:00|/home/u|",
-                "9.batch|CANCELLED|0:15||||||||||||||",
+                "1|FAILED|3:0|None|cpu|ok.sh|localhost|abc|1795636230|1795636230|1795636230|0|10|1|00:00.002|/home/u|1|",
+                "9_4|CANCELLED by 1001|0:0|None|cpu|ok.sh|None assigned||1795636230|None|1795636231|0|Partition_Limit|0|00:00:00|/home/u|10|",
+                "9.batch|CANCELLED|0:15|||||||||||||||",
             ],
         );
         let records = of_sacct(&marks, &answer);
@@ -257,6 +261,7 @@ mod tests {
         assert_eq!(failed.processor_time, Some(Duration::from_millis(2)));
         assert_eq!(failed.limit, Some(Duration::from_secs(600)));
         let cancelled = &records[1].job;
+        assert_eq!((failed.own, cancelled.own), (Some(1), Some(10)));
         assert_eq!(cancelled.state, State::Cancelled);
         assert_eq!((cancelled.started, cancelled.elapsed, cancelled.nodes.clone()), (None, None, None));
     }

@@ -55,56 +55,75 @@ pub async fn write(
     if scripts.is_empty() {
         return Ok(Vec::new());
     }
-    let command =
-        Command::shell(READ).arg(LARGEST.to_string()).args(scripts.iter().map(|script| &script.path));
-    let told = cluster.ask(&command.repeatable()).await?;
-    let mut found = told.split(|byte| *byte == 0);
+    let found = read(cluster, scripts).await?;
     let mut items = Vec::new();
-    for script in scripts {
-        let there = found.next().and_then(|content| content.strip_prefix(b"="));
-        items.push(one(cluster, script, there, force, dry_run).await);
+    for (script, there) in scripts.iter().zip(found) {
+        let written = one(cluster, script, there.as_deref(), force, dry_run).await;
+        items.push(written.unwrap_or_else(|error| {
+            let typed = quoted(&script.path);
+            named(script, Became::Failed).told(error.to_string()).remedy(format!("ls -l {typed}; df {typed}"))
+        }));
     }
     Ok(items)
 }
 
-async fn one(cluster: &Cluster, script: &Script, there: Option<&[u8]>, force: bool, dry_run: bool) -> Item {
+/// Writes one that is needed now, where it is missing or old.
+///
+/// # Errors
+/// It could not be looked at or written.
+pub async fn write_one(cluster: &Cluster, script: &Script) -> Result<Item, Error> {
+    let there = read(cluster, std::slice::from_ref(script)).await?.into_iter().flatten().next();
+    one(cluster, script, there.as_deref(), false, false).await
+}
+
+/// What is in each of them; none for one that is not there.
+async fn read(cluster: &Cluster, scripts: &[Script]) -> Result<Vec<Option<Vec<u8>>>, Error> {
+    let command =
+        Command::shell(READ).arg(LARGEST.to_string()).args(scripts.iter().map(|script| &script.path));
+    let told = cluster.ask(&command.repeatable()).await?;
+    let mut found = told.split(|byte| *byte == 0);
+    Ok(scripts.iter().map(|_| found.next()?.strip_prefix(b"=").map(<[u8]>::to_vec)).collect())
+}
+
+fn named(script: &Script, became: Became) -> Item {
+    Item::new("script", script.path.display().to_string(), became)
+}
+
+async fn one(
+    cluster: &Cluster,
+    script: &Script,
+    there: Option<&[u8]>,
+    force: bool,
+    dry_run: bool,
+) -> Result<Item, Error> {
     let sealed = sealed(&script.text);
     let step = step(there, &sealed, force);
-    let item = |became| Item::new("script", script.path.display().to_string(), became);
-    let typed = quoted(&script.path);
+    let item = |became| named(script, became);
     match (step, dry_run) {
-        (Step::Leave, _) => return item(Became::There),
+        (Step::Leave, _) => return Ok(item(Became::There)),
         (Step::Keep, _) => {
-            return item(Became::Kept)
+            return Ok(item(Became::Kept)
                 .told("it was edited by hand, or written by somebody else")
-                .remedy("`processor slurm init --force` replaces it and puts it aside");
+                .remedy("`processor slurm init --force` replaces it and puts it aside"));
         }
-        (Step::Write, true) if there.is_none() => return item(Became::WouldMake),
-        (_, true) => return item(Became::WouldChange),
+        (Step::Write, true) if there.is_none() => return Ok(item(Became::WouldMake)),
+        (_, true) => return Ok(item(Became::WouldChange)),
         (Step::Write | Step::Replace, false) => {}
     }
-    let aside = aside(&script.path, there.unwrap_or_default());
-    let written = async {
-        if let Some(parent) = script.path.parent() {
-            cluster.ask(&Command::new("mkdir").arg("-p").arg("--").arg(parent).repeatable()).await?;
-        }
-        if step == Step::Replace {
-            cluster
-                .ask(&Command::new("cp").arg("-p").arg("--").arg(&script.path).arg(&aside).repeatable())
-                .await?;
-        }
-        cluster.files().write(&script.path, sealed.as_bytes(), 0o644).await
-    };
-    match written.await {
-        Ok(()) if step == Step::Replace => {
-            item(Became::Changed).told(format!("what was there is {}", aside.display()))
-        }
-        Ok(()) if there.is_some() => item(Became::Changed),
-        Ok(()) => item(Became::Made),
-        Err(error) => {
-            item(Became::Failed).told(error.to_string()).remedy(format!("ls -l {typed}; df {typed}"))
-        }
+    if let Some(parent) = script.path.parent() {
+        cluster.ask(&Command::new("mkdir").arg("-p").arg("--").arg(parent).repeatable()).await?;
     }
+    let aside = aside(&script.path, there.unwrap_or_default());
+    if step == Step::Replace {
+        let copy = Command::new("cp").arg("-p").arg("--").arg(&script.path).arg(&aside);
+        cluster.ask(&copy.repeatable()).await?;
+    }
+    cluster.files().write(&script.path, sealed.as_bytes(), 0o644).await?;
+    Ok(match step {
+        Step::Replace => item(Became::Changed).told(format!("what was there is {}", aside.display())),
+        _ if there.is_some() => item(Became::Changed),
+        _ => item(Became::Made),
+    })
 }
 
 /// The text with its seal.

@@ -6,7 +6,7 @@
 use biomero_config::nearest;
 use thiserror::Error;
 
-use super::variable;
+use super::{attachment, variable};
 use crate::descriptor::{Descriptor, Parameter, Scalar, Type};
 
 /// A value is no longer, in bytes: Linux takes no string of a program's environment beyond 128 KiB.
@@ -25,12 +25,12 @@ pub struct Argument {
     pub id: String,
     /// The variable of the job that it goes in.
     pub variable: String,
-    /// Its value; of an attachment the path that the call gave, until [`Arguments::place`] says where it is on the cluster.
+    /// Its value; of an attached file its path on this machine, until a plan says where it is on the cluster.
     pub value: Scalar,
     /// Who said it.
     pub origin: Origin,
-    /// What has to be sent before.
-    pub attachment: Option<Attachment>,
+    /// Whether it is a file that has to be sent before.
+    pub attached: bool,
 }
 
 /// Who said a value.
@@ -40,15 +40,6 @@ pub enum Origin {
     Call,
     /// The descriptor.
     Default,
-}
-
-/// A file that goes with a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Attachment {
-    /// It is here yet.
-    Local,
-    /// The value is its path on the cluster.
-    Placed,
 }
 
 /// Something is wrong with a call.
@@ -118,6 +109,16 @@ pub enum ArgumentError {
         /// What there is.
         choices: Vec<String>,
     },
+    /// It is a file of another format.
+    #[error("{name} is {found:?}, where the name of a file ends in {}", .formats.join(" or "))]
+    Format {
+        /// Which.
+        name: String,
+        /// The name of the file.
+        found: String,
+        /// How it may end.
+        formats: Vec<String>,
+    },
     /// It has to be said.
     #[error("{name} is missing; give it as {name}={}", if *.attachment { "FILE" } else { "VALUE" })]
     Missing {
@@ -173,7 +174,7 @@ impl Arguments {
                     variable,
                     value,
                     origin,
-                    attachment: parameter.attachment.then_some(Attachment::Local),
+                    attached: parameter.attachment,
                 }),
                 Err(problem) => problems.push(problem),
             }
@@ -192,20 +193,8 @@ impl Arguments {
         self.arguments.iter().find(|argument| argument.id == id).map(|argument| &argument.value)
     }
 
-    /// The files that have to be sent: parameter, and path as the call gave it.
-    pub fn to_send(&self) -> impl Iterator<Item = (&str, String)> {
-        self.arguments
-            .iter()
-            .filter(|argument| argument.attachment == Some(Attachment::Local))
-            .map(|argument| (argument.id.as_str(), argument.value.to_string()))
-    }
-
-    /// Says where an attached file is on the cluster.
-    pub fn place(&mut self, id: &str, path: &str) {
-        if let Some(argument) = self.arguments.iter_mut().find(|argument| argument.id == id) {
-            argument.value = Scalar::Text(path.to_owned());
-            argument.attachment = Some(Attachment::Placed);
-        }
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Argument> {
+        self.arguments.iter_mut()
     }
 }
 
@@ -233,6 +222,9 @@ fn value(parameter: &Parameter, said: Option<&str>) -> Result<Option<(Scalar, Or
         if text.len() > LONGEST {
             let what = "is longer than 100 kB, which no program can be given; put it in a file";
             return Err(ArgumentError::Unsuitable { name: name(), what });
+        }
+        if parameter.attachment {
+            attachment::check(parameter, text)?;
         }
         let shown = || text.chars().take(80).collect();
         let value = kind.read(text).ok_or_else(|| ArgumentError::Type {

@@ -1,7 +1,5 @@
 //! The job that converts a run's images before the workflow gets them: an array with one task for each.
 
-use biomero_config::slurm_config::BiomeroSettings;
-
 use super::image::Image;
 use super::options::Options;
 use super::plan::{EnvironmentFile, PlanError, Site, exports, plain_name};
@@ -165,19 +163,4 @@ fn listed(found: &[String]) -> Result<String, PlanError> {
         text.push_str(&format!("{} {path}\n", at + 1));
     }
     Ok(text)
-}
-
-/// The site's view of a configuration, for callers that have no more than that.
-impl<'a> Site<'a> {
-    /// What the settings and `slurm-config.ini` say.
-    #[must_use]
-    pub fn of(access: &'a biomero_config::SlurmAccess, biomero: &'a BiomeroSettings) -> Self {
-        Self {
-            slurm: &biomero.slurm,
-            converters: &biomero.converters,
-            container: access.container,
-            modules: &access.modules,
-            template: None,
-        }
-    }
 }

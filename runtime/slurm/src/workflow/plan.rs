@@ -1,10 +1,11 @@
 //! The job that a call becomes: script, options, variables. Nothing is sent here; what a dry run shows is what is submitted.
 
-use biomero_config::ContainerRuntime;
-use biomero_config::slurm_config::{Slurm, Workflow};
+use biomero_config::slurm_config::{BiomeroSettings, Slurm, Workflow};
+use biomero_config::{ContainerRuntime, SlurmAccess};
 use thiserror::Error;
 
-use super::arguments::{Arguments, Attachment};
+use super::arguments::Arguments;
+use super::attachment::{self, AttachedFile};
 use super::image::Image;
 use super::options::Options;
 use super::script::{self, Script, ScriptError};
@@ -30,6 +31,20 @@ pub struct Site<'a> {
     pub template: Option<&'a str>,
 }
 
+impl<'a> Site<'a> {
+    /// What the settings, `slurm-config.ini` and the file that `slurm.template` names say.
+    #[must_use]
+    pub fn of(access: &'a SlurmAccess, biomero: &'a BiomeroSettings, template: Option<&'a str>) -> Self {
+        Self {
+            slurm: &biomero.slurm,
+            converters: &biomero.converters,
+            container: access.container,
+            modules: &access.modules,
+            template,
+        }
+    }
+}
+
 /// What one call says.
 #[derive(Debug, Clone, Copy)]
 pub struct Call<'a> {
@@ -37,7 +52,7 @@ pub struct Call<'a> {
     pub version: &'a str,
     /// The run's data folder: a name below `slurm_data_path`.
     pub input: &'a str,
-    /// The workflow's parameters; attached files are placed.
+    /// The workflow's parameters.
     pub arguments: &'a Arguments,
     /// Whether it gets a GPU; as the parameter `use_gpu` or the configuration says, without.
     pub use_gpu: Option<bool>,
@@ -58,6 +73,8 @@ pub struct JobPlan {
     pub script: Script,
     /// What is submitted. With an environment file its variables are empty, and the file is the script's argument.
     pub submission: Submission,
+    /// What has to be sent before: files that the call attaches.
+    pub attached: Vec<AttachedFile>,
     /// What has to be written before.
     pub environment_file: Option<EnvironmentFile>,
     /// The variables of the job, also where they go in a file.
@@ -126,12 +143,6 @@ pub enum PlanError {
         /// Why.
         reason: &'static str,
     },
-    /// A file has not been sent yet.
-    #[error("the file of {parameter} is not on the cluster yet; send it first")]
-    NotPlaced {
-        /// Which parameter.
-        parameter: String,
-    },
     /// There is no converter.
     #[error("[CONVERTERS] has no {key}, but others; add {key} = org/name:version to slurm-config.ini")]
     Converter {
@@ -170,9 +181,6 @@ pub fn plan(
     let slurm = site.slurm;
     plain_name("version", call.version)?;
     plain_name("data folder", call.input)?;
-    if let Some(waiting) = call.arguments.iter().find(|one| one.attachment == Some(Attachment::Local)) {
-        return Err(PlanError::NotPlaced { parameter: waiting.id.clone() });
-    }
     let folder = workflow.path.as_deref().ok_or_else(|| PlanError::Configuration {
         workflow: workflow.name.clone(),
         key: workflow.name.clone(),
@@ -180,6 +188,7 @@ pub fn plan(
     })?;
     let script = script::of(workflow, descriptor, site)?;
     let data = format!("{}/{}", slurm.data_path, call.input);
+    let (arguments, attached) = attachment::placed(call.arguments, &data);
     let image = Image::of(&descriptor.image).file(call.version);
     let images = format!("{}/{folder}", slurm.images_path);
     let mut environment = vec![
@@ -195,7 +204,7 @@ pub fn plan(
     if let Some(bind) = &slurm.data_bind_path {
         environment.push(("APPTAINER_BINDPATH".to_owned(), bind.clone()));
     }
-    for argument in call.arguments.iter() {
+    for argument in arguments.iter() {
         environment.push((argument.variable.clone(), argument.value.to_string()));
     }
     let environment_file = slurm
@@ -212,10 +221,11 @@ pub fn plan(
         array: None,
         after: None,
     };
-    let recorded = recorded(descriptor, &data, call.arguments);
+    let recorded = recorded(descriptor, &data, &arguments);
     Ok(JobPlan {
         script,
         submission,
+        attached,
         environment_file,
         environment,
         image: format!("{images}/{image}"),

@@ -5,7 +5,7 @@ use biomero_slurm::setup::images;
 use biomero_slurm::setup::item::{Became, Item};
 use biomero_slurm::setup::scripts::Script;
 use biomero_slurm::workflow::catalogue::Entry;
-use biomero_slurm::workflow::{Image, script};
+use biomero_slurm::workflow::{Image, Site, script};
 
 use crate::ended::Ended;
 use crate::slurm::Context;
@@ -33,12 +33,14 @@ impl Wanted {
             .filter(|known| named.is_empty() || named.contains(&known.name))
             .cloned()
             .collect();
+        let template = context.template()?;
+        let site = context.site(template.as_deref());
         let entries = context.catalogue()?.all(&chosen, false).await;
         for (workflow, entry) in chosen.iter().zip(entries) {
-            wanted.add(context, workflow, entry);
+            wanted.add(&site, workflow, entry);
         }
         if named.is_empty() {
-            wanted.script(script::of_conversion(&context.site()));
+            wanted.script(script::of_conversion(&site));
             for converter in images::Wanted::converters(&context.biomero) {
                 match converter {
                     Ok(converter) => wanted.images.push(converter),
@@ -49,7 +51,7 @@ impl Wanted {
         Ok(wanted)
     }
 
-    fn add(&mut self, context: &Context<'_>, workflow: &Workflow, entry: Entry) {
+    fn add(&mut self, site: &Site<'_>, workflow: &Workflow, entry: Entry) {
         let found = match entry.found {
             Ok(found) => found,
             Err(error) => {
@@ -62,11 +64,11 @@ impl Wanted {
         }
         let image = &found.descriptor.image;
         let version = Image::of(image).version(workflow.repository.as_deref());
-        match images::Wanted::of_workflow(&context.biomero.slurm.images_path, workflow, image, &version) {
+        match images::Wanted::of_workflow(&site.slurm.images_path, workflow, image, &version) {
             Ok(image) => self.images.push(image),
             Err(error) => self.refused.push(failed("image", &workflow.name, &error.to_string())),
         }
-        match script::of(workflow, &found.descriptor, &context.site()) {
+        match script::of(workflow, &found.descriptor, site) {
             Ok(script) => self.script(script),
             Err(error) => self.refused.push(failed("script", &workflow.name, &error.to_string())),
         }

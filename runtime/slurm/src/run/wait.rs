@@ -1,0 +1,131 @@
+//! Waiting for the job of a step, and judging how it ended.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::failure::Failure;
+use super::steps::{Run, log_of};
+use super::{Happened, Step, Witness};
+use crate::job::{Job, JobId, State};
+use crate::scheduler::Failure as JobFailure;
+use crate::scheduler::log::Follower;
+use crate::scheduler::progress::Progress;
+use crate::scheduler::watch::{Change, Pace, Watch, WatchOptions};
+
+/// How often the log of a job is looked at for how far it is.
+const LOOKS: Duration = Duration::from_secs(5);
+/// How much of the end of a failed job's log is looked at, in bytes.
+const LOG_END: usize = 16 << 10;
+/// How many of an array's failed tasks are told one by one.
+const TOLD_TASKS: usize = 5;
+
+impl<W: Witness> Run<'_, W> {
+    /// Waits until a job, or every task of an array, has ended, and succeeded. A cluster that is silent for a while is waited
+    /// for. Where one task fails the others are cancelled: their work would be for nothing.
+    pub(super) async fn wait(
+        &mut self,
+        step: Step,
+        id: JobId,
+        mut log: Option<&mut Follower>,
+    ) -> Result<Vec<Job>, Failure> {
+        let pace = Pace { longest: self.worker.poll, ..Pace::default() };
+        let options = WatchOptions { pace, ..WatchOptions::default() };
+        let (mut watch, adder) = Watch::new(self.worker.engine.clone(), &[id], options);
+        drop(adder);
+        let mut tasks: BTreeMap<JobId, Job> = BTreeMap::new();
+        let mut progress = Progress::default();
+        let mut percent = None;
+        let mut cancelled = false;
+        let mut looks = interval(LOOKS);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let change = tokio::select! {
+                change = watch.next() => change,
+                _ = looks.tick(), if log.is_some() => {
+                    if let Some(log) = log.as_deref_mut()
+                        && let Some(now) = self.progress(log, &mut progress).await
+                        && percent != Some(now)
+                    {
+                        percent = Some(now);
+                        self.tell(Happened::Progress { step, percent: now }).await?;
+                    }
+                    continue;
+                }
+            };
+            match change {
+                None => break,
+                Some(Change::Silent { reason, .. }) => {
+                    tracing::warn!("it cannot be told how job {id} stands, and it is waited for: {reason}");
+                }
+                Some(Change::Back) => tracing::warn!("it can be told again how job {id} stands"),
+                Some(Change::Gone { id: gone, reason }) => {
+                    self.worker.engine.cancel(&[id]).await?;
+                    return Err(Failure::Gone { step: step.name(), job: gone, reason });
+                }
+                Some(Change::Job(job)) => {
+                    let job = *job;
+                    tasks.insert(job.id, job.clone());
+                    // Of an array that has begun, the entry of the whole is none of its tasks.
+                    if tasks.len() > 1 {
+                        tasks.remove(&id);
+                    }
+                    let ended = tasks.values().filter(|task| task.state.is_ended()).count();
+                    self.tell(Happened::State { step, job: &job, tasks: (ended, tasks.len()) }).await?;
+                    if let Some(reason) = job.never.filter(|_| !job.state.is_ended()) {
+                        self.worker.engine.cancel(&[id]).await?;
+                        return Err(Failure::Never { step: step.name(), job: id, reason });
+                    }
+                    let has_failed = job.state.is_ended() && !job.state.is_success();
+                    if has_failed && ended < tasks.len() && !cancelled {
+                        self.worker.engine.cancel(&[id]).await?;
+                        cancelled = true;
+                    }
+                }
+            }
+        }
+        let tasks: Vec<Job> = tasks.into_values().collect();
+        for job in &tasks {
+            self.tell(Happened::Used { step, job }).await?;
+        }
+        self.judged(step, tasks).await
+    }
+
+    /// How far the job's own program says it is; a log that cannot be read says nothing.
+    async fn progress(&self, log: &mut Follower, progress: &mut Progress) -> Option<u8> {
+        let mut reading = None;
+        loop {
+            let news = log.look(self.worker.cluster).await.ok()?;
+            if news.restarted {
+                progress.restart();
+            }
+            reading = progress.push(&news.bytes).or(reading);
+            if !news.more {
+                return reading.map(|reading| reading.percent);
+            }
+        }
+    }
+
+    async fn judged(&self, step: Step, tasks: Vec<Job>) -> Result<Vec<Job>, Failure> {
+        let mut failed: Vec<&Job> = tasks.iter().filter(|job| !job.state.is_success()).collect();
+        if failed.is_empty() {
+            return Ok(tasks);
+        }
+        // Those that were cancelled because of another one are no news.
+        if failed.iter().any(|job| job.state != State::Cancelled) {
+            failed.retain(|job| job.state != State::Cancelled);
+        }
+        let mut failures = Vec::new();
+        for job in failed.iter().take(TOLD_TASKS) {
+            let path = log_of(job.id);
+            let files = self.worker.cluster.files();
+            let size = files.metadata(&path).await?.map_or(0, |found| found.size);
+            let offset = size.saturating_sub(LOG_END as u64);
+            let log = if size == 0 { Vec::new() } else { files.read(&path, offset, LOG_END).await? };
+            failures.extend(JobFailure::of(job, &log));
+        }
+        let more = failed.len().saturating_sub(failures.len());
+        Err(Failure::Job { step: step.name(), failures, more })
+    }
+}
