@@ -147,7 +147,8 @@ impl Progress {
 
     fn look(&mut self, complete: bool) {
         let line = String::from_utf8_lossy(&self.line).into_owned();
-        let Some(said) = percentage(&line).or_else(|| if complete { counted(&line) } else { None }) else {
+        let Some(said) = percentage(&line, complete).or_else(|| if complete { counted(&line) } else { None })
+        else {
             return;
         };
         let key: String =
@@ -231,8 +232,8 @@ const NO_PROGRESS: &[&str] = &[
     "saturation",
 ];
 
-/// The first percentage of a line.
-fn percentage(line: &str) -> Option<Said<'_>> {
+/// The first percentage of a line. On one that is not complete, a count at its end may be still being written.
+fn percentage(line: &str, complete: bool) -> Option<Said<'_>> {
     let mut from = 0;
     while let Some(at) = line.get(from..)?.find('%').map(|at| at + from) {
         from = at + 1;
@@ -243,7 +244,10 @@ fn percentage(line: &str) -> Option<Said<'_>> {
         if fraction > 100.0 || at - before.len() > 1 || sticks(label) || is_no_progress(label) {
             continue;
         }
-        let count = line.get(from..).and_then(count_in).map(|(_, done, total)| (done, total));
+        let rest = line.get(from..)?;
+        let written =
+            if complete { rest } else { rest.trim_end_matches(|letter: char| letter.is_ascii_digit()) };
+        let count = count_in(written).map(|(_, done, total)| (done, total));
         return Some(Said { label: shown(label), fraction: fraction / 100.0, count });
     }
     None
@@ -428,6 +432,10 @@ mod tests {
         let mut progress = Progress::default();
         assert_eq!(progress.push(b"[7/10"), None);
         assert_eq!(progress.push(b"0]\n").map(|reading| reading.percent), Some(7));
+        let mut progress = Progress::default();
+        let count = |reading: Option<Reading>| reading.and_then(|reading| reading.count);
+        assert_eq!(count(progress.push(b"part: 7% 7/10")), None);
+        assert_eq!(count(progress.push(b"0 done")), Some((7, 100)));
     }
 
     #[test]
