@@ -51,6 +51,7 @@ pub struct Access {
     login: Login,
     configuration: PathBuf,
     registry: PathBuf,
+    environment: Vec<(String, String)>,
 }
 
 impl Access {
@@ -66,20 +67,17 @@ impl Access {
         &self.configuration
     }
 
+    /// The variables of every login: they are what tells a process of this machine of the cluster, too.
+    pub fn environment(&self) -> &[(String, String)] {
+        &self.environment
+    }
+
     /// Puts an image under a name, such as `org/name:tag`, where `docker://org/name:tag` is looked for.
     ///
     /// # Errors
     /// It cannot be made or copied.
     pub fn publish(&self, image: Image, name: &str) -> Result<()> {
-        let source = image::image(image)?;
-        let path = self.registry.join(format!("{name}.sif"));
-        let folder = path.parent().unwrap_or(&self.registry);
-        std::fs::create_dir_all(folder).map_err(Trouble::doing(format!("make {}", folder.display())))?;
-        // Beside its name first: another test may be pulling it.
-        let beside = folder.join(format!(".{}", uuid::Uuid::new_v4()));
-        std::fs::copy(&source, &beside)
-            .and_then(|_| std::fs::rename(&beside, &path))
-            .map_err(Trouble::doing(format!("publish {name}")))
+        publish(&self.registry, image, name)
     }
 
     /// The next pulls of a name fail, so many of them.
@@ -190,17 +188,17 @@ impl Cluster {
         let mut sshd_options = options.sshd.clone();
         let configuration = Slurm::configuration_below(&below);
         sshd_options.environment.push(("SLURM_CONF".to_owned(), configuration.display().to_string()));
-        let registry = folder.join("registry");
-        std::fs::create_dir_all(&registry).map_err(Trouble::doing("make the registry of images"))?;
         if !options.without_apptainer {
-            let programs = install_stand_in(folder)?;
-            let path = format!("{}:/usr/local/bin:/usr/bin:/bin:/usr/games", programs.display());
-            sshd_options.environment.push(("PATH".to_owned(), path));
-            sshd_options.environment.push(("STAND_IN_REGISTRY".to_owned(), registry.display().to_string()));
+            sshd_options.environment.extend(install_stand_in(folder)?);
         }
         let sshd = Sshd::start(folder, &sshd_options)?;
         let slurm = Slurm::start(&below, &options.slurm, &[sshd.user()])?;
-        let access = Access { login: sshd.login().clone(), configuration, registry };
+        let access = Access {
+            login: sshd.login().clone(),
+            configuration,
+            registry: registry(folder),
+            environment: sshd_options.environment,
+        };
         let text = serde_json::to_string_pretty(&access)
             .map_err(|error| Trouble::new(format!("cannot tell how the cluster is reached: {error}")))?;
         let path = folder.join(ACCESS);
@@ -222,15 +220,35 @@ impl std::ops::Deref for Cluster {
     }
 }
 
-/// The stand-in for Apptainer, under both names that Apptainer has; the folder for `PATH`.
-fn install_stand_in(folder: &Path) -> Result<PathBuf> {
+/// See [`Access::publish`].
+fn publish(registry: &Path, image: Image, name: &str) -> Result<()> {
+    let source = image::image(image)?;
+    let path = registry.join(format!("{name}.sif"));
+    let folder = path.parent().unwrap_or(registry);
+    std::fs::create_dir_all(folder).map_err(Trouble::doing(format!("make {}", folder.display())))?;
+    // Beside its name first: another test may be pulling it.
+    let beside = folder.join(format!(".{}", uuid::Uuid::new_v4()));
+    std::fs::copy(&source, &beside)
+        .and_then(|_| std::fs::rename(&beside, &path))
+        .map_err(Trouble::doing(format!("publish {name}")))
+}
+
+/// Where the stand-in for Apptainer looks for images.
+fn registry(folder: &Path) -> PathBuf {
+    folder.join("registry")
+}
+
+/// The stand-in for Apptainer, under both names that Apptainer has; the variables of whoever uses it.
+fn install_stand_in(folder: &Path) -> Result<[(String, String); 2]> {
     use std::os::unix::fs::PermissionsExt as _;
-    let programs = folder.join("bin");
+    let (programs, registry) = (folder.join("bin"), registry(folder));
     let program = programs.join("apptainer");
     std::fs::create_dir_all(&programs)
+        .and_then(|()| std::fs::create_dir_all(&registry))
         .and_then(|()| std::fs::write(&program, include_str!("../cluster/apptainer-stand-in")))
         .and_then(|()| std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)))
         .and_then(|()| std::os::unix::fs::symlink("apptainer", programs.join("singularity")))
         .map_err(Trouble::doing("install the stand-in for Apptainer"))?;
-    Ok(programs)
+    let path = format!("{}:/usr/local/bin:/usr/bin:/bin:/usr/games", programs.display());
+    Ok([("PATH".to_owned(), path), ("STAND_IN_REGISTRY".to_owned(), registry.display().to_string())])
 }

@@ -59,6 +59,16 @@ impl Engine {
         }
     }
 
+    /// How long after it was asked for something may still become a job, whoever asked.
+    #[must_use]
+    pub const fn settled(&self) -> Duration {
+        match self {
+            Self::Slurm(slurm) => slurm.settled(),
+            // Who submits and who looks hold the queue's lock.
+            Self::Embedded(_) => Duration::ZERO,
+        }
+    }
+
     /// How these stand, all in one question; of an array each task.
     ///
     /// # Errors

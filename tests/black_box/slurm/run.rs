@@ -1,8 +1,11 @@
 //! `processor slurm run`: real cells to labels and areas, by way of the cluster; and what becomes of a run that is disturbed.
 
 mod attached;
+mod begun;
 mod conversion;
+mod faults;
 mod interrupted;
+mod resume;
 mod template;
 
 use std::path::{Path, PathBuf};

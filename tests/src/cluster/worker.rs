@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use super::{Access, Image, PATIENCE, Workspace};
+use super::{Access, Image, PATIENCE, Workspace, install_stand_in, publish, registry};
+use crate::process::Running;
 use crate::scratch::Scratch;
 use crate::{Result, Trouble, binary, process};
 
@@ -22,8 +23,11 @@ pub const VERSION: &str = "v1.0.0";
 #[derive(Debug)]
 pub struct Worker {
     scratch: Scratch,
-    ssh_config: PathBuf,
     remote: PathBuf,
+    /// What tells `processor` where jobs run.
+    environment: Vec<(String, String)>,
+    /// Whose process it is, where not ours: the ids of user and group.
+    user: Option<(u32, u32)>,
 }
 
 impl Worker {
@@ -32,16 +36,56 @@ impl Worker {
     /// # Errors
     /// An image cannot be made, or a file not be written.
     pub fn new(access: &Access, workspace: &Workspace) -> Result<Self> {
-        access.publish(Image::Threshold, &format!("{THRESHOLD}:{VERSION}"))?;
-        access.publish(Image::ZarrToTiff, &format!("{CONVERTER}:{VERSION}"))?;
         let worker = Self {
             scratch: Scratch::new()?,
-            ssh_config: access.ssh_config(),
             remote: workspace.path().to_path_buf(),
+            environment: vec![variable("SSH_CONFIG", &access.ssh_config().display().to_string())],
+            user: None,
         };
-        worker.write("descriptors/threshold.json", Image::Threshold.descriptor().unwrap_or_default())?;
-        worker.configure("", "")?;
-        Ok(worker)
+        worker.set_up(&access.registry)
+    }
+
+    /// On the machine of the cluster itself, as its user: Slurm is reached without SSH.
+    ///
+    /// # Errors
+    /// As of [`Self::new`].
+    pub fn local(access: &Access, workspace: &Workspace) -> Result<Self> {
+        let scratch = Scratch::new()?;
+        access.own(scratch.path())?;
+        let mut environment = access.environment().to_vec();
+        environment.push(variable("ENGINE", "local"));
+        // Images are unpacked once for all tests.
+        let cache = access.home().join(".apptainer/stand-in");
+        environment.push(("STAND_IN_CACHE".to_owned(), cache.display().to_string()));
+        let remote = workspace.path().to_path_buf();
+        Self { scratch, remote, environment, user: Some(access.ids()) }.set_up(&access.registry)
+    }
+
+    /// On a machine without Slurm.
+    ///
+    /// # Errors
+    /// As of [`Self::new`].
+    pub fn embedded() -> Result<Self> {
+        let scratch = Scratch::new()?;
+        let mut environment = install_stand_in(scratch.path())?.to_vec();
+        environment.push(variable("ENGINE", "embedded"));
+        // As many as the generated script asks for, where the machine may have fewer.
+        environment.push(variable("EMBEDDED__PROCESSORS", "4"));
+        let (remote, registry) = (scratch.folder("remote")?, registry(scratch.path()));
+        Self { scratch, remote, environment, user: None }.set_up(&registry)
+    }
+
+    fn set_up(self, registry: &Path) -> Result<Self> {
+        publish(registry, Image::Threshold, &format!("{THRESHOLD}:{VERSION}"))?;
+        publish(registry, Image::ZarrToTiff, &format!("{CONVERTER}:{VERSION}"))?;
+        self.write("descriptors/threshold.json", Image::Threshold.descriptor().unwrap_or_default())?;
+        self.configure("", "")?;
+        Ok(self)
+    }
+
+    /// Sets a setting `slurm.…`, in capitals.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.environment.push(variable(name, value));
     }
 
     /// Writes `slurm-config.ini` anew, with these lines in `[SLURM]` and these of the workflow.
@@ -81,18 +125,44 @@ impl Worker {
     /// # Errors
     /// It does not compile.
     pub fn processor(&self, arguments: &[&str]) -> Result<Command> {
-        let mut command = Command::new(binary::processor()?);
+        let mut command = match self.user {
+            None => Command::new(binary::processor()?),
+            Some((user, group)) => {
+                let mut command = Command::new("setpriv");
+                command.args([format!("--reuid={user}"), format!("--regid={group}")]);
+                command.args(["--clear-groups", "--"]).arg(self.copy_of_processor()?);
+                command
+            }
+        };
         command.args(arguments).env_clear().env("HOME", self.folder()).env("LANG", "C.UTF-8");
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.envs(self.environment.iter().cloned());
         for (name, value) in [
             ("BIOMERO_SLURM_CONFIG_FILE", self.folder().join("slurm-config.ini")),
-            ("BIOMERO_INIT_SLURM__SSH_CONFIG", self.ssh_config.clone()),
             ("BIOMERO_INIT_SLURM__DESCRIPTORS", self.folder().join("descriptors")),
             ("BIOMERO_INIT_EVENTS__FILE", self.folder().join("events.sqlite")),
         ] {
             command.env(name, value);
         }
         Ok(command)
+    }
+
+    /// Where everybody may read it: that may not be so of the folder where it was built.
+    fn copy_of_processor(&self) -> Result<PathBuf> {
+        let copy = self.folder().join("processor");
+        if !copy.exists() {
+            std::fs::copy(binary::processor()?, &copy).map_err(Trouble::doing("copy processor"))?;
+        }
+        Ok(copy)
+    }
+
+    /// Starts `processor slurm` in the background; what it writes is behind what those before it wrote.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn start(&self, arguments: &[&str]) -> Result<Running> {
+        let command = self.processor(&[&["slurm"], arguments].concat())?;
+        Running::start("processor", command, &self.folder().join("processor.log"))
     }
 
     /// Runs `processor slurm`, whatever comes of it.
@@ -110,6 +180,11 @@ impl Worker {
     pub fn succeeds(&self, arguments: &[&str]) -> Result<String> {
         process::succeed(&mut self.processor(&[&["slurm"], arguments].concat())?, PATIENCE)
     }
+}
+
+/// A setting `slurm.…` as a variable.
+fn variable(name: &str, value: &str) -> (String, String) {
+    (format!("BIOMERO_INIT_SLURM__{name}"), value.to_owned())
 }
 
 /// A `slurm-config.ini` with everything below `remote` on the cluster, these lines in `[SLURM]` and these of the workflow.

@@ -96,7 +96,12 @@ impl<'a, S: Show> Recorder<'a, S> {
             }
             // Of an array the task says how far all are.
             Happened::State { step, job, tasks: (ended, all) } => {
-                let status = if ended == all { "COMPLETED" } else { job.state.name() };
+                // One that has ended says nothing of those that have not.
+                let status = match job.state.is_ended() {
+                    _ if ended == all => "COMPLETED",
+                    true => "RUNNING",
+                    false => job.state.name(),
+                };
                 let percent = format!("{}%", ended * 100 / (*all).max(1));
                 let at = format!("{ended}/{all}");
                 vec![

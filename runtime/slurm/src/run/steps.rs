@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use biomero_config::slurm_config::{BiomeroSettings, Workflow};
 use tokio::sync::watch;
+use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::failure::Failure;
@@ -23,6 +24,10 @@ use crate::workflow::{Arguments, AttachedFile, Call, Conversion, JobPlan, Site, 
 
 /// How far back a job of an interrupted run is looked for.
 const FOUND_WITHIN: Duration = Duration::from_secs(30 * 86_400);
+/// How often such a job is looked for.
+const LOOKS: Duration = Duration::from_secs(5);
+/// The list of a conversion is never larger, in bytes.
+const LARGEST_LIST: usize = 64 << 20;
 /// Why a task of an array counts as gone that nobody tells of.
 const LOST: &str = "neither slurmctld nor the accounting knows it any more";
 
@@ -109,8 +114,11 @@ pub async fn run<W: Witness>(
     let data = run.layout.folder();
     let mut outcome = Outcome { data, job, results, fetched: None, cleaned: false };
     if let Some(output) = &request.output {
-        let done = run.fetch(output).await;
-        outcome.fetched = Some(run.ended(Step::Fetch, done).await?);
+        // Once they are here, those on the cluster may have gone.
+        if run.has_to(Step::Fetch) {
+            let done = run.fetch(output).await;
+            outcome.fetched = Some(run.ended(Step::Fetch, done).await?);
+        }
         outcome.results.clone_from(output);
         if request.clean {
             let done = run.clean(job).await;
@@ -232,9 +240,18 @@ impl<W: Witness> Run<'_, W> {
         let step = Step::Convert;
         let comment = comment(self.request.id, step);
         let data = self.layout.folder().display().to_string();
-        let engine = self.worker.engine;
+        let input = self.request.data_name();
+        let conversion =
+            Conversion { input: &input, source: "zarr", target: "tiff", comment: &comment, at_once: None };
         let job = match self.resumed(step, &comment).await? {
-            Some(job) => job,
+            Some(job) => {
+                // Its images may have been converted, but its list tells what it was submitted with.
+                let list = PathBuf::from(format!("{data}/config_{input}.txt"));
+                let list = self.worker.cluster.files().read(&list, 0, LARGEST_LIST).await?;
+                let plan = conversion::plan(&self.worker.site, &conversion, &conversion::in_list(&list))?;
+                self.submitted(step, job, &plan.submission, &plan.environment).await?;
+                job
+            }
             None => {
                 let search = conversion::search(&data, "zarr");
                 let found = conversion::found(&self.worker.cluster.ask(&search).await?);
@@ -243,20 +260,12 @@ impl<W: Witness> Run<'_, W> {
                 }
                 let found: Vec<String> =
                     found.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
-                let input = self.request.data_name();
-                let conversion = Conversion {
-                    input: &input,
-                    source: "zarr",
-                    target: "tiff",
-                    comment: &comment,
-                    at_once: None,
-                };
                 let plan = conversion::plan(&self.worker.site, &conversion, &found)?;
                 let images = plan.submission.array.map_or(0, |array| array.last);
                 self.held.converts(Converting { images, job: None })?;
                 self.begun(step, (&plan.task, &plan.version), &plan.data, &plan.environment).await?;
                 self.place(&plan.script, plan.environment_file.iter().chain([&plan.list])).await?;
-                let job = engine.submit(&plan.submission).await?;
+                let job = self.submit(step, &plan.submission).await?;
                 self.submitted(step, job, &plan.submission, &plan.environment).await?;
                 job
             }
@@ -286,7 +295,7 @@ impl<W: Witness> Run<'_, W> {
             Some(job) => job,
             None => {
                 self.place(&plan.script, plan.environment_file.iter()).await?;
-                self.worker.engine.submit(&plan.submission).await?
+                self.submit(step, &plan.submission).await?
             }
         };
         self.submitted(step, job, &plan.submission, &plan.environment).await?;
@@ -337,10 +346,24 @@ impl<W: Witness> Run<'_, W> {
         if !self.held.is_resumed() {
             return Ok(None);
         }
-        let job = self.worker.engine.find(comment, FOUND_WITHIN).await?;
-        // It was told of before the job was submitted.
-        self.begun = job.map(|_| step).or(self.begun);
-        Ok(job)
+        let engine = self.worker.engine;
+        loop {
+            let asked = self.held.asked(step);
+            if let Some(job) = engine.find(comment, FOUND_WITHIN).await? {
+                // It was told of before the job was submitted.
+                self.begun = Some(step);
+                return Ok(Some(job));
+            }
+            // What a process that was killed has asked for may still be on its way.
+            let Some(left) = asked.and_then(|ago| engine.settled().checked_sub(ago)) else { return Ok(None) };
+            sleep(left.min(LOOKS)).await;
+        }
+    }
+
+    /// Submits a job; that it was asked for is on disk before.
+    async fn submit(&mut self, step: Step, submission: &Submission) -> Result<JobId, Failure> {
+        self.held.asks(step)?;
+        Ok(self.worker.engine.submit(submission).await?)
     }
 
     /// Puts a job's script and files in their places.

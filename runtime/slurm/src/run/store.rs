@@ -1,7 +1,9 @@
 //! Requests on disk: a file each, written beside its name and renamed.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
@@ -83,6 +85,9 @@ struct Kept {
     /// The array that converts, from the moment before it is submitted.
     #[serde(default)]
     conversion: Option<Converting>,
+    /// When a job of a step was asked for last.
+    #[serde(default)]
+    asked: BTreeMap<Step, SystemTime>,
 }
 
 /// The array that converts a run's images.
@@ -134,6 +139,22 @@ impl Held {
         self.kept.conversion = Some(conversion);
         self.runs.write(&self.kept)
     }
+
+    /// A job of this step is about to be asked for.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn asks(&mut self, step: Step) -> Result<(), StoreError> {
+        self.kept.asked.insert(step, SystemTime::now());
+        self.runs.write(&self.kept)
+    }
+
+    /// How long ago a job of this step was asked for, in whichever process.
+    #[must_use]
+    pub fn asked(&self, step: Step) -> Option<Duration> {
+        // Where the clock was put back meanwhile, it counts as just now.
+        Some(self.kept.asked.get(&step)?.elapsed().unwrap_or_default())
+    }
 }
 
 impl Runs {
@@ -154,7 +175,8 @@ impl Runs {
     /// It cannot be written, or another process holds the run.
     pub fn begin(&self, request: &Request) -> Result<Held, StoreError> {
         let lock = self.hold(request.id)?;
-        let kept = Kept { request: request.clone(), done: Vec::new(), conversion: None };
+        let kept =
+            Kept { request: request.clone(), done: Vec::new(), conversion: None, asked: BTreeMap::new() };
         self.write(&kept)?;
         Ok(Held { runs: self.clone(), kept, resumed: false, _lock: lock })
     }

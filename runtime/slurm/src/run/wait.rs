@@ -1,6 +1,7 @@
 //! Waiting for the job of a step, and judging how it ended.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
@@ -41,17 +42,20 @@ impl<W: Witness> Run<'_, W> {
         let mut looks = interval(LOOKS);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let change = tokio::select! {
-                change = watch.next() => change,
-                _ = looks.tick(), if log.is_some() => {
-                    if let Some(log) = log.as_deref_mut()
-                        && let Some(now) = self.progress(log, &mut progress).await
-                        && percent != Some(now)
-                    {
-                        percent = Some(now);
-                        self.tell(Happened::Progress { step, percent: now }).await?;
+            // Not asked anew at each look at the log: a question may take longer than the time between two.
+            let mut next = pin!(watch.next());
+            let change = loop {
+                tokio::select! {
+                    change = &mut next => break change,
+                    _ = looks.tick(), if log.is_some() => {
+                        if let Some(log) = log.as_deref_mut()
+                            && let Some(now) = self.progress(log, &mut progress).await
+                            && percent != Some(now)
+                        {
+                            percent = Some(now);
+                            self.tell(Happened::Progress { step, percent: now }).await?;
+                        }
                     }
-                    continue;
                 }
             };
             match change {

@@ -71,6 +71,11 @@ said=$(timeout -k 2 "$deadline" scontrol show config 2>&1 1>&3 3>&-); tell scont
 "#;
 
 impl Slurm {
+    /// How long after sbatch was started it may still become a job.
+    pub(crate) const fn settled(&self) -> Duration {
+        self.options.program.saturating_add(SETTLING)
+    }
+
     /// Looks for a job with this comment among those submitted since `elapsed` ago.
     pub(super) async fn sight(&self, comment: &str, elapsed: Duration) -> Result<Sighting, Error> {
         let marks = Marks::new();

@@ -69,6 +69,13 @@ pub fn found(answer: &[u8]) -> Vec<Vec<u8>> {
     found
 }
 
+/// What stands in the list of a job that was submitted: what [`found`] had answered.
+#[must_use]
+pub fn in_list(list: &[u8]) -> Vec<String> {
+    let list = String::from_utf8_lossy(list);
+    list.lines().filter_map(|line| Some(line.split_once(' ')?.1.to_owned())).collect()
+}
+
 /// Makes a job of what was found.
 ///
 /// # Errors
