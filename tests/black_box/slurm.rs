@@ -11,4 +11,5 @@ mod jobs;
 mod python;
 mod run;
 mod setup;
+mod verbs;
 mod workflows;

@@ -199,7 +199,8 @@ impl Ended {
             Self::System(_) => exit_code::FAILURE,
             Self::NoWorkflow { .. } | Self::Argument(_) => exit_code::USAGE,
             Self::NoHome => exit_code::CONFIGURATION,
-            Self::Fetch(_) | Self::Descriptor { .. } | Self::Engine(_) => exit_code::UNAVAILABLE,
+            Self::Fetch(_) | Self::Descriptor { .. } => exit_code::UNAVAILABLE,
+            Self::Engine(error) => of_engine(error),
             Self::Input { .. } | Self::Attachment { .. } => exit_code::ABSENT,
             Self::Runs(StoreError::NoRun(_)) => exit_code::ABSENT,
             Self::Runs(_) => exit_code::CANNOT_WRITE,
@@ -257,13 +258,22 @@ fn of_run(failure: &Failure) -> u8 {
             exit_code::FAILURE => exit_code::UNAVAILABLE,
             code => code,
         },
-        Failure::Engine(_) => exit_code::UNAVAILABLE,
+        Failure::Engine(error) => of_engine(error),
         Failure::Witness(error) => match error.downcast_ref::<biomero_events::Error>() {
             Some(error) => of_class(error.class()),
             None => exit_code::UNAVAILABLE,
         },
         Failure::Store(_) => exit_code::CANNOT_WRITE,
         Failure::Job { .. } | Failure::Never { .. } | Failure::Gone { .. } => exit_code::FAILURE,
+    }
+}
+
+fn of_engine(error: &biomero_slurm::engine::Error) -> u8 {
+    use biomero_slurm::engine::Error;
+    match error {
+        Error::Slurm(biomero_slurm::scheduler::Error::Cluster(error)) => of_cluster(error),
+        Error::Slurm(_) => exit_code::UNAVAILABLE,
+        Error::Embedded(error) => of_executor(error),
     }
 }
 
