@@ -17,26 +17,22 @@ struct Desk {
 }
 
 impl Desk {
-    /// Runs a verb with `--json`, which has to end with this code; its answers, each as the page's `row` promises.
-    fn ask(&self, row: &str, arguments: &[&str], code: i32) -> Result<Vec<Value>> {
-        let output = self.worker.slurm(&[arguments, &["--json"]].concat())?;
-        let said = process::both(&output);
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+    /// Runs a verb with `--json`, which has to succeed; its answers, each as the page promises in the row for it.
+    fn ask(&self, rows: &[&str], arguments: &[&str]) -> Result<Value> {
+        let said = self.worker.succeeds(&[arguments, &["--json"]].concat())?;
         let parsed: serde_json::Result<Vec<Value>> =
-            serde_json::Deserializer::from_slice(&output.stdout).into_iter().collect();
+            serde_json::Deserializer::from_str(&said).into_iter().collect();
         let answers = parsed.map_err(|error| Trouble::new(format!("{arguments:?}: {error}: {said}")))?;
-        assert!(!answers.is_empty(), "{arguments:?}: no answer: {said}");
-        for answer in &answers {
+        assert_eq!(answers.len(), rows.len(), "{arguments:?}: {said}");
+        for (row, answer) in rows.iter().zip(&answers) {
             self.promises.hold(row, answer)?;
         }
-        Ok(answers)
+        answers.into_iter().last().ok_or_else(|| Trouble::new(format!("{arguments:?}: no answer")))
     }
 
-    /// As [`Self::ask`], of a verb that succeeds with one answer.
+    /// As [`Self::ask`], of a verb with one answer.
     fn one(&self, row: &str, arguments: &[&str]) -> Result<Value> {
-        let mut answers = self.ask(row, arguments, 0)?;
-        assert_eq!(answers.len(), 1, "{arguments:?}: {answers:#?}");
-        Ok(answers.remove(0))
+        self.ask(&[row], arguments)
     }
 
     /// From a cluster that is not set up to one that nothing is left on.
@@ -57,7 +53,8 @@ impl Desk {
         sample::cells(&images, &["one", "other"])?;
         let (from, to) = (format!("--input={}", images.display()), format!("--output={}", results.display()));
         self.one("`run --dry-run`", &["run", WORKFLOW, &from, "--dry-run"])?;
-        let run = self.one("`run`", &["run", WORKFLOW, &from, &to])?;
+        let run =
+            self.ask(&["`run` | the run, before", "`run` | the run, once"], &["run", WORKFLOW, &from, &to])?;
         let areas =
             std::fs::read_to_string(results.join("other.csv")).map_err(Trouble::doing("read a result"))?;
         assert!(areas.lines().count() > 1, "no object was found: {areas}");
@@ -109,7 +106,15 @@ fn each_verb_works_over_ssh_and_answers_as_the_page_promises() -> Result<()> {
     let workspace = cluster.workspace()?;
     let desk = Desk { worker: Worker::new(&cluster, &workspace)?, promises: Promises::new()? };
     desk.every_verb()?;
-    desk.worker.configure("", "other = other")?;
+    let attaching = r#"{"schema-version": "biomero-0.1", "name": "Attaching", "description": "", "command-line": "x",
+        "container-image": {"image": "org/attaching:v1", "type": "oci"},
+        "inputs": [{"id": "model", "type": "file", "file-attachment": true}]}"#;
+    let model = format!("model={}", desk.worker.write("descriptors/attaching.json", attaching)?.display());
+    let lines = "attaching = attaching\nattaching_repo = https://github.com/org/attaching\n\
+                 attaching_job = jobs/attaching.sh\nother = other";
+    desk.worker.configure("", lines)?;
+    let from = format!("--input={}", desk.worker.folder().join("images").display());
+    desk.one("`run --dry-run`", &["run", "attaching", &from, "--param", &model, "--dry-run"])?;
     let told = desk.worker.slurm(&["workflows", "--json"])?;
     let bare =
         String::from_utf8_lossy(&told.stdout).lines().last().and_then(|line| serde_json::from_str(line).ok());

@@ -19,17 +19,17 @@ impl Promises {
         Ok(Self { page, kept: RefCell::default() })
     }
 
-    /// Holds an answer to what the page says of `row`, the first cell of a table: no key less, no key more; and what is
-    /// within it likewise.
+    /// Holds an answer to the first row of the page that begins so: no key less, no key more; and what is within it
+    /// likewise.
     pub(super) fn hold(&self, row: &str, answer: &Value) -> Result<()> {
-        let [_, _, promised] = self
+        let [verb, kind, promised] = self
             .rows("| verb | an object for | keys |")
-            .find(|cells| cells[0] == row)
+            .find(|[verb, kind, _]| format!("{verb} | {kind}").starts_with(row))
             .ok_or_else(|| Trouble::new(format!("docs/slurm.md has no row {row}")))?;
         same(row, answer, promised);
-        self.kept.borrow_mut().insert(row.to_owned());
+        self.kept.borrow_mut().insert(format!("{verb} | {kind}"));
         for [key, of, promised] in self.rows("| key | of | keys |") {
-            if row.split(',').any(|verb| verb.trim() == of) {
+            if verb.split(',').any(|verb| verb.trim() == of) {
                 let within = &answer[key.trim_matches('`')];
                 let objects = within.as_array().cloned().unwrap_or_else(|| vec![within.clone()]);
                 for object in objects.iter().filter(|object| !object.is_null()) {
@@ -43,7 +43,8 @@ impl Promises {
 
     /// The rows that no answer has been held to.
     pub(super) fn left(&self) -> Vec<String> {
-        let verbs = self.rows("| verb | an object for | keys |").map(|[row, ..]| row.to_owned());
+        let verbs =
+            self.rows("| verb | an object for | keys |").map(|[verb, kind, _]| format!("{verb} | {kind}"));
         let within = self.rows("| key | of | keys |").map(|[key, of, _]| format!("{key} of {of}"));
         verbs.chain(within).filter(|row| !self.kept.borrow().contains(row)).collect()
     }
