@@ -6,7 +6,7 @@ mod promises;
 
 use biomero_tests::cluster::worker::{WORKFLOW, Worker};
 use biomero_tests::cluster::{PATIENCE, sample, shared};
-use biomero_tests::{Result, Trouble, process, wait};
+use biomero_tests::{Result, Trouble, wait};
 use promises::Promises;
 use serde_json::Value;
 
