@@ -18,6 +18,7 @@ pub mod manifest;
 pub mod metadata;
 mod ome;
 pub mod pipeline;
+pub mod preview;
 mod publish;
 mod pyramid;
 mod sample;
