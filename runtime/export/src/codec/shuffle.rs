@@ -1,6 +1,7 @@
 //! Blosc's two filters. Bytes: all first bytes of the samples, then all second ones, and so on. Bits: the same with bits.
 //!
-//! What is left over behind the last whole sample (of bits: behind the last eight whole samples) stays as it is.
+//! What is left over behind the last whole sample stays as it is. Bits are taken from eight samples at a time: where their number
+//! is no multiple of eight, c-blosc leaves all of them as they are.
 
 /// Shuffles the bytes of samples of this width.
 pub(crate) fn shuffle(width: usize, from: &[u8], into: &mut [u8]) {
@@ -70,8 +71,11 @@ fn unshuffle_by<const WIDTH: usize>(from: &[u8], into: &mut [u8]) {
 
 /// Undoes the shuffling of bits, which is read and never written: zarr-python chooses it for samples of one byte.
 pub(crate) fn unshuffle_bits(width: usize, from: &[u8], into: &mut [u8]) {
-    // The samples are taken by eights.
-    let samples = from.len() / width / 8 * 8;
+    let samples = from.len() / width;
+    if samples % 8 != 0 {
+        into.copy_from_slice(from);
+        return;
+    }
     let row = samples / 8;
     let (planes, rest) = from.split_at(samples * width);
     let (whole, left_over) = into.split_at_mut(samples * width);
@@ -109,10 +113,12 @@ mod tests {
     fn the_bits_of_eight_bytes_are_turned() {
         // The lowest bits of the eight samples are 10000000, those above 01000000, and so on.
         let mut samples = [0; 9];
-        unshuffle_bits(1, &[1, 2, 4, 8, 16, 32, 64, 128, 42], &mut samples);
-        assert_eq!(samples, [1, 2, 4, 8, 16, 32, 64, 128, 42]);
-        unshuffle_bits(1, &[255, 0, 0, 0, 0, 0, 0, 0, 0], &mut samples);
-        assert_eq!(samples, [1, 1, 1, 1, 1, 1, 1, 1, 0]);
+        unshuffle_bits(1, &[1, 2, 4, 8, 16, 32, 64, 128], &mut samples[..8]);
+        assert_eq!(samples[..8], [1, 2, 4, 8, 16, 32, 64, 128]);
+        unshuffle_bits(1, &[255, 0, 0, 0, 0, 0, 0, 0, 42], &mut samples);
+        assert_eq!(samples, [255, 0, 0, 0, 0, 0, 0, 0, 42]);
+        unshuffle_bits(1, &[255, 0, 0, 0, 0, 0, 0, 0], &mut samples[..8]);
+        assert_eq!(samples[..8], [1; 8]);
     }
 
     proptest! {

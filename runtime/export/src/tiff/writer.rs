@@ -53,7 +53,7 @@ pub enum Layout {
     Strip,
     /// Tiles.
     Tiles {
-        /// Rows and columns; a multiple of 16, as TIFF wants it.
+        /// Rows and columns at most; a multiple of 16, as TIFF wants it. Smaller where the image is.
         tile: usize,
         /// Whether smaller copies are in SubIFDs.
         pyramid: bool,
@@ -84,6 +84,9 @@ pub struct Written {
     pub bytes: u64,
 }
 
+/// A pyramid ends with the first level whose longer side is no longer.
+const SMALLEST: usize = 256;
+
 /// What a header takes at most: a BigTIFF's.
 const HEADER: u64 = 16;
 
@@ -99,6 +102,7 @@ pub fn write(
 ) -> Result<Written, WriteError> {
     let unsupported = |what: &str, remedy| Err(WriteError::Unsupported { what: what.to_owned(), remedy });
     let shape = source.shape();
+    let fitting = |tile: usize| tile.min(shape.y.max(shape.x).next_multiple_of(16));
     let grid = match options.layout {
         Layout::Tiles { tile, .. } if tile < 16 || tile % 16 != 0 => {
             return unsupported("the rows and columns of a tile are a multiple of 16", "choose another");
@@ -106,8 +110,12 @@ pub fn write(
         Layout::Strip if options.compress != Compress::None => {
             return unsupported("one strip a page is not compressed", "choose tiles, or no compression");
         }
-        Layout::Tiles { tile, pyramid: true } => Grid { tile, sizes: sizes(shape.y, shape.x, tile.max(256)) },
-        Layout::Tiles { tile, pyramid: false } => Grid { tile, sizes: vec![[shape.y, shape.x]] },
+        Layout::Tiles { tile, pyramid: true } => {
+            Grid { tile: fitting(tile), sizes: sizes(shape.y, shape.x, SMALLEST) }
+        }
+        Layout::Tiles { tile, pyramid: false } => {
+            Grid { tile: fitting(tile), sizes: vec![[shape.y, shape.x]] }
+        }
         Layout::Strip => Grid { tile: 1024, sizes: vec![[shape.y, shape.x]] },
     };
     let single = Single::new(target)?;
@@ -195,7 +203,9 @@ impl Sink for Writer<'_> {
         match self.options.layout {
             Layout::Strip => 0,
             // The tile, what LZW may make of noise, and the tables of the compressor.
-            Layout::Tiles { tile, .. } => tile * tile * self.sample_type.bytes() * 3 + (4 << 20),
+            Layout::Tiles { .. } => {
+                self.grid.tile * self.grid.tile * self.sample_type.bytes() * 3 + (4 << 20)
+            }
         }
     }
 
@@ -203,7 +213,7 @@ impl Sink for Writer<'_> {
         let page = self.page(chunk.plane);
         match self.options.layout {
             Layout::Strip => self.store_rows(chunk, page),
-            Layout::Tiles { tile, .. } => self.store_tile(chunk, page, tile, scratch),
+            Layout::Tiles { .. } => self.store_tile(chunk, page, scratch),
         }
     }
 }
@@ -237,13 +247,8 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn store_tile(
-        &self,
-        chunk: &Chunk<'_>,
-        page: usize,
-        tile: usize,
-        scratch: &mut Scratch,
-    ) -> Result<(), WriteError> {
+    fn store_tile(&self, chunk: &Chunk<'_>, page: usize, scratch: &mut Scratch) -> Result<(), WriteError> {
+        let tile = self.grid.tile;
         let bytes = self.sample_type.bytes();
         let [_, width] = chunk.samples.size;
         scratch.tile.clear();
@@ -348,7 +353,8 @@ impl Writer<'_> {
                         ifd.set(tag::STRIP_OFFSETS, Value::Offsets(vec![at]));
                         ifd.set(tag::STRIP_BYTE_COUNTS, Value::Offsets(vec![bytes]));
                     }
-                    Layout::Tiles { tile, .. } => {
+                    Layout::Tiles { .. } => {
+                        let tile = self.grid.tile;
                         let count: usize = tiles(self.grid, level).into_iter().product();
                         let table = self.tables[level].lock().unwrap_or_else(PoisonError::into_inner);
                         let of_page = &table[page * count..(page + 1) * count];

@@ -12,8 +12,8 @@ use crate::output::{Answer, inert};
 
 use super::{open, stem, work};
 
-/// Rows and columns of a tile.
-const TILE: usize = 512;
+/// Rows and columns of a tile: the chunk of what is exported, which is then read once and not kept.
+const TILE: usize = 1024;
 
 pub(super) fn run(asked: &Convert, answer: &mut Answer) -> Result<u8, Ended> {
     let source = open(&asked.source, asked.series, work::limits(asked.effort))?;
