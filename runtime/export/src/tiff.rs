@@ -6,6 +6,7 @@
 
 mod compression;
 mod directory;
+mod files;
 mod image;
 mod page;
 mod planes;

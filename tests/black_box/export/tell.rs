@@ -13,7 +13,7 @@ fn an_image_is_described_for_people_and_for_programs() -> Result<()> {
     assert_eq!(
         told,
         "\
-pyramid.ome.tif
+Image0
   t 1, c 2, z 1, y 200, x 140, uint16
   OME-TIFF, tiles of 32 × 32, Deflate
   a pixel: x 0.25 µm, y 0.5 µm

@@ -72,7 +72,7 @@ fn unshuffle_by<const WIDTH: usize>(from: &[u8], into: &mut [u8]) {
 /// Undoes the shuffling of bits, which is read and never written: zarr-python chooses it for samples of one byte.
 pub(crate) fn unshuffle_bits(width: usize, from: &[u8], into: &mut [u8]) {
     let samples = from.len() / width;
-    if samples % 8 != 0 {
+    if !samples.is_multiple_of(8) {
         into.copy_from_slice(from);
         return;
     }

@@ -1,12 +1,13 @@
 //! TIFF and OME-TIFF as a source.
 
-use std::collections::HashSet;
-use std::path::Path;
+use std::collections::{HashMap, HashSet};
+use std::path::{Component, Path};
 use std::sync::Arc;
 
 use super::directory::{Directory, TiffFile};
+use super::files::Files;
 use super::page::{Chunks, Page, Wanted};
-use super::planes::{self, ImageJ, Pages};
+use super::planes::{self, ImageJ, Pages, Place};
 use super::tag;
 use crate::metadata::{Channel, Colour, Metadata};
 use crate::ome::{self, Pixels};
@@ -30,8 +31,10 @@ pub struct TiffImage {
 /// What the images of a file share.
 #[derive(Debug)]
 struct Shared {
-    file: TiffFile,
-    pages: Vec<Levels>,
+    /// The file that was opened, and those that its OME-XML names.
+    files: Files,
+    /// The pages of each of them.
+    pages: Vec<Vec<Levels>>,
     chunks: Chunks,
 }
 
@@ -47,54 +50,69 @@ const PAGES: usize = 1 << 20;
 /// Halved so often, nothing is left of any image.
 const SMALLER: u64 = 32;
 
+/// No image has more files.
+const FILES: usize = 100_000;
+
 /// Opens the images of a file.
 ///
 /// # Errors
 /// It is no TIFF, damaged, or of a kind that is not read.
 pub fn open(path: &Path, limits: Limits) -> Result<Vec<TiffImage>, ReadError> {
     let file = TiffFile::open(path)?;
+    let (pages, first) = pages(&file, limits)?;
+    let description = match first.entries.get(&tag::IMAGE_DESCRIPTION) {
+        Some(entry) => file.text(entry)?,
+        None => String::new(),
+    };
+    let resolution = [tag::X_RESOLUTION, tag::Y_RESOLUTION]
+        .map(|tag| first.entries.get(&tag).and_then(|entry| file.fraction(entry)));
+    let mut shared =
+        Shared { files: Files::new(file), pages: vec![pages], chunks: Chunks::new(limits.cache) };
+    if description.contains("<OME") && description.trim_start_matches('\u{feff}').starts_with('<') {
+        let images = ome::read(&description).map_err(|problem| ReadError::damaged(path, problem))?;
+        // The metadata of some sets of files are in a file of their own, and here only its name.
+        if !images.is_empty() {
+            let named = shared.open_named(path, &images, limits)?;
+            let shared = Arc::new(shared);
+            return images.into_iter().map(|pixels| ome_image(&shared, path, pixels, &named)).collect();
+        }
+    }
+    let shared = Arc::new(shared);
+    if let Some(found) = ImageJ::read(&description) {
+        return imagej_image(&shared, path, &found, resolution).map(|image| vec![image]);
+    }
+    plain_images(&shared, path)
+}
+
+/// The pages of a file, without those that are smaller copies of others, and its first directory.
+fn pages(file: &TiffFile, limits: Limits) -> Result<(Vec<Levels>, Directory), ReadError> {
     let mut pages: Vec<Levels> = Vec::new();
-    let mut description = None;
-    let mut resolution = [None, None];
+    let mut first = None;
     let mut seen = HashSet::new();
     let mut next = file.first();
     while next != 0 {
         if !seen.insert(next) {
             return Err(file.damaged("its directories form a circle"));
         }
-        if pages.len() >= PAGES {
+        if seen.len() > PAGES {
             return Err(file.damaged(format!("it has more than {PAGES} pages")));
         }
         let directory = file.directory(next)?;
         next = directory.next;
-        if seen.len() == 1 {
-            let text = directory.entries.get(&tag::IMAGE_DESCRIPTION).map(|entry| file.text(entry));
-            description = text.transpose()?;
-            resolution = [tag::X_RESOLUTION, tag::Y_RESOLUTION]
-                .map(|tag| directory.entries.get(&tag).and_then(|entry| file.fraction(entry)));
-        }
         // Bit 0: a smaller copy of another page.
         let kind = directory.entries.get(&tag::NEW_SUBFILE_TYPE).map(|entry| file.number(entry, 0));
-        if kind.transpose()?.is_some_and(|kind| kind & 1 == 1) {
-            continue;
+        if kind.transpose()?.is_none_or(|kind| kind & 1 == 0) {
+            let like = pages.last().map(|levels| &levels.page);
+            let page = Page::read(file, &directory, like, limits)?;
+            let smaller = smaller(file, &directory, pages.last(), limits, &mut seen)?;
+            pages.push(Levels { page, smaller });
         }
-        let like = pages.last().map(|levels| &levels.page);
-        let page = Page::read(&file, &directory, like, limits)?;
-        let smaller = smaller(&file, &directory, pages.last(), limits, &mut seen)?;
-        pages.push(Levels { page, smaller });
+        first.get_or_insert(directory);
     }
-    if pages.is_empty() {
-        return Err(file.damaged("it has no page"));
+    match first {
+        Some(first) if !pages.is_empty() => Ok((pages, first)),
+        _ => Err(file.damaged("it has no page")),
     }
-    let shared = Arc::new(Shared { file, pages, chunks: Chunks::new(limits.cache) });
-    let description = description.unwrap_or_default();
-    if description.contains("<OME") && description.trim_start_matches('\u{feff}').starts_with('<') {
-        return ome_images(&shared, &description);
-    }
-    if let Some(found) = ImageJ::read(&description) {
-        return imagej_image(&shared, &found, resolution).map(|image| vec![image]);
-    }
-    plain_images(&shared)
 }
 
 /// The pages in the SubIFDs of a directory.
@@ -121,44 +139,72 @@ fn smaller(
     Ok(smaller)
 }
 
-/// The images that OME-XML describes.
-fn ome_images(shared: &Arc<Shared>, description: &str) -> Result<Vec<TiffImage>, ReadError> {
-    let file = &shared.file;
-    let images = ome::read(description).map_err(|problem| file.damaged(problem))?;
-    let own = file.path.file_name().map(|name| name.to_string_lossy().into_owned());
-    let mut found = Vec::new();
-    for pixels in images {
-        let elsewhere = pixels.blocks.iter().filter_map(|block| block.file.as_ref());
-        // A file that was renamed names itself by its old name: then it is the only one that is named.
-        let names: HashSet<&String> = elsewhere.collect();
-        let is_alone = names.len() <= 1;
-        if !is_alone || names.iter().any(|name| Some(*name) != own.as_ref() && is_beside(file, name)) {
-            return Err(ReadError::unsupported(
-                &file.path,
-                "its planes are in several files",
-                "put them into one file with bioformats2raw or bfconvert first",
-            ));
+impl Shared {
+    /// Opens the files beside this one that OME-XML names: which of the files each name is. A name that there is not, or that
+    /// leads elsewhere, is none of them.
+    fn open_named(
+        &mut self,
+        path: &Path,
+        images: &[Pixels],
+        limits: Limits,
+    ) -> Result<HashMap<String, usize>, ReadError> {
+        let own = path.file_name().unwrap_or_default();
+        let names: HashSet<&String> =
+            images.iter().flat_map(|image| &image.blocks).filter_map(|block| block.file.as_ref()).collect();
+        if names.len() > FILES {
+            return Err(ReadError::damaged(path, format!("its OME-XML names {} files", names.len())));
         }
-        found.push(ome_image(shared, pixels)?);
+        let mut found = HashMap::new();
+        let is_plain = |name: &str| {
+            let mut parts = Path::new(name).components();
+            matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None))
+        };
+        for name in &names {
+            let beside = path.with_file_name(name);
+            if own == name.as_str() {
+                found.insert((*name).clone(), 0);
+            } else if is_plain(name) && beside.is_file() {
+                let file = TiffFile::open(&beside)?;
+                let (pages, _) = pages(&file, limits)?;
+                found.insert((*name).clone(), self.pages.len());
+                self.files.add(file);
+                self.pages.push(pages);
+            } else if names.len() == 1 {
+                // A file that was renamed knows its old name.
+                found.insert((*name).clone(), 0);
+            }
+        }
+        Ok(found)
     }
-    match found.is_empty() {
-        true => plain_images(shared),
-        false => Ok(found),
+
+    fn levels(&self, place: Place) -> Option<&Levels> {
+        self.pages.get(place.file)?.get(place.page)
     }
 }
 
-fn is_beside(file: &TiffFile, name: &str) -> bool {
-    file.path.with_file_name(name).exists()
-}
-
-fn ome_image(shared: &Arc<Shared>, pixels: Pixels) -> Result<TiffImage, ReadError> {
-    let file = &shared.file;
-    let damaged = |problem: String| file.damaged(problem);
-    let first = pixels.blocks.iter().filter_map(|block| block.ifd).min().unwrap_or(0);
+/// An image that OME-XML describes.
+fn ome_image(
+    shared: &Arc<Shared>,
+    path: &Path,
+    pixels: Pixels,
+    named: &HashMap<String, usize>,
+) -> Result<TiffImage, ReadError> {
+    let damaged = |problem: String| ReadError::damaged(path, problem);
+    let file_of = |name: &Option<String>| match name {
+        None => Some(0),
+        Some(name) => named.get(name).copied(),
+    };
+    let pages_of = |name: &Option<String>| file_of(name).map(|file| (file, shared.pages[file].len()));
+    // Before it is known where planes are, any page tells how many samples a pixel has.
+    let first = pixels
+        .blocks
+        .iter()
+        .find_map(|block| shared.levels(Place { file: file_of(&block.file)?, page: block.ifd.unwrap_or(0) }));
     let first =
-        shared.pages.get(first).ok_or_else(|| damaged("its OME-XML names a page it has not".into()))?;
-    let layout = &first.page.layout;
-    let planes = planes::of_ome(&pixels, shared.pages.len(), layout.samples).map_err(damaged)?;
+        first.or_else(|| shared.levels(Place { file: 0, page: 0 }).filter(|_| pixels.blocks.is_empty()));
+    let layout =
+        &first.ok_or_else(|| damaged("none of the files with its planes is there".into()))?.page.layout;
+    let planes = planes::of_ome(&pixels, pages_of, layout.samples).map_err(damaged)?;
     let shape =
         Shape::new(pixels.sides).ok_or_else(|| damaged("its OME-XML has a size of nothing".into()))?;
     if [shape.y, shape.x] != [layout.height, layout.width] {
@@ -170,44 +216,46 @@ fn ome_image(shared: &Arc<Shared>, pixels: Pixels) -> Result<TiffImage, ReadErro
     let mut complaints = Vec::new();
     let missing = shape.planes() / layout.samples - planes.len();
     if missing > 0 {
-        complaints.push(format!("{missing} of its planes are not in the file and are read as 0"));
+        complaints.push(format!("{missing} of its planes are not there and are read as 0"));
     }
-    TiffImage::new(shared, "OME-TIFF", shape, planes, pixels.metadata, complaints)
+    TiffImage::new(shared, path, "OME-TIFF", shape, planes, pixels.metadata, complaints)
 }
 
 fn imagej_image(
     shared: &Arc<Shared>,
+    path: &Path,
     found: &ImageJ,
     resolution: [Option<f64>; 2],
 ) -> Result<TiffImage, ReadError> {
-    let layout = &shared.pages[0].page.layout;
-    let pages = found.pages().unwrap_or(usize::MAX);
-    if pages > shared.pages.len() {
+    let layout = &shared.pages[0][0].page.layout;
+    let (pages, there) = (found.pages().unwrap_or(usize::MAX), shared.pages[0].len());
+    if pages > there {
         return Err(ReadError::unsupported(
-            &shared.file.path,
-            format!("ImageJ says that it has {pages} images, and it has {} pages", shared.pages.len()),
+            path,
+            format!("ImageJ says that it has {pages} images, and it has {there} pages"),
             "save it as OME-TIFF",
         ));
     }
     let [t, c, z] = found.sides(layout.samples);
     let shape = Shape::new([t, c, z, layout.height, layout.width])
-        .ok_or_else(|| shared.file.damaged("it has more planes than OMERO can count"))?;
+        .ok_or_else(|| ReadError::damaged(path, "it has more planes than OMERO can count"))?;
     // Pixels in a unit, which makes the size of one its inverse.
     let [x, y] = resolution.map(|pixels| pixels.map(|pixels| 1.0 / pixels));
-    TiffImage::new(shared, "ImageJ TIFF", shape, found.planes(), found.metadata(x, y), Vec::new())
+    TiffImage::new(shared, path, "ImageJ TIFF", shape, found.planes(), found.metadata(x, y), Vec::new())
 }
 
 /// Pages of one size and type are points in time, as Bio-Formats has it; where these change another image begins.
-fn plain_images(shared: &Arc<Shared>) -> Result<Vec<TiffImage>, ReadError> {
+fn plain_images(shared: &Arc<Shared>, path: &Path) -> Result<Vec<TiffImage>, ReadError> {
     let mut images = Vec::new();
     let mut first = 0;
-    for like in shared.pages.chunk_by(|a, b| a.page.layout == b.page.layout) {
+    for like in shared.pages[0].chunk_by(|a, b| a.page.layout == b.page.layout) {
         let layout = &like[0].page.layout;
         let shape = Shape::new([like.len(), layout.samples, 1, layout.height, layout.width])
-            .ok_or_else(|| shared.file.damaged("it has more planes than OMERO can count"))?;
-        let planes = (0..like.len()).map(|t| (Plane { t, c: 0, z: 0 }, first + t)).collect();
+            .ok_or_else(|| ReadError::damaged(path, "it has more planes than OMERO can count"))?;
+        let place = |t: usize| (Plane { t, c: 0, z: 0 }, Place { file: 0, page: first + t });
+        let planes = (0..like.len()).map(place).collect();
         first += like.len();
-        images.push(TiffImage::new(shared, "TIFF", shape, planes, Metadata::default(), Vec::new())?);
+        images.push(TiffImage::new(shared, path, "TIFF", shape, planes, Metadata::default(), Vec::new())?);
     }
     Ok(images)
 }
@@ -215,21 +263,21 @@ fn plain_images(shared: &Arc<Shared>) -> Result<Vec<TiffImage>, ReadError> {
 impl TiffImage {
     fn new(
         shared: &Arc<Shared>,
+        path: &Path,
         format: &str,
         shape: Shape,
         planes: Pages,
         mut metadata: Metadata,
         mut complaints: Vec<String>,
     ) -> Result<Self, ReadError> {
-        let Shared { file, pages, .. } = &**shared;
-        let first = planes.values().min().and_then(|page| pages.get(*page));
-        let Levels { page, smaller } = first.ok_or_else(|| file.damaged("none of its planes is there"))?;
+        let first = planes.values().min().and_then(|place| shared.levels(*place));
+        let Levels { page, smaller } =
+            first.ok_or_else(|| ReadError::damaged(path, "none of its planes is there"))?;
         let layout = &page.layout;
-        for (plane, page) in &planes {
-            if pages.get(*page).is_none_or(|found| found.page.layout != *layout) {
-                return Err(
-                    file.damaged(format!("the page of {plane:?} differs from others in size or type"))
-                );
+        for (plane, place) in &planes {
+            if shared.levels(*place).is_none_or(|found| found.page.layout != *layout) {
+                let problem = format!("the page of {plane:?} differs from others in size or type");
+                return Err(ReadError::damaged(path, problem));
             }
         }
         let mut levels = vec![Level { shape, tile: layout.tile }];
@@ -264,11 +312,11 @@ impl TiffImage {
             metadata.channels.resize(shape.c, Channel::default());
         }
         if metadata.name.is_none() {
-            metadata.name = file.path.file_name().map(|name| name.to_string_lossy().into_owned());
+            metadata.name = path.file_name().map(|name| name.to_string_lossy().into_owned());
         }
         let storage = format!(
-            "{}{format}, {} of {} × {}, {}",
-            if file.is_big() { "Big" } else { "" },
+            "{format}{}, {} of {} × {}, {}",
+            if shared.files.is_big() { " (BigTIFF)" } else { "" },
             if layout.tiled { "tiles" } else { "strips" },
             layout.tile[0],
             layout.tile[1],
@@ -278,8 +326,9 @@ impl TiffImage {
         Ok(Self { shared: Arc::clone(shared), planes, samples, levels, metadata, storage, complaints })
     }
 
+    /// Any page: they are alike.
     fn first(&self) -> Option<&Page> {
-        self.planes.values().next().and_then(|page| self.shared.pages.get(*page)).map(|levels| &levels.page)
+        self.planes.values().next().and_then(|place| self.shared.levels(*place)).map(|levels| &levels.page)
     }
 }
 
@@ -311,13 +360,16 @@ impl Source for TiffImage {
     fn read(&self, level: usize, region: &Region, into: &mut [u8]) -> Result<(), ReadError> {
         let Level { shape, .. } = check(self, level, region, into)?;
         let Region { plane, y, x, height, width } = *region;
-        let Shared { file, pages, chunks } = &*self.shared;
         let holder = Plane { c: plane.c / self.samples, ..plane };
-        let Some(levels) = self.planes.get(&holder).and_then(|page| pages.get(*page)) else {
+        let place = self.planes.get(&holder).copied();
+        let Some((place, levels)) =
+            place.and_then(|place| self.shared.levels(place).map(|levels| (place, levels)))
+        else {
             // A plane that was never written.
             into.fill(0);
             return Ok(());
         };
+        let file = self.shared.files.get(place.file)?;
         let page = match level.checked_sub(1) {
             None => Some(&levels.page),
             Some(smaller) => levels.smaller.get(smaller),
@@ -331,6 +383,7 @@ impl Source for TiffImage {
         let page = page.ok_or_else(|| {
             file.damaged(format!("level {level} of {plane:?} is missing or of another size"))
         })?;
-        page.samples(file, chunks, &Wanted { y, x, height, width, sample: plane.c % self.samples }, into)
+        let wanted = Wanted { file: place.file, y, x, height, width, sample: plane.c % self.samples };
+        page.samples(&file, &self.shared.chunks, &wanted, into)
     }
 }

@@ -40,12 +40,14 @@ pub(crate) struct Page {
     counts: Entry,
 }
 
-/// Strips and tiles that are kept: by directory and number.
-pub(crate) type Chunks = Cache<(u64, usize)>;
+/// Strips and tiles that are kept: by file, directory and number.
+pub(crate) type Chunks = Cache<(usize, u64, usize)>;
 
 /// A rectangle of one sample of a page.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted {
+    /// Which of the files of the image the page is in.
+    pub(crate) file: usize,
     pub(crate) y: usize,
     pub(crate) x: usize,
     pub(crate) height: usize,
@@ -281,7 +283,8 @@ impl Page {
                     && left == column * columns
                     && end == ((row + 1) * rows).min(height)
                     && stop == ((column + 1) * columns).min(width);
-                let tile = self.tile(file, chunks, self.number(row, column, wanted.sample), row, whole)?;
+                let key = (wanted.file, self.at, self.number(row, column, wanted.sample));
+                let tile = self.tile(file, chunks, key, row, whole)?;
                 for y in top..end {
                     let from = ((y - row * rows) * columns + left - column * columns) * interleaved;
                     let to = ((y - wanted.y) * wanted.width + left - wanted.x) * bytes;
@@ -306,11 +309,10 @@ impl Page {
         &self,
         file: &TiffFile,
         chunks: &Chunks,
-        number: usize,
+        key @ (_, _, number): (usize, u64, usize),
         row: usize,
         whole: bool,
     ) -> Result<Arc<Vec<u8>>, ReadError> {
-        let key = (self.at, number);
         if let Some(tile) = chunks.get(&key) {
             return Ok(tile);
         }

@@ -6,11 +6,23 @@ use crate::metadata::{Metadata, Quantity, Unit};
 use crate::ome::{Block, Pixels};
 use crate::shape::{Plane, Shape};
 
-/// The page of each plane. A plane of an image with several samples a pixel stands for all their channels.
-pub(crate) type Pages = HashMap<Plane, usize>;
+/// A page of one of the files of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) file: usize,
+    pub(crate) page: usize,
+}
 
-/// The planes of an image by its `TiffData`, of a file of so many pages with so many samples a pixel.
-pub(crate) fn of_ome(pixels: &Pixels, pages: usize, samples: usize) -> Result<Pages, String> {
+/// The page of each plane. A plane of an image with several samples a pixel stands for all their channels.
+pub(crate) type Pages = HashMap<Plane, Place>;
+
+/// The planes of an image by its `TiffData`, whose pixels have so many samples. `pages` tells which of the files one is, and how
+/// many pages it has; planes of a file that is not there are left out.
+pub(crate) fn of_ome(
+    pixels: &Pixels,
+    pages: impl Fn(&Option<String>) -> Option<(usize, usize)>,
+    samples: usize,
+) -> Result<Pages, String> {
     let [t, c, z, ..] = pixels.sides;
     if samples == 0 || c % samples != 0 {
         return Err(format!("it has {c} channels in pixels of {samples} samples"));
@@ -20,6 +32,7 @@ pub(crate) fn of_ome(pixels: &Pixels, pages: usize, samples: usize) -> Result<Pa
     let everything = [Block::default()];
     let blocks = if pixels.blocks.is_empty() { &everything[..] } else { &pixels.blocks };
     for block in blocks {
+        let Some((file, pages)) = pages(&block.file) else { continue };
         let first = block.ifd.unwrap_or(0);
         // Without a number of planes: one where the page is named, all pages where it is not.
         let count = block.count.unwrap_or(if block.ifd.is_some() { 1 } else { pages });
@@ -39,7 +52,7 @@ pub(crate) fn of_ome(pixels: &Pixels, pages: usize, samples: usize) -> Result<Pa
                 return Err("its OME-XML has more planes than its sizes allow".to_owned());
             }
             let [t, c, z] = place;
-            found.insert(Plane { t, c, z }, page);
+            found.insert(Plane { t, c, z }, Place { file, page });
             step(&mut place, sides, pixels.order);
         }
     }
@@ -112,7 +125,7 @@ impl ImageJ {
         let shape = Shape { t: self.frames, c: self.channels, z: self.slices, y: 1, x: 1 };
         let planes = (0..shape.planes()).map(|page| {
             let (c, rest) = (page % shape.c, page / shape.c);
-            (Plane { t: rest / shape.z, c, z: rest % shape.z }, page)
+            (Plane { t: rest / shape.z, c, z: rest % shape.z }, Place { file: 0, page })
         });
         planes.collect()
     }
@@ -139,18 +152,24 @@ impl ImageJ {
 mod tests {
     use super::*;
 
+    fn of_one_file(pixels: &Pixels, pages: usize, samples: usize) -> Result<HashMap<Plane, usize>, String> {
+        let found = of_ome(pixels, |_| Some((0, pages)), samples)?;
+        Ok(found.into_iter().map(|(plane, place)| (plane, place.page)).collect())
+    }
+
     fn pixels(sides: [usize; 5], order: [usize; 3], blocks: Vec<Block>) -> Pixels {
         Pixels { sides, order, blocks, metadata: Metadata::default() }
     }
 
     #[test]
     fn planes_are_where_the_order_of_dimensions_puts_them() {
-        let all = of_ome(&pixels([2, 3, 4, 1, 1], [1, 2, 0], vec![Block::default()]), 24, 1);
+        let all = of_one_file(&pixels([2, 3, 4, 1, 1], [1, 2, 0], vec![Block::default()]), 24, 1);
         let all = all.expect("it makes sense");
         assert_eq!(all.len(), 24);
         assert_eq!(all[&Plane { t: 0, c: 1, z: 0 }], 1);
         assert_eq!(all[&Plane { t: 1, c: 0, z: 2 }], 18);
-        let colour = of_ome(&pixels([2, 3, 1, 1, 1], [1, 2, 0], Vec::new()), 2, 3).expect("it makes sense");
+        let colour =
+            of_one_file(&pixels([2, 3, 1, 1, 1], [1, 2, 0], Vec::new()), 2, 3).expect("it makes sense");
         assert_eq!(colour[&Plane { t: 1, c: 0, z: 0 }], 1);
     }
 
@@ -158,7 +177,7 @@ mod tests {
     fn blocks_begin_where_they_say_and_planes_may_be_missing() {
         let block = |ifd, z, count| Block { ifd: Some(ifd), first: [0, 0, z], count, file: None };
         let blocks = vec![block(5, 0, Some(2)), block(0, 3, None)];
-        let found = of_ome(&pixels([1, 1, 4, 1, 1], [2, 1, 0], blocks), 8, 1).expect("it makes sense");
+        let found = of_one_file(&pixels([1, 1, 4, 1, 1], [2, 1, 0], blocks), 8, 1).expect("it makes sense");
         let page = |z| found.get(&Plane { t: 0, c: 0, z }).copied();
         assert_eq!([page(0), page(1), page(2), page(3)], [Some(5), Some(6), None, Some(0)]);
     }
@@ -172,9 +191,24 @@ mod tests {
             ([1, 1, 4, 1, 1], usize::MAX, 1),
             ([1, 4, 1, 1, 1], 1, 3),
         ] {
-            let refused = of_ome(&pixels(sides, [2, 1, 0], vec![block(count)]), 8, samples);
+            let refused = of_one_file(&pixels(sides, [2, 1, 0], vec![block(count)]), 8, samples);
             assert!(refused.is_err(), "{sides:?} {count}");
         }
+    }
+
+    #[test]
+    fn planes_of_several_files_are_counted_in_each() {
+        let block =
+            |file: &str, z| Block { first: [0, 0, z], file: Some(file.to_owned()), ..Block::default() };
+        let blocks = vec![block("b", 2), block("a", 0), block("gone", 4)];
+        let pages = |name: &Option<String>| match name.as_deref() {
+            Some("a") => Some((0, 2)),
+            Some("b") => Some((1, 2)),
+            _ => None,
+        };
+        let found = of_ome(&pixels([1, 1, 6, 1, 1], [2, 1, 0], blocks), pages, 1).expect("it makes sense");
+        assert_eq!(found.len(), 4);
+        assert_eq!(found[&Plane { t: 0, c: 0, z: 3 }], Place { file: 1, page: 1 });
     }
 
     #[test]
@@ -182,7 +216,7 @@ mod tests {
         let text = "ImageJ=1.53t\nimages=12\nchannels=2\nslices=3\nframes=2\nunit=\\u00B5m\nspacing=0.5\nfinterval=3\n";
         let found = ImageJ::read(text).expect("it is ImageJ's");
         assert_eq!((found.sides(1), found.pages()), ([2, 2, 3], Some(12)));
-        assert_eq!(found.planes()[&Plane { t: 1, c: 1, z: 2 }], 11);
+        assert_eq!(found.planes()[&Plane { t: 1, c: 1, z: 2 }], Place { file: 0, page: 11 });
         let metadata = found.metadata(Some(0.1), None);
         assert_eq!(metadata.z.map(|size| size.to_string()).as_deref(), Some("0.5 µm"));
         assert_eq!(ImageJ::read("ImageJ=1.53t\nimages=7\n").map(|found| found.sides(1)), Some([1, 1, 7]));
