@@ -81,7 +81,8 @@ pub fn save(source: &dyn Source, path: &Path) -> Result<(), WriteError> {
     single.publish()
 }
 
-/// Some samples of a plane, at even distances: read block by block, so that no plane is ever held.
+/// Some samples of a plane, at even distances: read block by block, and of each no more than lies between its first and its
+/// last sample, so that no plane is ever held.
 fn sampled(
     source: &dyn Source,
     number: usize,
@@ -98,15 +99,16 @@ fn sampled(
     let mut buffer = Vec::new();
     let mut row = 0;
     while row < height {
-        let top = place(row, height, rows) / block[0] * block[0];
-        let bottom = (top + block[0]).min(rows);
-        let end = (row..height).find(|row| place(*row, height, rows) >= bottom).unwrap_or(height);
+        let top = place(row, height, rows);
+        let next = (top / block[0] + 1) * block[0];
+        let end = (row..height).find(|row| place(*row, height, rows) >= next).unwrap_or(height);
+        let bottom = place(end - 1, height, rows) + 1;
         let mut column = 0;
         while column < width {
-            let left = place(column, width, columns) / block[1] * block[1];
-            let right = (left + block[1]).min(columns);
-            let stop =
-                (column..width).find(|column| place(*column, width, columns) >= right).unwrap_or(width);
+            let left = place(column, width, columns);
+            let next = (left / block[1] + 1) * block[1];
+            let stop = (column..width).find(|column| place(*column, width, columns) >= next).unwrap_or(width);
+            let right = place(stop - 1, width, columns) + 1;
             let region = Region { plane, y: top, x: left, height: bottom - top, width: right - left };
             buffer.resize(region.samples() * bytes, 0);
             source.read(number, &region, &mut buffer)?;

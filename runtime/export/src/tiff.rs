@@ -11,6 +11,8 @@ mod image;
 mod page;
 mod planes;
 mod predictor;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use image::{TiffImage, open};

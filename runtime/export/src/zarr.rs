@@ -16,4 +16,4 @@ mod tests;
 mod writer;
 
 pub use reader::{ZarrImage, open};
-pub use writer::{Encoding, Options, Version, Written, write};
+pub use writer::{Encoding, Options, Version, Written, write, write_series};

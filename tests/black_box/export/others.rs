@@ -7,10 +7,11 @@ use biomero_tests::{Result, Trouble, imaging};
 use super::stage::Stage;
 
 /// How each image is written: what it is called, and the arguments between source and output.
-const WRITTEN: [(&str, &[&str]); 6] = [
+const WRITTEN: [(&str, &[&str]); 7] = [
     ("export", &["--name", "v04"]),
     ("export", &["--name", "v05", "--format", "0.5", "--codec", "lz4"]),
     ("export", &["--name", "shards", "--format", "0.5", "--shard", "2", "--threads", "1"]),
+    ("export", &["--name", "layout", "--layout", "bioformats2raw"]),
     ("convert", &[]),
     ("convert", &["--compress", "lzw", "--pyramid"]),
     ("convert", &["--compress", "zstd"]),

@@ -36,8 +36,8 @@ Image0
     let object: Value =
         serde_json::from_str(&object).map_err(|error| Trouble::new(format!("{object}: {error}")))?;
     assert_eq!(object["path"], "out/tiles.ome.zarr");
-    assert_eq!(object["shape"], serde_json::json!([2, 2, 3, 90, 70]));
-    assert_eq!(object["levels"], serde_json::json!([[90, 70]]));
+    assert_eq!(object["images"][0]["shape"], serde_json::json!([2, 2, 3, 90, 70]));
+    assert_eq!(object["images"][0]["levels"], serde_json::json!([[90, 70]]));
     Ok(())
 }
 

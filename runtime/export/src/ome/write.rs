@@ -5,15 +5,33 @@ use std::fmt::Write as _;
 use crate::metadata::{Metadata, Quantity};
 use crate::sample::SampleType;
 use crate::shape::Shape;
+use crate::source::Source;
 
-/// What is described.
+/// An image that is described.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Described<'a> {
     pub(crate) shape: Shape,
     pub(crate) sample_type: SampleType,
     pub(crate) metadata: &'a Metadata,
-    /// Whether the pages of the channels of a plane follow each other, or else those of a stack.
-    pub(crate) channels_first: bool,
+}
+
+impl<'a> Described<'a> {
+    /// What a source says of itself.
+    pub(crate) fn of(source: &'a dyn Source) -> Self {
+        Self { shape: source.shape(), sample_type: source.sample_type(), metadata: source.metadata() }
+    }
+}
+
+/// Where the planes of images are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Planes {
+    /// Each is a page of the same file.
+    Pages {
+        /// Whether those of the channels of a plane follow each other, or else those of a stack.
+        channels_first: bool,
+    },
+    /// Not where the document is.
+    Elsewhere,
 }
 
 /// Characters that no XML document can hold are left out of texts: those below the blank but for white space, and two that
@@ -27,10 +45,9 @@ fn printable(text: &str) -> String {
     text.chars().filter(|letter| is_valid(*letter)).collect()
 }
 
-/// A document for one image, each of whose planes is a page.
-pub(crate) fn write(described: &Described<'_>) -> String {
-    let Described { shape, sample_type, metadata, channels_first } = *described;
-    let mut text = String::with_capacity(1024 + 128 * shape.c);
+/// A document.
+pub(crate) fn write(images: &[Described<'_>], planes: Planes) -> String {
+    let mut text = String::with_capacity(1024 * (images.len() + 1));
     text.push_str(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
          <OME xmlns=\"http://www.openmicroscopy.org/Schemas/OME/2016-06\" \
@@ -39,38 +56,52 @@ pub(crate) fn write(described: &Described<'_>) -> String {
          http://www.openmicroscopy.org/Schemas/OME/2016-06/ome.xsd\" \
          Creator=\"biomero-worker\">\n",
     );
-    text.push_str("  <Image ID=\"Image:0\"");
-    attribute(&mut text, "Name", metadata.name.as_deref());
-    text.push_str(">\n    <Pixels ID=\"Pixels:0\"");
-    attribute(&mut text, "DimensionOrder", Some(if channels_first { "XYCZT" } else { "XYZCT" }));
-    attribute(&mut text, "Type", Some(sample_type.ome_name()));
-    for (axis, side) in ["T", "C", "Z", "Y", "X"].iter().zip(shape.sides()) {
-        attribute(&mut text, &format!("Size{axis}"), Some(&side.to_string()));
+    for (number, image) in images.iter().enumerate() {
+        write_image(&mut text, number, image, planes);
     }
-    attribute(&mut text, "BigEndian", Some("false"));
-    attribute(&mut text, "Interleaved", Some("false"));
+    text.push_str("</OME>\n");
+    text
+}
+
+fn write_image(text: &mut String, image: usize, described: &Described<'_>, planes: Planes) {
+    let Described { shape, sample_type, metadata } = *described;
+    let _ = write!(text, "  <Image ID=\"Image:{image}\"");
+    attribute(text, "Name", metadata.name.as_deref());
+    let _ = write!(text, ">\n    <Pixels ID=\"Pixels:{image}\"");
+    let channels_first = planes == Planes::Pages { channels_first: true };
+    attribute(text, "DimensionOrder", Some(if channels_first { "XYCZT" } else { "XYZCT" }));
+    attribute(text, "Type", Some(sample_type.ome_name()));
+    for (axis, side) in ["T", "C", "Z", "Y", "X"].iter().zip(shape.sides()) {
+        attribute(text, &format!("Size{axis}"), Some(&side.to_string()));
+    }
+    attribute(text, "BigEndian", Some("false"));
+    attribute(text, "Interleaved", Some("false"));
     for (name, size) in
         [("PhysicalSizeX", metadata.x), ("PhysicalSizeY", metadata.y), ("PhysicalSizeZ", metadata.z)]
     {
-        quantity(&mut text, name, size);
+        quantity(text, name, size);
     }
-    quantity(&mut text, "TimeIncrement", metadata.t);
+    quantity(text, "TimeIncrement", metadata.t);
     text.push_str(">\n");
     for number in 0..shape.c {
-        let _ = write!(text, "      <Channel ID=\"Channel:0:{number}\" SamplesPerPixel=\"1\"");
+        let _ = write!(text, "      <Channel ID=\"Channel:{image}:{number}\" SamplesPerPixel=\"1\"");
         let known = metadata.channel(number);
-        attribute(&mut text, "Name", known.and_then(|known| known.name.as_deref()));
+        attribute(text, "Name", known.and_then(|known| known.name.as_deref()));
         if let Some(colour) = known.and_then(|known| known.colour) {
             // Red, green, blue and an opaque alpha, as a number with a sign.
             let [red, green, blue] = colour.0;
             let number = i32::from_be_bytes([red, green, blue, 255]);
-            attribute(&mut text, "Color", Some(&number.to_string()));
+            attribute(text, "Color", Some(&number.to_string()));
         }
         text.push_str("/>\n");
     }
-    let _ = writeln!(text, "      <TiffData IFD=\"0\" PlaneCount=\"{}\"/>", shape.planes());
-    text.push_str("    </Pixels>\n  </Image>\n</OME>\n");
-    text
+    match planes {
+        Planes::Pages { .. } => {
+            let _ = writeln!(text, "      <TiffData IFD=\"0\" PlaneCount=\"{}\"/>", shape.planes());
+        }
+        Planes::Elsewhere => text.push_str("      <MetadataOnly/>\n"),
+    }
+    text.push_str("    </Pixels>\n  </Image>\n");
 }
 
 /// A size in its unit; one of an unknown unit is left out, because the schema would make micrometres of it.
@@ -120,9 +151,8 @@ mod tests {
             ],
         };
         let shape = Shape::new([1, 2, 3, 4, 5]).expect("it is small");
-        let described =
-            Described { shape, sample_type: SampleType::Float, metadata: &metadata, channels_first: false };
-        let text = write(&described);
+        let described = Described { shape, sample_type: SampleType::Float, metadata: &metadata };
+        let text = write(&[described], Planes::Pages { channels_first: false });
         insta::assert_snapshot!(text);
         let read = crate::ome::read(&text).expect("it is well-formed");
         let [image] = read.as_slice() else { panic!("there is one image") };

@@ -35,13 +35,15 @@ pub(crate) struct Entry {
 pub(crate) struct Directory {
     /// Where it begins.
     pub(crate) at: u64,
+    /// How many bytes its tags take.
+    pub(crate) bytes: u64,
     pub(crate) entries: BTreeMap<u16, Entry>,
     /// Where the next one begins; 0 for none.
     pub(crate) next: u64,
 }
 
-/// The most values of a tag that are read at once.
-const MOST: u64 = 1 << 16;
+/// The most values of a tag that are read at once: one for each sample of a pixel.
+const MOST: u64 = 4096;
 /// The longest text, in bytes: OME-XML of plates has some.
 const LONGEST: u64 = 64 << 20;
 /// No directory of an image has more tags.
@@ -75,6 +77,11 @@ impl TiffFile {
     /// Where the first directory begins.
     pub(crate) const fn first(&self) -> u64 {
         self.first
+    }
+
+    /// How long it is.
+    pub(crate) const fn length(&self) -> u64 {
+        self.length
     }
 
     /// Whether it is a BigTIFF.
@@ -158,7 +165,7 @@ impl TiffFile {
             entries.insert(tag, Entry { kind, count, at });
         }
         let next = self.word(start + raw.len() as u64, wide).unwrap_or_default();
-        Ok(Directory { at, entries, next })
+        Ok(Directory { at, bytes: raw.len() as u64, entries, next })
     }
 
     /// The number at an index of an entry's values.

@@ -88,16 +88,10 @@ pub fn open(path: &Path, limits: Limits) -> Result<Vec<TiffImage>, ReadError> {
 fn pages(file: &TiffFile, limits: Limits) -> Result<(Vec<Levels>, Directory), ReadError> {
     let mut pages: Vec<Levels> = Vec::new();
     let mut first = None;
-    let mut seen = HashSet::new();
+    let mut seen = Seen::default();
     let mut next = file.first();
     while next != 0 {
-        if !seen.insert(next) {
-            return Err(file.damaged("its directories form a circle"));
-        }
-        if seen.len() > PAGES {
-            return Err(file.damaged(format!("it has more than {PAGES} pages")));
-        }
-        let directory = file.directory(next)?;
+        let directory = seen.directory(file, next)?;
         next = directory.next;
         // Bit 0: a smaller copy of another page.
         let kind = directory.entries.get(&tag::NEW_SUBFILE_TYPE).map(|entry| file.number(entry, 0));
@@ -115,13 +109,37 @@ fn pages(file: &TiffFile, limits: Limits) -> Result<(Vec<Levels>, Directory), Re
     }
 }
 
+/// The directories that were read: none twice, and none within others.
+#[derive(Debug, Default)]
+struct Seen {
+    at: HashSet<u64>,
+    bytes: u64,
+}
+
+impl Seen {
+    fn directory(&mut self, file: &TiffFile, at: u64) -> Result<Directory, ReadError> {
+        if !self.at.insert(at) {
+            return Err(file.damaged("its directories form a circle"));
+        }
+        if self.at.len() > PAGES {
+            return Err(file.damaged(format!("it has more than {PAGES} pages")));
+        }
+        let directory = file.directory(at)?;
+        self.bytes = self.bytes.saturating_add(directory.bytes);
+        if self.bytes > file.length() {
+            return Err(file.damaged("its directories lie within each other"));
+        }
+        Ok(directory)
+    }
+}
+
 /// The pages in the SubIFDs of a directory.
 fn smaller(
     file: &TiffFile,
     directory: &Directory,
     before: Option<&Levels>,
     limits: Limits,
-    seen: &mut HashSet<u64>,
+    seen: &mut Seen,
 ) -> Result<Vec<Page>, ReadError> {
     let Some(entry) = directory.entries.get(&tag::SUB_IFDS) else { return Ok(Vec::new()) };
     if entry.count > SMALLER {
@@ -130,11 +148,9 @@ fn smaller(
     let mut smaller: Vec<Page> = Vec::new();
     for index in 0..entry.count {
         let at = file.number(entry, index)?;
-        if !seen.insert(at) {
-            return Err(file.damaged("its directories form a circle"));
-        }
+        let directory = seen.directory(file, at)?;
         let like = before.and_then(|levels| levels.smaller.get(smaller.len()));
-        smaller.push(Page::read(file, &file.directory(at)?, like, limits)?);
+        smaller.push(Page::read(file, &directory, like, limits)?);
     }
     Ok(smaller)
 }

@@ -149,13 +149,9 @@ pub fn write(
         tables,
     };
     pipeline::run(source, &grid, &writer, work)?;
-    let described = ome::Described {
-        shape,
-        sample_type,
-        metadata: source.metadata(),
-        channels_first: options.channels_first,
-    };
-    let (big, bytes) = writer.write_directories(ome::write(&described).into_bytes())?;
+    let planes = ome::Planes::Pages { channels_first: options.channels_first };
+    let description = ome::write(&[ome::Described::of(source)], planes);
+    let (big, bytes) = writer.write_directories(description.into_bytes())?;
     let digest = match options.digest {
         true => Some(manifest::digest_of(single.path()).map_err(WriteError::io("read", target))?),
         false => None,

@@ -62,8 +62,9 @@ impl Keys {
     }
 }
 
-/// The largest document of metadata, in bytes: 64 MiB. Plates of 1536 wells have some.
-pub(crate) const LARGEST: usize = 64 << 20;
+/// The largest document of metadata, in bytes: 8 MiB, of which a tree of JSON may make twenty times as many. A plate of 1536 wells
+/// has half of one.
+pub(crate) const LARGEST: usize = 8 << 20;
 /// No array of an image has more dimensions.
 const DIMENSIONS: usize = 8;
 const REWRITE: &str = "write it again with zstd, or with blosc and zstd or lz4";

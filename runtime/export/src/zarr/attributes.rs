@@ -22,6 +22,8 @@ pub(crate) const NAMES: [&str; 5] = ["t", "c", "z", "y", "x"];
 pub(crate) struct Described<'a> {
     pub(crate) version: Version,
     pub(crate) shape: Shape,
+    /// The axes that are written, by their number.
+    pub(crate) axes: &'a [usize],
     pub(crate) sample_type: SampleType,
     pub(crate) metadata: &'a Metadata,
     /// Height and width of each level.
@@ -37,10 +39,9 @@ impl Described<'_> {
             multiscale.insert("version".into(), "0.4".into());
         }
         multiscale.insert("name".into(), self.metadata.name.as_deref().unwrap_or("/").into());
-        let axes = written_axes(&self.shape);
-        multiscale.insert("axes".into(), axes.iter().map(|axis| self.axis(*axis)).collect());
+        multiscale.insert("axes".into(), self.axes.iter().map(|axis| self.axis(*axis)).collect());
         let datasets = (0..self.sizes.len()).map(|level| {
-            let scale: Vec<f64> = axes.iter().map(|axis| self.scale(*axis, level)).collect();
+            let scale: Vec<f64> = self.axes.iter().map(|axis| self.scale(*axis, level)).collect();
             json!({
                 "path": level.to_string(),
                 "coordinateTransformations": [{ "type": "scale", "scale": scale }],
@@ -48,9 +49,6 @@ impl Described<'_> {
         });
         multiscale.insert("datasets".into(), datasets.collect());
         let mut attributes = Map::new();
-        if self.version == Version::V05 {
-            attributes.insert("version".into(), "0.5".into());
-        }
         attributes.insert("multiscales".into(), vec![Value::Object(multiscale)].into());
         attributes.insert("omero".into(), self.omero());
         let creator = json!({ "name": "biomero-worker", "version": env!("CARGO_PKG_VERSION") });
@@ -159,6 +157,7 @@ mod tests {
         let described = Described {
             version,
             shape,
+            axes: &written_axes(&shape),
             sample_type: kind,
             metadata: &metadata(),
             sizes: &sizes(shape.y, shape.x, 96),

@@ -59,7 +59,7 @@ pub(crate) fn array(path: &Path) -> Result<Array, ReadError> {
 
 /// A document of JSON, `None` where there is none.
 fn document(path: &Path) -> Result<Option<Value>, ReadError> {
-    let Some(bytes) = file::read(path, LARGEST, "its metadata")? else { return Ok(None) };
+    let Some(bytes) = file::read(path, LARGEST, "metadata")? else { return Ok(None) };
     match serde_json::from_slice(&bytes) {
         Ok(value @ Value::Object(_)) => Ok(Some(value)),
         Ok(_) => Err(ReadError::damaged(path, "it is no JSON object")),

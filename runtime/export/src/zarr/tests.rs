@@ -226,6 +226,37 @@ fn series_are_found_as_listed_or_by_their_numbers() {
 }
 
 #[test]
+fn several_images_are_written_as_bioformats2raw_lays_them_out() {
+    for version in [Version::V04, Version::V05] {
+        let image = |sides, kind, name: &str| -> Box<dyn Source> {
+            let metadata = Metadata { name: Some(name.to_owned()), ..Metadata::default() };
+            let shape = Shape::new(sides).expect("it is small");
+            Box::new(Synthetic::new(shape, kind, Pattern::Every, metadata))
+        };
+        let sources = [
+            image([1, 1, 1, 20, 30], SampleType::Uint8, "first"),
+            image([1, 2, 1, 120, 30], SampleType::Int16, "second"),
+        ];
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("layout.zarr");
+        write_series(&sources, &path, &Options::new(version), &work(2)).expect("nothing fails");
+        assert!(manifest::verify(&path).expect("it has digests").is_whole());
+        let images = open(&path, Limits::default()).expect("it is whole");
+        assert_eq!(images.len(), 2);
+        for (image, source) in images.iter().zip(&sources) {
+            assert_eq!(
+                (image.shape(), image.metadata().name.as_ref()),
+                (source.shape(), source.metadata().name.as_ref())
+            );
+            assert!(whole(image, 0, Plane::default()) == whole(&**source, 0, Plane::default()));
+        }
+        let described = fs::read_to_string(path.join("OME/METADATA.ome.xml")).expect("it is there");
+        assert_eq!(described.matches("<MetadataOnly/>").count(), 2);
+        assert!(described.contains(r#"Name="second""#), "{described}");
+    }
+}
+
+#[test]
 fn a_plate_and_a_folder_of_something_else_are_told_what_to_do() {
     let folder = tempfile::tempdir().expect("a folder");
     let told = |attributes: serde_json::Value| {

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -11,11 +11,11 @@ use super::attributes::{Described, NAMES, written_axes};
 use super::shard::Shards;
 use crate::codec::{self, BloscCodec, Compression, Workspace};
 use crate::manifest::{self, Manifest};
+use crate::ome;
 use crate::pipeline::{self, Chunk, Sink};
 use crate::publish::Folder;
 use crate::pyramid::{Grid, sizes};
 use crate::sample::SampleType;
-use crate::shape::Shape;
 use crate::source::Source;
 use crate::write_error::WriteError;
 
@@ -97,6 +97,57 @@ pub fn write(
     options: &Options,
     work: &pipeline::Options<'_>,
 ) -> Result<Written, WriteError> {
+    check(options)?;
+    let folder = Folder::new(target)?;
+    let manifest = Manifest::new(folder.path().join(manifest::NAME))?;
+    let axes = written_axes(&source.shape());
+    let written = write_image(
+        source,
+        axes,
+        Place { root: folder.path(), prefix: Path::new("") },
+        &manifest,
+        options,
+        work,
+    )?;
+    manifest.finish()?;
+    folder.publish()?;
+    Ok(written)
+}
+
+/// Writes images as bioformats2raw lays them out: a folder for each, all with five axes, and what they are in
+/// `OME/METADATA.ome.xml`.
+///
+/// # Errors
+/// As for [`write`].
+pub fn write_series(
+    sources: &[Box<dyn Source>],
+    target: &Path,
+    options: &Options,
+    work: &pipeline::Options<'_>,
+) -> Result<Vec<Written>, WriteError> {
+    check(options)?;
+    let folder = Folder::new(target)?;
+    let manifest = Manifest::new(folder.path().join(manifest::NAME))?;
+    let mut written = Vec::with_capacity(sources.len());
+    for (number, source) in sources.iter().enumerate() {
+        let name = number.to_string();
+        let place = Place { root: folder.path(), prefix: Path::new(&name) };
+        written.push(write_image(&**source, (0..5).collect(), place, &manifest, options, work)?);
+    }
+    let documents = Documents { root: folder.path(), manifest: &manifest };
+    let names: Vec<String> = (0..sources.len()).map(|number| number.to_string()).collect();
+    documents.group(Path::new(""), options.version, json!({ "bioformats2raw.layout": 3 }))?;
+    documents.group(Path::new("OME"), options.version, json!({ "series": names }))?;
+    let described: Vec<ome::Described<'_>> =
+        sources.iter().map(|source| ome::Described::of(&**source)).collect();
+    let text = ome::write(&described, ome::Planes::Elsewhere);
+    documents.file(Path::new("OME/METADATA.ome.xml"), text.as_bytes())?;
+    manifest.finish()?;
+    folder.publish()?;
+    Ok(written)
+}
+
+fn check(options: &Options) -> Result<(), WriteError> {
     let unsupported = |what: &str, remedy| Err(WriteError::Unsupported { what: what.to_owned(), remedy });
     if options.tile < 2 || options.tile % 2 == 1 {
         return unsupported("the rows and columns of a chunk are an even number", "choose another");
@@ -104,37 +155,46 @@ pub fn write(
     if options.version == Version::V04 && options.shard.is_some() {
         return unsupported("OME-Zarr 0.4 has no shards", "write 0.5");
     }
+    Ok(())
+}
+
+/// The folder of all that is written, and that of an image within it.
+#[derive(Debug, Clone, Copy)]
+struct Place<'a> {
+    root: &'a Path,
+    prefix: &'a Path,
+}
+
+fn write_image(
+    source: &dyn Source,
+    axes: Vec<usize>,
+    place: Place<'_>,
+    manifest: &Manifest,
+    options: &Options,
+    work: &pipeline::Options<'_>,
+) -> Result<Written, WriteError> {
     let shape = source.shape();
     let grid = Grid { tile: options.tile, sizes: sizes(shape.y, shape.x, 96) };
-    let folder = Folder::new(target)?;
-    let writer = Writer {
-        root: folder.path(),
-        axes: written_axes(&shape),
-        arrays: (0..grid.sizes.len()).map(|level| array(&shape, &grid, level, source, options)).collect(),
-        grid: &grid,
-        manifest: Manifest::new(folder.path().join(manifest::NAME))?,
-        shards: Shards::default(),
-    };
+    let arrays = (0..grid.sizes.len()).map(|level| array(&axes, &grid, level, source, options)).collect();
+    let writer = Writer { place, axes: &axes, arrays, grid: &grid, manifest, shards: Shards::default() };
     let extremes = pipeline::run(source, &grid, &writer, work)?;
     let described = Described {
         version: options.version,
         shape,
+        axes: &axes,
         sample_type: source.sample_type(),
         metadata: source.metadata(),
         sizes: &grid.sizes,
         extremes: &extremes,
     };
     writer.write_metadata(options.version, described.attributes())?;
-    writer.manifest.finish()?;
-    folder.publish()?;
     Ok(Written { sizes: grid.sizes })
 }
 
 /// The array of a level. Chunks of level 0 have their whole size also where the image is smaller, as omero-cli-zarr's have;
 /// those of other levels end where the level does.
-fn array(shape: &Shape, grid: &Grid, level: usize, source: &dyn Source, options: &Options) -> Array {
-    let [height, width] = grid.sizes[level];
-    let axes = written_axes(shape);
+fn array(axes: &[usize], grid: &Grid, level: usize, source: &dyn Source, options: &Options) -> Array {
+    let ([height, width], shape) = (grid.sizes[level], source.shape());
     let side = |axis: usize, y: usize, x: usize, other: usize| match axis {
         3 => y,
         4 => x,
@@ -160,12 +220,12 @@ fn array(shape: &Shape, grid: &Grid, level: usize, source: &dyn Source, options:
 }
 
 struct Writer<'a> {
-    root: &'a Path,
+    place: Place<'a>,
     /// The axes that are written, by their number.
-    axes: Vec<usize>,
+    axes: &'a [usize],
     grid: &'a Grid,
     arrays: Vec<Array>,
-    manifest: Manifest,
+    manifest: &'a Manifest,
     shards: Shards,
 }
 
@@ -201,12 +261,12 @@ impl Sink for Writer<'_> {
                 Some(scratch.stored.as_slice())
             }
         };
-        let level = PathBuf::from(chunk.level.to_string());
+        let level = self.place.prefix.join(chunk.level.to_string());
         match (&array.shard, stored) {
             (None, None) => Ok(()),
             (None, Some(stored)) => {
                 let name = level.join(array.keys.path(&index));
-                let path = self.root.join(&name);
+                let path = self.place.root.join(&name);
                 let mut file = create(&path)?;
                 file.write_all(stored).map_err(WriteError::io("write", &path))?;
                 self.manifest.note(&name, stored)
@@ -215,7 +275,7 @@ impl Sink for Writer<'_> {
                 let of: Vec<usize> =
                     index.iter().zip(&shard.chunks).map(|(index, chunks)| index / chunks).collect();
                 let name = level.join(array.keys.path(&of));
-                let path = self.root.join(&name);
+                let path = self.place.root.join(&name);
                 let expected = self.chunks_of_shard(chunk.level, shard, &of);
                 if self.shards.put(&path, shard, &index, stored, expected, create)? {
                     let digest = manifest::digest_of(&path).map_err(WriteError::io("read", &path))?;
@@ -240,33 +300,50 @@ impl Writer<'_> {
     }
 
     fn write_metadata(&self, version: Version, attributes: Value) -> Result<(), WriteError> {
+        let documents = Documents { root: self.place.root, manifest: self.manifest };
         let names: Vec<&str> = self.axes.iter().map(|axis| NAMES[*axis]).collect();
         for (level, array) in self.arrays.iter().enumerate() {
-            let folder = PathBuf::from(level.to_string());
+            let folder = self.place.prefix.join(level.to_string());
             match version {
-                Version::V04 => self.document(&folder.join(".zarray"), &array.to_v2())?,
-                Version::V05 => self.document(&folder.join("zarr.json"), &array.to_v3(&names))?,
+                Version::V04 => documents.json(&folder.join(".zarray"), &array.to_v2())?,
+                Version::V05 => documents.json(&folder.join("zarr.json"), &array.to_v3(&names))?,
             }
         }
+        documents.group(self.place.prefix, version, attributes)
+    }
+}
+
+/// Metadata on its way to files.
+struct Documents<'a> {
+    root: &'a Path,
+    manifest: &'a Manifest,
+}
+
+impl Documents<'_> {
+    /// A group with attributes of OME-NGFF.
+    fn group(&self, folder: &Path, version: Version, mut attributes: Value) -> Result<(), WriteError> {
         match version {
             Version::V04 => {
-                self.document(Path::new(".zattrs"), &attributes)?;
-                self.document(Path::new(".zgroup"), &json!({ "zarr_format": 2 }))
+                self.json(&folder.join(".zattrs"), &attributes)?;
+                self.json(&folder.join(".zgroup"), &json!({ "zarr_format": 2 }))
             }
             Version::V05 => {
+                attributes["version"] = "0.5".into();
                 let attributes = json!({ "ome": attributes });
                 let group = json!({ "zarr_format": 3, "node_type": "group", "attributes": attributes });
-                self.document(Path::new("zarr.json"), &group)
+                self.json(&folder.join("zarr.json"), &group)
             }
         }
     }
 
-    fn document(&self, name: &Path, document: &Value) -> Result<(), WriteError> {
+    fn json(&self, name: &Path, document: &Value) -> Result<(), WriteError> {
+        self.file(name, format!("{document:#}\n").as_bytes())
+    }
+
+    fn file(&self, name: &Path, content: &[u8]) -> Result<(), WriteError> {
         let path = self.root.join(name);
-        let text = format!("{document:#}\n");
-        let mut file = create(&path)?;
-        file.write_all(text.as_bytes()).map_err(WriteError::io("write", &path))?;
-        self.manifest.note(name, text.as_bytes())
+        create(&path)?.write_all(content).map_err(WriteError::io("write", &path))?;
+        self.manifest.note(name, content)
     }
 }
 

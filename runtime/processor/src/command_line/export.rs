@@ -12,7 +12,8 @@ use super::Shape;
 Examples:
   processor export image.ome.tif --output exported/
   processor export image.ome.tif --output exported/ --format 0.5 --shard 4
-  processor export layout.zarr --series 2 --output exported/ --codec lz4
+  processor export series.ome.tif --series 2 --output exported/ --codec lz4
+  processor export series.ome.tif --layout bioformats2raw --output exported/
 
 What is written, exit codes and the shapes of --json: docs/export.md.")]
 pub(crate) struct Export {
@@ -28,6 +29,9 @@ pub(crate) struct Export {
     /// Which OME-Zarr
     #[arg(long, value_name = "VERSION", value_enum, default_value = "0.4")]
     pub(crate) format: Version,
+    /// How images are laid out in the folder
+    #[arg(long, value_name = "PROGRAM", value_enum, default_value = "omero")]
+    pub(crate) layout: Layout,
     /// How chunks are compressed
     #[arg(long, value_name = "CODEC", value_enum, default_value = "zstd")]
     pub(crate) codec: Codec,
@@ -131,6 +135,15 @@ pub(crate) enum Version {
     /// On zarr v3
     #[value(name = "0.5")]
     V05,
+}
+
+/// Whose layout of images is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Layout {
+    /// As omero-cli-zarr has it: one image, axes of one sample left out
+    Omero,
+    /// As bioformats2raw has it: all images, or that of --series, with five axes and OME/METADATA.ome.xml
+    Bioformats2raw,
 }
 
 /// How chunks are compressed.
