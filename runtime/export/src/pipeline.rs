@@ -6,7 +6,7 @@
 //! height; what is above these, a few chunks, is held for the plane until its last tree is done.
 //!
 //! Threads of its own instead of a pool that steals work: whoever steals holds chunks of two trees at once, and nobody can say
-//! beforehand how many. So the budget is kept by arithmetic ([`plan`]), not by waiting.
+//! beforehand how many. So the budget is kept by arithmetic (`plan`), not by waiting.
 
 mod extremes;
 mod plan;

@@ -17,7 +17,9 @@ pub(crate) fn read(path: &Path, limit: usize, what: &'static str) -> Result<Opti
     if !known.is_file() {
         return Err(ReadError::damaged(path, "it is no file"));
     }
-    let too_large = |bytes| ReadError::TooLarge { path: path.to_owned(), what, bytes, limit: limit as u64 };
+    let too_large = |bytes: u64| {
+        ReadError::damaged(path, format!("it has {bytes} bytes, and {what} has at most {limit}"))
+    };
     if known.len() > limit as u64 {
         return Err(too_large(known.len()));
     }

@@ -219,12 +219,7 @@ impl TiffFile {
             return Err(self.damaged("a tag that is a text is of another type"));
         }
         if entry.count > LONGEST {
-            return Err(ReadError::TooLarge {
-                path: self.path.clone(),
-                what: "its description",
-                bytes: entry.count,
-                limit: LONGEST,
-            });
+            return Err(self.damaged(format!("its description has {} bytes", entry.count)));
         }
         // Checked before anything is allocated.
         if entry.at.checked_add(entry.count).is_none_or(|end| end > self.length) {

@@ -25,12 +25,8 @@ impl Index {
     /// Reads the index of a shard, without its checksum, which is right.
     pub(crate) fn read(file: &File, path: &Path, shard: &Shard) -> Result<Vec<u8>, ReadError> {
         let chunks = shard.chunks.iter().try_fold(16_usize, |bytes, chunks| bytes.checked_mul(*chunks));
-        let bytes = chunks.filter(|bytes| *bytes <= LARGEST).ok_or_else(|| ReadError::TooLarge {
-            path: path.to_owned(),
-            what: "the index of a shard",
-            bytes: u64::MAX,
-            limit: LARGEST as u64,
-        })?;
+        let many = || ReadError::damaged(path, "its index has more chunks than a shard can have");
+        let bytes = chunks.filter(|bytes| *bytes <= LARGEST).ok_or_else(many)?;
         let sum = if shard.checked { 4 } else { 0 };
         let length = file.metadata().map_err(ReadError::io(path))?.len();
         let start = if shard.at_end { length.checked_sub((bytes + sum) as u64) } else { Some(0) };

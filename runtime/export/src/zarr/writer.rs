@@ -118,7 +118,7 @@ pub fn write(
 /// `OME/METADATA.ome.xml`.
 ///
 /// # Errors
-/// As for [`write`].
+/// As for [`write()`].
 pub fn write_series(
     sources: &[Box<dyn Source>],
     target: &Path,
