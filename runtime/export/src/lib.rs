@@ -14,6 +14,7 @@
 //! Axes are always time, channel, z, y, x. Samples in a buffer are little-endian, row after row, whatever the file has.
 
 pub mod codec;
+mod compare;
 pub mod manifest;
 pub mod metadata;
 mod ome;
@@ -28,6 +29,7 @@ pub mod tiff;
 mod write_error;
 pub mod zarr;
 
+pub use compare::{CompareError, compare};
 pub use metadata::Metadata;
 pub use pyramid::sizes;
 pub use sample::SampleType;

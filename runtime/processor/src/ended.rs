@@ -149,6 +149,14 @@ pub(crate) enum Ended {
     /// An image cannot be compared with its digests.
     #[error(transparent)]
     Verify(#[from] VerifyError),
+    /// What was converted is still there, although it should be gone.
+    #[error("{} stays: {problem}", path.display())]
+    Kept {
+        /// What.
+        path: PathBuf,
+        /// Why.
+        problem: String,
+    },
     /// Which of several images is meant was not said, or there is none of that number.
     #[error("{} has {count} images: choose one with --series, from 0 to {}", path.display(), count.saturating_sub(1))]
     Series {
@@ -219,7 +227,7 @@ impl Ended {
             Self::Write(error) => of_writing(error),
             Self::Verify(VerifyError::Absent { .. }) => exit_code::ABSENT,
             Self::Verify(VerifyError::Line { .. }) => exit_code::CORRUPT,
-            Self::Verify(_) => exit_code::FAILURE,
+            Self::Verify(_) | Self::Kept { .. } => exit_code::FAILURE,
             Self::Settings(_)
             | Self::SlurmConfig(_)
             | Self::Unreadable { .. }

@@ -79,3 +79,17 @@ fn the_layout_of_biomeros_converter_has_its_name_and_nothing_beside_it() -> Resu
     assert!(told.contains("strips of 90 × 70, not compressed"), "{told}");
     Ok(())
 }
+
+#[test]
+fn what_was_converted_is_removed_once_it_was_compared() -> Result<()> {
+    let stage = Stage::new()?;
+    imaging::run("images.py", &[&stage.path("")])?;
+    stage.answer(&["convert", "lz4.zarr", "--compress", "zstd", "--remove-source"])?;
+    assert!(!stage.path("lz4.zarr").exists());
+    assert!(stage.answer(&["inspect", "lz4.ome.tif"])?.contains("t 1, c 2, z 3, y 90, x 70, uint16"));
+    // Several images are in it: only the one that was converted is known to be elsewhere.
+    stage.answer(&["export", "tiles.ome.tif", "--layout", "bioformats2raw", "--output", "out"])?;
+    let told = stage.ends_with(64, &["convert", "out/tiles.ome.zarr", "--series", "0", "--remove-source"])?;
+    assert!(told.contains("cannot be used with"), "{told}");
+    Ok(())
+}

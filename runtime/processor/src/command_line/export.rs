@@ -56,6 +56,7 @@ Examples:
   processor convert image.ome.zarr                         image.ome.tif, which any program can read
   processor convert image.ome.zarr --compress lzw --pyramid
   processor convert image.zarr --compat biomero            image.0.tif, as BIOMERO's converter names and lays it out
+  processor convert image.zarr --remove-source             and image.zarr is gone, once image.ome.tif is proven
 
 What is written, exit codes and the shapes of --json: docs/export.md.")]
 pub(crate) struct Convert {
@@ -71,6 +72,9 @@ pub(crate) struct Convert {
     /// Also smaller copies, in SubIFDs
     #[arg(long)]
     pub(crate) pyramid: bool,
+    /// Then read the file back, compare every sample, and remove ZARR
+    #[arg(long, conflicts_with = "number")]
+    pub(crate) remove_source: bool,
     /// Name and layout of another program, for what depends on them
     #[arg(long, value_name = "PROGRAM", value_enum, conflicts_with_all = ["compress", "pyramid"])]
     pub(crate) compat: Option<Compat>,

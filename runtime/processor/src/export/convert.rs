@@ -1,11 +1,14 @@
 //! `processor convert`: an image becomes an OME-TIFF.
 
+use std::path::Path;
 use std::time::Instant;
 
 use biomero_events::json::Value;
+use biomero_export::source::Source;
 use biomero_export::tiff::{self, Compress, Layout, Options};
+use biomero_export::{CompareError, compare};
 
-use crate::command_line::export::{Compat, Compress as Asked, Convert};
+use crate::command_line::export::{Compat, Compress as Asked, Convert, Series};
 use crate::ended::Ended;
 use crate::exit_code;
 use crate::output::{Answer, inert};
@@ -16,6 +19,11 @@ use super::{open, stem, work};
 const TILE: usize = 1024;
 
 pub(super) fn run(asked: &Convert, answer: &mut Answer) -> Result<u8, Ended> {
+    let is_folder = || asked.source.symlink_metadata().is_ok_and(|found| found.is_dir());
+    if asked.remove_source && !is_folder() {
+        let problem = "only the folder of an OME-Zarr is removed; nothing was done".to_owned();
+        return Err(Ended::Kept { path: asked.source.clone(), problem });
+    }
     let source = open(&asked.source, asked.series, work::limits(asked.effort))?;
     let target = asked.output.clone().unwrap_or_else(|| {
         let mut name = match asked.compat {
@@ -50,8 +58,14 @@ pub(super) fn run(asked: &Convert, answer: &mut Answer) -> Result<u8, Ended> {
     };
     let (shape, kind) = (source.shape(), source.sample_type());
     let (began, path) = (Instant::now(), target.clone());
-    let written =
-        work::run(asked.effort, "converting", move |work| tiff::write(&*source, &target, &options, work))?;
+    let written = work::run(asked.effort, "converting", move |work| {
+        let written = tiff::write(&*source, &target, &options, work)?;
+        Ok((source, written))
+    })?;
+    let (source, written) = written;
+    if asked.remove_source {
+        remove(asked, source, &path)?;
+    }
     let seconds = began.elapsed().as_secs_f64();
     let path = path.to_string_lossy();
     if answer.is_json() {
@@ -75,4 +89,20 @@ pub(super) fn run(asked: &Convert, answer: &mut Answer) -> Result<u8, Ended> {
     }
     answer.flush()?;
     Ok(exit_code::SUCCESS)
+}
+
+/// Removes what was converted, once every sample of it was found in what was written.
+fn remove(asked: &Convert, source: Box<dyn Source>, written: &Path) -> Result<(), Ended> {
+    let single = Series { number: None };
+    let image = open(written, single, work::limits(asked.effort))?;
+    let differs = work::run(asked.effort, "comparing", move |work| match compare(&*source, &*image, work) {
+        Ok(()) => Ok(None),
+        Err(CompareError::Work(error)) => Err(error),
+        Err(error) => Ok(Some(error)),
+    })?;
+    let kept = |problem: String| Ended::Kept { path: asked.source.clone(), problem };
+    if let Some(error) = differs {
+        return Err(kept(format!("{} is not the same: {error}", written.display())));
+    }
+    std::fs::remove_dir_all(&asked.source).map_err(|error| kept(error.to_string()))
 }
