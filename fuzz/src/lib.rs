@@ -1,4 +1,5 @@
-//! What the fuzz targets share: a hook planned over given facts, one file below a root, and components compiled here.
+//! What the fuzz targets share: a hook planned over given facts, one file below a root, images that are read, and components
+//! compiled here.
 
 pub mod component;
 
@@ -7,6 +8,8 @@ use std::path::Path;
 use std::sync::{LazyLock, OnceLock};
 
 use biomero_config::{Environment, Secret, Settings};
+use biomero_export::source::Source;
+use biomero_export::Region;
 use biomero_hooks::{Context, Effect, Facts, Hook, HookError, Identity};
 
 /// The shipped settings, and one property that needs every escape.
@@ -42,4 +45,16 @@ pub fn root_with(path: &str, content: &[u8]) -> &'static Path {
     fs::create_dir_all(path.parent().expect("the path has a parent")).expect("a folder for one file");
     fs::write(path, content).expect("one file can be written");
     root.path()
+}
+
+/// Reads a corner of the last plane of each level.
+pub fn look_at(image: &dyn Source) {
+    for (number, level) in image.levels().iter().enumerate() {
+        let shape = level.shape;
+        let (height, width) = (shape.y.min(64), shape.x.min(64));
+        let plane = shape.plane(shape.planes() - 1);
+        let region = Region { plane, y: shape.y - height, x: shape.x - width, height, width };
+        let mut samples = vec![0; region.samples() * image.sample_type().bytes()];
+        let _ = image.read(number, &region, &mut samples);
+    }
 }

@@ -3,6 +3,7 @@
 mod database;
 mod dry_run;
 mod events;
+mod export;
 mod faults;
 mod guests;
 mod guide;

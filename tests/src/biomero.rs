@@ -1,6 +1,4 @@
 //! The real Python biomero, in a virtual environment that is made once and kept: the other side of the event log.
-//!
-//! The environment is complete or absent: it is made beside its place and renamed, by one process at a time.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -9,7 +7,6 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use nix::fcntl::{Flock, FlockArg};
 use serde_json::{Value, json};
 
 use crate::{Result, Trouble, binary, process, wait};
@@ -24,9 +21,6 @@ pub const VERSION: &str = "2.8.3";
 /// The listeners by the settings that switch them on: `enable_job_accounting` and so on.
 pub const LISTENERS: [&str; 3] = ["job_accounting", "job_progress", "workflow_analytics"];
 
-/// Downloads from a package registry over a slow line.
-const INSTALLATION: Duration = Duration::from_secs(600);
-
 /// A command of Python's may replay a long history.
 const ANSWER: Duration = Duration::from_secs(300);
 
@@ -35,39 +29,7 @@ const ANSWER: Duration = Duration::from_secs(300);
 /// # Errors
 /// There is no Python that can make virtual environments, or no package registry.
 pub fn python() -> Result<PathBuf> {
-    let requirements = fixtures().join("requirements.txt");
-    let wanted = std::fs::read(&requirements).map_err(Trouble::doing("read biomero's requirements"))?;
-    let cache = binary::cache();
-    std::fs::create_dir_all(&cache).map_err(Trouble::doing(format!("make {}", cache.display())))?;
-    let place = cache.join(format!("biomero-{VERSION}"));
-    let lock = place.with_extension("lock");
-    let lock = File::create(&lock).map_err(Trouble::doing(format!("open {}", lock.display())))?;
-    let _lock = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, error)| {
-        Trouble::new(format!("cannot wait for another that installs biomero: {error}"))
-    })?;
-    let interpreter = place.join("bin/python");
-    let has = std::fs::read(place.join("requirements.txt")).unwrap_or_default();
-    // A link to an interpreter that was uninstalled exists no more.
-    if has == wanted && interpreter.exists() {
-        return Ok(interpreter);
-    }
-    let beside = place.with_extension("new");
-    for leftover in [&beside, &place] {
-        if leftover.exists() {
-            std::fs::remove_dir_all(leftover)
-                .map_err(Trouble::doing(format!("remove {}", leftover.display())))?;
-        }
-    }
-    process::succeed(Command::new("python3").args(["-m", "venv"]).arg(&beside), INSTALLATION)?;
-    // By the interpreter, not by the program `pip`: programs hold the path of where they were made.
-    let mut install = Command::new(beside.join("bin/python"));
-    install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]);
-    install.arg("--requirement").arg(&requirements);
-    process::succeed(&mut install, INSTALLATION)?;
-    std::fs::write(beside.join("requirements.txt"), &wanted)
-        .and_then(|()| std::fs::rename(&beside, &place))
-        .map_err(Trouble::doing(format!("make {}", place.display())))?;
-    Ok(interpreter)
+    crate::python::environment(&format!("biomero-{VERSION}"), &fixtures().join("requirements.txt"))
 }
 
 /// Runs a script of the fixtures to its end; what it wrote to standard output.

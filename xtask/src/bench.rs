@@ -18,6 +18,7 @@ use crate::failure::Failure;
 use crate::{dist, guests, packages, shell_chain};
 
 mod events;
+mod export;
 mod slurm;
 
 const PASSTHROUGH_ROUNDS: usize = 300;
@@ -62,16 +63,19 @@ const fn line(
 /// Builds, measures, prints the tables; fails when a budget is missed.
 pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
     let missed = match options {
-        [] => [init_section(false)?, events_section()?, slurm_section()?].concat(),
-        ["--shell-chain"] => [init_section(true)?, events_section()?, slurm_section()?].concat(),
+        [] => [init_section(false)?, events_section()?, slurm_section()?, export_section()?].concat(),
+        ["--shell-chain"] => {
+            [init_section(true)?, events_section()?, slurm_section()?, export_section()?].concat()
+        }
         ["init"] => init_section(false)?,
         ["init", "--shell-chain"] => init_section(true)?,
         ["events"] => events_section()?,
         ["slurm"] => slurm_section()?,
+        ["export"] => export_section()?,
         other => {
             let other = other.join(" ");
             return Err(Failure::Usage(format!(
-                "`bench` does not know `{other}`, but [init|events|slurm] and, but for the latter two, --shell-chain"
+                "`bench` does not know `{other}`, but [init|events|slurm|export] and, with nothing or init, --shell-chain"
             )));
         }
     };
@@ -113,6 +117,14 @@ fn slurm_section() -> Result<Vec<&'static str>, Failure> {
     packages::install_python()?;
     build(slurm::PROGRAMS)?;
     Ok(report(&slurm::measure(&binary::target().join("release"))?))
+}
+
+/// Images; what is over budget.
+fn export_section() -> Result<Vec<&'static str>, Failure> {
+    packages::install_python()?;
+    dist::run()?;
+    build(export::PROGRAMS)?;
+    Ok(report(&export::measure(&binary::target().join("release"))?))
 }
 
 /// Programs that measure, as the people who use what is measured would build theirs.

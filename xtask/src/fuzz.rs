@@ -23,6 +23,8 @@ const TARGETS: &[(&str, &str, u32)] = &[
     ("event", "fuzz/seeds/event", 4096),
     ("database_url", "fuzz/seeds/database_url", 1024),
     ("descriptor", "fuzz/seeds/descriptor", 4096),
+    ("tiff", "fuzz/seeds/tiff", 4096),
+    ("zarr", "fuzz/seeds/zarr", 4096),
 ];
 
 /// Seconds for each target where none are given.

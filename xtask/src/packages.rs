@@ -38,6 +38,7 @@ pub(crate) const TEST: &[Needed<'_>] = &[
     ("zsh", "zsh"),
     ("fish", "fish"),
     ("shellcheck", "shellcheck"),
+    ("java", "default-jre-headless"),
 ];
 
 /// A cluster, and what runs on it.

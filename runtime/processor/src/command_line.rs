@@ -1,5 +1,6 @@
 //! The command line of `processor`. Flags are defined once, here; help and the reference page come from this table.
 
+pub(crate) mod export;
 mod record;
 pub(crate) mod slurm;
 
@@ -38,6 +39,16 @@ pub(crate) enum Subject {
     ///
     /// Slurm over SSH, as the sections SSH and SLURM of slurm-config.ini say; Slurm of this machine, or no Slurm at all, as the setting slurm.engine says.
     Slurm(slurm::Slurm),
+    /// Export an image as OME-Zarr with a pyramid
+    ///
+    /// The layout is that of omero-cli-zarr. Memory does not depend on the size of the image. It has its name once it is whole, and holds the SHA-256 of each of its files.
+    Export(export::Export),
+    /// Convert an OME-Zarr into an OME-TIFF
+    ///
+    /// Sizes of pixels, names and colours of channels are kept. Memory does not depend on the size of the image. The file has its name once it is whole.
+    Convert(export::Convert),
+    /// Say what an image is: sizes, levels, how it is stored, what is wrong with it
+    Inspect(export::Inspect),
     /// Run one task of the embedded executor: what `processor` starts itself, never by hand
     #[command(hide = true)]
     SlurmTask {

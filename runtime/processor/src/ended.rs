@@ -5,6 +5,9 @@ use std::path::PathBuf;
 
 use biomero_events::Class;
 use biomero_events::copy::CopyError;
+use biomero_export::WriteError;
+use biomero_export::manifest::VerifyError;
+use biomero_export::source::ReadError;
 use biomero_slurm::run::{Failure, StoreError};
 use thiserror::Error;
 use uuid::Uuid;
@@ -152,6 +155,31 @@ pub(crate) enum Ended {
     /// A text is no job id.
     #[error(transparent)]
     NoJobId(#[from] biomero_slurm::job::NoJobId),
+    /// An image cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// An image was not written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// An image cannot be compared with its digests.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+    /// What was converted is still there, although it should be gone.
+    #[error("{} stays: {problem}", path.display())]
+    Kept {
+        /// What.
+        path: PathBuf,
+        /// Why.
+        problem: String,
+    },
+    /// Which of several images is meant was not said, or there is none of that number.
+    #[error("{} has {count} images: choose one with --series, from 0 to {}", path.display(), count.saturating_sub(1))]
+    Series {
+        /// Where they are.
+        path: PathBuf,
+        /// How many there are.
+        count: usize,
+    },
     /// One history is not copied onto the other.
     #[error(transparent)]
     Copy(CopyError),
@@ -210,7 +238,12 @@ impl Ended {
             }
             Self::Pull(_) => exit_code::FAILURE,
             Self::Data(error) => of_data(error),
-            Self::DataName(_) => exit_code::USAGE,
+            Self::DataName(_) | Self::Series { .. } => exit_code::USAGE,
+            Self::Read(error) => of_reading(error),
+            Self::Write(error) => of_writing(error),
+            Self::Verify(VerifyError::Absent { .. }) => exit_code::ABSENT,
+            Self::Verify(VerifyError::Line { .. }) => exit_code::CORRUPT,
+            Self::Verify(_) | Self::Kept { .. } => exit_code::FAILURE,
             Self::Settings(_)
             | Self::SlurmConfig(_)
             | Self::Unreadable { .. }
@@ -274,6 +307,30 @@ fn of_engine(error: &biomero_slurm::engine::Error) -> u8 {
         Error::Slurm(biomero_slurm::scheduler::Error::Cluster(error)) => of_cluster(error),
         Error::Slurm(_) => exit_code::UNAVAILABLE,
         Error::Embedded(error) => of_executor(error),
+    }
+}
+
+fn of_reading(error: &ReadError) -> u8 {
+    match error {
+        error if error.is_absent() => exit_code::ABSENT,
+        ReadError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+            exit_code::PERMISSION
+        }
+        ReadError::Damaged { .. } => exit_code::CORRUPT,
+        ReadError::TooLarge { .. } => exit_code::USAGE,
+        _ => exit_code::FAILURE,
+    }
+}
+
+fn of_writing(error: &WriteError) -> u8 {
+    match error {
+        WriteError::Read(error) => of_reading(error),
+        WriteError::Full { .. } | WriteError::Occupied { .. } => exit_code::CANNOT_WRITE,
+        WriteError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+            exit_code::PERMISSION
+        }
+        WriteError::Memory { .. } | WriteError::Unsupported { .. } => exit_code::USAGE,
+        _ => exit_code::FAILURE,
     }
 }
 

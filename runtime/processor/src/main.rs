@@ -6,6 +6,7 @@ mod database;
 mod ended;
 mod events;
 mod exit_code;
+mod export;
 mod log;
 mod output;
 mod progress;
@@ -35,6 +36,9 @@ fn main() -> ExitCode {
     let outcome = match line.subject {
         Subject::Events(events) => events::run(&events, &environment),
         Subject::Slurm(slurm) => slurm::run(&slurm, &environment),
+        Subject::Export(asked) => export::export(&asked, &environment),
+        Subject::Convert(asked) => export::convert(&asked, &environment),
+        Subject::Inspect(asked) => export::inspect(&asked, &environment),
         Subject::SlurmTask { state, job, token } => slurm_task::run(&state, &job, &token),
     };
     ExitCode::from(outcome.unwrap_or_else(|ended| ended.told()))

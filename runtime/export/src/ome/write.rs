@@ -1,0 +1,165 @@
+//! OME-XML as it is written into an OME-TIFF: valid against the schema 2016-06, with everything that is known of the image.
+
+use std::fmt::Write as _;
+
+use crate::metadata::{Metadata, Quantity};
+use crate::sample::SampleType;
+use crate::shape::Shape;
+use crate::source::Source;
+
+/// An image that is described.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Described<'a> {
+    pub(crate) shape: Shape,
+    pub(crate) sample_type: SampleType,
+    pub(crate) metadata: &'a Metadata,
+}
+
+impl<'a> Described<'a> {
+    /// What a source says of itself.
+    pub(crate) fn of(source: &'a dyn Source) -> Self {
+        Self { shape: source.shape(), sample_type: source.sample_type(), metadata: source.metadata() }
+    }
+}
+
+/// Where the planes of images are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Planes {
+    /// Each is a page of the same file.
+    Pages {
+        /// Whether those of the channels of a plane follow each other, or else those of a stack.
+        channels_first: bool,
+    },
+    /// Not where the document is.
+    Elsewhere,
+}
+
+/// Characters that no XML document can hold are left out of texts: those below the blank but for white space, and two that
+/// Unicode has for no use.
+fn printable(text: &str) -> String {
+    let is_valid = |letter: char| match letter {
+        '\t' | '\n' | '\r' => true,
+        '\u{fffe}' | '\u{ffff}' => false,
+        other => other >= ' ',
+    };
+    text.chars().filter(|letter| is_valid(*letter)).collect()
+}
+
+/// A document.
+pub(crate) fn write(images: &[Described<'_>], planes: Planes) -> String {
+    let mut text = String::with_capacity(1024 * (images.len() + 1));
+    text.push_str(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+         <OME xmlns=\"http://www.openmicroscopy.org/Schemas/OME/2016-06\" \
+         xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" \
+         xsi:schemaLocation=\"http://www.openmicroscopy.org/Schemas/OME/2016-06 \
+         http://www.openmicroscopy.org/Schemas/OME/2016-06/ome.xsd\" \
+         Creator=\"biomero-worker\">\n",
+    );
+    for (number, image) in images.iter().enumerate() {
+        write_image(&mut text, number, image, planes);
+    }
+    text.push_str("</OME>\n");
+    text
+}
+
+fn write_image(text: &mut String, image: usize, described: &Described<'_>, planes: Planes) {
+    let Described { shape, sample_type, metadata } = *described;
+    let _ = write!(text, "  <Image ID=\"Image:{image}\"");
+    attribute(text, "Name", metadata.name.as_deref());
+    let _ = write!(text, ">\n    <Pixels ID=\"Pixels:{image}\"");
+    let channels_first = planes == Planes::Pages { channels_first: true };
+    attribute(text, "DimensionOrder", Some(if channels_first { "XYCZT" } else { "XYZCT" }));
+    attribute(text, "Type", Some(sample_type.ome_name()));
+    for (axis, side) in ["T", "C", "Z", "Y", "X"].iter().zip(shape.sides()) {
+        attribute(text, &format!("Size{axis}"), Some(&side.to_string()));
+    }
+    attribute(text, "BigEndian", Some("false"));
+    attribute(text, "Interleaved", Some("false"));
+    for (name, size) in
+        [("PhysicalSizeX", metadata.x), ("PhysicalSizeY", metadata.y), ("PhysicalSizeZ", metadata.z)]
+    {
+        quantity(text, name, size);
+    }
+    quantity(text, "TimeIncrement", metadata.t);
+    text.push_str(">\n");
+    for number in 0..shape.c {
+        let _ = write!(text, "      <Channel ID=\"Channel:{image}:{number}\" SamplesPerPixel=\"1\"");
+        let known = metadata.channel(number);
+        attribute(text, "Name", known.and_then(|known| known.name.as_deref()));
+        if let Some(colour) = known.and_then(|known| known.colour) {
+            // Red, green, blue and an opaque alpha, as a number with a sign.
+            let [red, green, blue] = colour.0;
+            let number = i32::from_be_bytes([red, green, blue, 255]);
+            attribute(text, "Color", Some(&number.to_string()));
+        }
+        text.push_str("/>\n");
+    }
+    match planes {
+        Planes::Pages { .. } => {
+            let _ = writeln!(text, "      <TiffData IFD=\"0\" PlaneCount=\"{}\"/>", shape.planes());
+        }
+        Planes::Elsewhere => text.push_str("      <MetadataOnly/>\n"),
+    }
+    text.push_str("    </Pixels>\n  </Image>\n");
+}
+
+/// A size in its unit; one of an unknown unit is left out, because the schema would make micrometres of it.
+fn quantity(text: &mut String, name: &str, size: Option<Quantity>) {
+    if let Some((size, unit)) = size.and_then(|size| size.unit.map(|unit| (size, unit))) {
+        attribute(text, name, Some(&size.value.to_string()));
+        attribute(text, &format!("{name}Unit"), Some(unit.ome));
+    }
+}
+
+fn attribute(text: &mut String, name: &str, value: Option<&str>) {
+    let Some(value) = value else { return };
+    let _ = write!(text, " {name}=\"");
+    for letter in printable(value).chars() {
+        match letter {
+            '&' => text.push_str("&amp;"),
+            '<' => text.push_str("&lt;"),
+            '>' => text.push_str("&gt;"),
+            '"' => text.push_str("&quot;"),
+            // A reader makes blanks of them otherwise.
+            '\n' | '\r' | '\t' => {
+                let _ = write!(text, "&#{};", u32::from(letter));
+            }
+            other => text.push(other),
+        }
+    }
+    text.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metadata::{Channel, Colour, Unit};
+
+    #[test]
+    fn what_is_known_is_written_and_read_back() {
+        let length = |value| Quantity::new(value, Unit::length("µm"));
+        let metadata = Metadata {
+            name: Some("a \"b\" <c> & µ\u{1}\n日本".to_owned()),
+            x: length(0.25),
+            y: length(1e-7),
+            z: Quantity::new(2.0, None),
+            t: Quantity::new(30.0, Unit::time("s")),
+            channels: vec![
+                Channel { name: Some("DAPI".into()), colour: Some(Colour([0, 0, 255])), window: None },
+                Channel::default(),
+            ],
+        };
+        let shape = Shape::new([1, 2, 3, 4, 5]).expect("it is small");
+        let described = Described { shape, sample_type: SampleType::Float, metadata: &metadata };
+        let text = write(&[described], Planes::Pages { channels_first: false });
+        insta::assert_snapshot!(text);
+        let read = crate::ome::read(&text).expect("it is well-formed");
+        let [image] = read.as_slice() else { panic!("there is one image") };
+        assert_eq!(image.sides, [1, 2, 3, 4, 5]);
+        assert_eq!(image.metadata.name.as_deref(), Some("a \"b\" <c> & µ\n日本"));
+        assert_eq!((image.metadata.x, image.metadata.y), (metadata.x, metadata.y));
+        assert_eq!((image.metadata.z, image.metadata.t), (None, metadata.t));
+        assert_eq!(image.metadata.channels, metadata.channels);
+    }
+}

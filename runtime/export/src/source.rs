@@ -1,0 +1,125 @@
+//! Where pixels come from: one trait for every kind of image, and the opening of a path.
+//!
+//! Invariants: a source is read by several threads at once; what it holds in memory is bounded by [`Limits`]; a path within an
+//! image leads nowhere outside of it.
+
+pub(crate) mod cache;
+mod error;
+pub(crate) mod file;
+mod synthetic;
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+pub use error::ReadError;
+pub use synthetic::{Pattern, Synthetic};
+
+use crate::metadata::Metadata;
+use crate::sample::SampleType;
+use crate::shape::{Region, Shape};
+
+/// A level of the pyramid that an image already has; level 0 is the image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Level {
+    /// How large it is.
+    pub shape: Shape,
+    /// Rows and columns that are stored together.
+    pub tile: [usize; 2],
+}
+
+/// An image that is read.
+pub trait Source: Send + Sync {
+    /// The type of its samples.
+    fn sample_type(&self) -> SampleType;
+
+    /// Its levels, the largest first; never empty.
+    fn levels(&self) -> &[Level];
+
+    /// What it says of itself.
+    fn metadata(&self) -> &Metadata;
+
+    /// How it is stored, for people: format, compression.
+    fn storage(&self) -> &str;
+
+    /// What is wrong with it although it can be read.
+    fn complaints(&self) -> &[String] {
+        &[]
+    }
+
+    /// Bytes that one thread needs while it reads, besides what it reads into.
+    fn memory(&self) -> usize;
+
+    /// Reads a region: its samples in little-endian order, row after row. `into` has exactly its size.
+    ///
+    /// # Errors
+    /// It is not within the level, or what is stored there cannot be read.
+    fn read(&self, level: usize, region: &Region, into: &mut [u8]) -> Result<(), ReadError>;
+
+    /// The size of level 0.
+    fn shape(&self) -> Shape {
+        self.levels().first().map_or(Shape { t: 1, c: 1, z: 1, y: 1, x: 1 }, |level| level.shape)
+    }
+}
+
+/// What a source may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// No chunk, tile or compressed strip is larger once it is decompressed, in bytes.
+    pub chunk: usize,
+    /// What is kept of chunks that were read in part, in bytes.
+    pub cache: usize,
+}
+
+impl Limits {
+    /// A part of a budget: a chunk may take a quarter, and so may all that are kept.
+    #[must_use]
+    pub const fn of(memory: usize) -> Self {
+        Self { chunk: memory / 4, cache: memory / 4 }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::of(512 << 20)
+    }
+}
+
+/// Opens the images of a path: a folder is OME-Zarr, a file is a TIFF.
+///
+/// # Errors
+/// It is neither, or damaged.
+pub fn open(path: &Path, limits: Limits) -> Result<Vec<Box<dyn Source>>, ReadError> {
+    let failed = ReadError::io(path);
+    let kind = std::fs::metadata(path).map_err(failed)?;
+    if kind.is_dir() {
+        let images = crate::zarr::open(path, limits)?;
+        return Ok(images.into_iter().map(|image| Box::new(image) as Box<dyn Source>).collect());
+    }
+    let mut magic = [0; 4];
+    let mut file = File::open(path).map_err(ReadError::io(path))?;
+    let known = file.read_exact(&mut magic).is_ok() && crate::tiff::is_tiff(&magic);
+    if !known {
+        return Err(ReadError::Unsupported {
+            path: path.to_owned(),
+            what: "it is neither a TIFF file nor an OME-Zarr folder".to_owned(),
+            remedy: "convert it with bioformats2raw first",
+        });
+    }
+    let images = crate::tiff::open(path, limits)?;
+    Ok(images.into_iter().map(|image| Box::new(image) as Box<dyn Source>).collect())
+}
+
+/// Refuses what no level has, before anything is computed from it.
+pub(crate) fn check(
+    source: &dyn Source,
+    level: usize,
+    region: &Region,
+    into: &[u8],
+) -> Result<Level, ReadError> {
+    let outside = ReadError::Outside { level, region: *region };
+    let Some(found) = source.levels().get(level) else { return Err(outside) };
+    let fits = found.shape.contains(region)
+        && region.samples().checked_mul(source.sample_type().bytes()) == Some(into.len());
+    if fits { Ok(*found) } else { Err(outside) }
+}

@@ -1,0 +1,148 @@
+//! Files that lie: each is told apart, before memory is taken for what it promises.
+
+use std::fs;
+
+use super::*;
+use crate::source::{Limits, ReadError, Source};
+
+/// A tag of one value that fits into it: tag, type, count, value.
+type Tag = (u16, u16, u32, u32);
+
+/// 8 × 8 samples of one byte in one strip, behind the header.
+const PLAIN: [Tag; 7] = [
+    (tag::IMAGE_WIDTH, 4, 1, 8),
+    (tag::IMAGE_LENGTH, 4, 1, 8),
+    (tag::BITS_PER_SAMPLE, 3, 1, 8),
+    (tag::COMPRESSION, 3, 1, 1),
+    (tag::STRIP_OFFSETS, 4, 1, 8),
+    (tag::ROWS_PER_STRIP, 4, 1, 8),
+    (tag::STRIP_BYTE_COUNTS, 4, 1, 64),
+];
+
+/// A classic TIFF: header, 64 bytes of samples, one directory for each list of tags.
+fn file(pages: &[Vec<Tag>]) -> Vec<u8> {
+    let mut bytes = b"II*\0\x48\0\0\0".to_vec();
+    bytes.extend(0_u8..64);
+    for (number, tags) in pages.iter().enumerate() {
+        bytes.extend_from_slice(&(tags.len() as u16).to_le_bytes());
+        for (tag, kind, count, value) in tags {
+            bytes.extend_from_slice(&tag.to_le_bytes());
+            bytes.extend_from_slice(&kind.to_le_bytes());
+            bytes.extend_from_slice(&count.to_le_bytes());
+            bytes.extend_from_slice(&value.to_le_bytes());
+        }
+        let next = if number + 1 < pages.len() { bytes.len() as u32 + 4 } else { 0 };
+        bytes.extend_from_slice(&next.to_le_bytes());
+    }
+    bytes
+}
+
+/// The plain page with some tags in place of its own.
+fn with(tags: &[Tag]) -> Vec<Tag> {
+    let kept = PLAIN.iter().filter(|(tag, ..)| tags.iter().all(|(other, ..)| other != tag));
+    let mut all: Vec<Tag> = kept.chain(tags).copied().collect();
+    all.sort_unstable();
+    all
+}
+
+fn opened(bytes: &[u8]) -> Result<Vec<TiffImage>, ReadError> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("image.tif");
+    fs::write(&path, bytes).expect("it is written");
+    open(&path, Limits::of(64 << 20))
+}
+
+#[test]
+fn a_plain_file_is_read() {
+    let images = opened(&file(&[PLAIN.to_vec(), PLAIN.to_vec()])).expect("it is whole");
+    assert_eq!(images.len(), 1);
+    assert_eq!(images[0].shape().sides(), [2, 1, 1, 8, 8]);
+    let region = crate::Region { plane: crate::Plane { t: 1, c: 0, z: 0 }, y: 2, x: 3, height: 2, width: 2 };
+    let mut samples = [0; 4];
+    images[0].read(0, &region, &mut samples).expect("it is there");
+    assert_eq!(samples, [19, 20, 27, 28]);
+}
+
+#[test]
+fn pages_of_another_size_are_another_image() {
+    let narrow = with(&[(tag::IMAGE_WIDTH, 4, 1, 4)]);
+    let images = opened(&file(&[PLAIN.to_vec(), narrow, PLAIN.to_vec()])).expect("it is whole");
+    let widths: Vec<usize> = images.iter().map(|image| image.shape().x).collect();
+    assert_eq!(widths, [8, 4, 8]);
+}
+
+#[test]
+fn each_lie_is_told() {
+    let mut told = Vec::new();
+    for tags in [
+        vec![(tag::IMAGE_WIDTH, 4, 1, 0)],
+        vec![(tag::IMAGE_WIDTH, 4, 1, u32::MAX)],
+        vec![(tag::IMAGE_WIDTH, 2, 1, 8)],
+        vec![(tag::BITS_PER_SAMPLE, 3, 1, 12)],
+        vec![(tag::BITS_PER_SAMPLE, 3, u32::MAX, 0)],
+        vec![(tag::BITS_PER_SAMPLE, 3, 1, 64), (tag::SAMPLE_FORMAT, 3, 1, 6)],
+        vec![(tag::COMPRESSION, 3, 1, 7)],
+        vec![(tag::COMPRESSION, 3, 1, 5), (tag::PREDICTOR, 3, 1, 3)],
+        vec![(tag::SAMPLES_PER_PIXEL, 3, 1, 60_000)],
+        vec![
+            (tag::IMAGE_WIDTH, 4, 1, 60_000),
+            (tag::IMAGE_LENGTH, 4, 1, 60_000),
+            (tag::ROWS_PER_STRIP, 4, 1, 60_000),
+            (tag::COMPRESSION, 3, 1, 5),
+        ],
+        vec![
+            (tag::TILE_OFFSETS, 4, 1, 8),
+            (tag::TILE_WIDTH, 4, 1, 1 << 30),
+            (tag::TILE_LENGTH, 4, 1, 1 << 30),
+        ],
+        vec![(tag::SUB_IFDS, 4, 1, 0x48)],
+        vec![(tag::SUB_IFDS, 4, u32::MAX, 8)],
+        vec![(tag::IMAGE_DESCRIPTION, 2, u32::MAX, 8)],
+    ] {
+        let error = opened(&file(&[with(&tags)])).expect_err("it lies");
+        let error = error.to_string();
+        let (_, problem) = error.split_once("image.tif").expect("it is named");
+        told.push(format!("{tags:?}{problem}"));
+    }
+    insta::assert_snapshot!(told.join("\n"));
+}
+
+#[test]
+fn strips_beyond_the_file_or_too_short_are_told_when_they_are_read() {
+    for tags in [
+        [(tag::STRIP_OFFSETS, 4, 1, 1 << 30)],
+        [(tag::STRIP_BYTE_COUNTS, 4, 1, 63)],
+        [(tag::STRIP_OFFSETS, 4, 0, 0)],
+        [(tag::ROWS_PER_STRIP, 4, 1, 1)],
+    ] {
+        let images = opened(&file(&[with(&tags)])).expect("it opens");
+        let region = crate::Region { plane: crate::Plane::default(), y: 0, x: 0, height: 8, width: 8 };
+        let error = images[0].read(0, &region, &mut [0; 64]).expect_err("it lies");
+        assert!(matches!(error, ReadError::Damaged { .. }), "{tags:?}: {error}");
+    }
+}
+
+#[test]
+fn directories_in_a_circle_or_within_each_other_end() {
+    let mut circle = file(&[PLAIN.to_vec()]);
+    let end = circle.len() - 4;
+    circle[end..].copy_from_slice(&0x48_u32.to_le_bytes());
+    assert!(opened(&circle).expect_err("it never ends").to_string().contains("circle"));
+    // A directory of 300 tags, most of them of no meaning, in whose values the next one begins.
+    let mut tags = PLAIN.to_vec();
+    tags.extend((0..293).map(|number| (40_000 + number, 4, 1, 0)));
+    let mut within = file(&[tags]);
+    let (first, end) = (0x48, within.len() - 4);
+    for step in 1..=3 {
+        let at = first + 12 * 50 * step;
+        let copy = within[first..first + 2 + 12 * 7].to_vec();
+        within[at..at + copy.len()].copy_from_slice(&copy);
+        within[at] = 7;
+        within[at + 1] = 0;
+        let next = (first + 12 * 50 * (step + 1)) as u32;
+        within[at + copy.len()..][..4].copy_from_slice(&next.to_le_bytes());
+    }
+    within[end..].copy_from_slice(&((first + 600) as u32).to_le_bytes());
+    let error = opened(&within).expect_err("there is no room for them");
+    assert!(error.to_string().contains("within each other"), "{error}");
+}

@@ -1,0 +1,89 @@
+//! Images in a folder, and `processor` at work on them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use biomero_tests::scratch::Scratch;
+use biomero_tests::{Result, Trouble, binary, process};
+
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// A folder and the program.
+pub(super) struct Stage {
+    scratch: Scratch,
+    program: PathBuf,
+}
+
+impl Stage {
+    pub(super) fn new() -> Result<Self> {
+        Ok(Self { scratch: Scratch::new()?, program: binary::processor()? })
+    }
+
+    /// A place in the folder.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
+    }
+
+    /// The program with these arguments, in the folder.
+    pub(super) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(arguments).current_dir(self.scratch.path());
+        command
+    }
+
+    /// Runs it; it has to end with this code. Everything it wrote.
+    pub(super) fn ends_with(&self, code: i32, arguments: &[&str]) -> Result<String> {
+        let output = process::output(&mut self.command(arguments), DEADLINE)?;
+        let told = process::both(&output);
+        match output.status.code() {
+            Some(found) if found == code => Ok(told),
+            _ => Err(Trouble::new(format!("{arguments:?} ended with {}, not {code}: {told}", output.status))),
+        }
+    }
+
+    /// Runs it successfully; its answer.
+    pub(super) fn answer(&self, arguments: &[&str]) -> Result<String> {
+        let output: Output = process::output(&mut self.command(arguments), DEADLINE)?;
+        if !output.status.success() {
+            return Err(Trouble::new(format!("{arguments:?}: {}", process::both(&output))));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// An OME-Zarr 0.4 without a single chunk, so large that whoever reads it is busy for a while.
+    pub(super) fn large(&self, name: &str, side: usize) -> Result<PathBuf> {
+        let path = self.path(name);
+        let write = |file: &str, content: String| {
+            let file = path.join(file);
+            std::fs::create_dir_all(file.parent().unwrap_or(Path::new(".")))
+                .and_then(|()| std::fs::write(&file, content))
+                .map_err(Trouble::doing(format!("write {}", file.display())))
+        };
+        write(".zgroup", r#"{"zarr_format": 2}"#.to_owned())?;
+        write(
+            ".zattrs",
+            r#"{"multiscales": [{"version": "0.4", "axes": [{"name": "y", "type": "space"}, {"name": "x", "type": "space"}],
+              "datasets": [{"path": "0"}]}]}"#
+                .to_owned(),
+        )?;
+        write(
+            "0/.zarray",
+            format!(
+                r#"{{"zarr_format": 2, "shape": [{side}, {side}], "chunks": [1024, 1024], "dtype": "|u1", "order": "C",
+                "compressor": null, "filters": null, "fill_value": 7}}"#
+            ),
+        )?;
+        Ok(path)
+    }
+
+    /// The names in the folder, in order.
+    pub(super) fn names(&self) -> Result<Vec<String>> {
+        let path = self.scratch.path();
+        let entries = std::fs::read_dir(path).map_err(Trouble::doing(format!("read {}", path.display())))?;
+        let mut names: Vec<String> =
+            entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        Ok(names)
+    }
+}
