@@ -167,7 +167,7 @@ pub struct Metadata {
     pub z: Option<Quantity>,
     /// From one point in time to the next.
     pub t: Option<Quantity>,
-    /// The channels: as many as the image has, or none where nothing is said.
+    /// The channels, as far as something is said of them: no more than the image has.
     pub channels: Vec<Channel>,
 }
 

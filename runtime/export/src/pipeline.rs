@@ -70,6 +70,9 @@ pub(crate) trait Sink: Sync {
     fn store(&self, chunk: &Chunk<'_>, scratch: &mut Self::Scratch) -> Result<(), WriteError>;
 }
 
+/// Each channel is described by itself: a file that claims millions would be nothing but descriptions.
+const CHANNELS: usize = 1 << 16;
+
 /// Sends an image through. Returns the smallest and largest sample of each channel.
 pub(crate) fn run<S: Sink>(
     source: &dyn Source,
@@ -77,8 +80,14 @@ pub(crate) fn run<S: Sink>(
     sink: &S,
     options: &Options<'_>,
 ) -> Result<Vec<Extremes>, WriteError> {
-    let plan = Plan::new(source, grid, sink.memory(), options)?;
     let shape = source.shape();
+    if shape.c > CHANNELS {
+        return Err(WriteError::Unsupported {
+            what: format!("an image of {} channels is not written, but one of up to {CHANNELS}", shape.c),
+            remedy: "put them on another axis",
+        });
+    }
+    let plan = Plan::new(source, grid, sink.memory(), options)?;
     let work = Work {
         source,
         grid,

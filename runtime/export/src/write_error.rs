@@ -40,8 +40,8 @@ pub enum WriteError {
     /// A chunk cannot be compressed.
     #[error("cannot compress a chunk: {0}")]
     Compress(#[from] CodecError),
-    /// Not even one thread can do it.
-    #[error("one thread needs {needed} bytes of memory and may use {allowed}; allow more with --memory")]
+    /// It would take more than it may, even with one thread.
+    #[error("it needs {needed} bytes of memory and may use {allowed}; allow more with --memory")]
     Memory {
         /// How much it takes.
         needed: usize,

@@ -4,6 +4,13 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// A chunk counts as so many bytes at least: what it takes besides its samples, and so that there are never very many.
+const LEAST: usize = 4096;
+
+fn cost(chunk: &[u8]) -> usize {
+    chunk.len().max(LEAST)
+}
+
 /// At most so many bytes of chunks.
 #[derive(Debug)]
 pub(crate) struct Cache<K> {
@@ -36,21 +43,21 @@ impl<K: Hash + Eq + Clone> Cache<K> {
 
     /// Keeps a chunk, and forgets others where it has to.
     pub(crate) fn keep(&self, key: K, chunk: &Arc<Vec<u8>>) {
-        if chunk.len() > self.limit {
+        if cost(chunk) > self.limit {
             return;
         }
         let mut kept = self.kept();
         kept.clock += 1;
         let entry = (kept.clock, Arc::clone(chunk));
-        kept.bytes += chunk.len();
+        kept.bytes += cost(chunk);
         if let Some((_, before)) = kept.chunks.insert(key, entry) {
-            kept.bytes -= before.len();
+            kept.bytes -= cost(&before);
         }
-        // Chunks are large, so that there are few: a search costs less than what it frees.
+        // There are few: a search costs less than what it frees.
         while kept.bytes > self.limit {
             let oldest = kept.chunks.iter().min_by_key(|(_, (used, _))| *used).map(|(key, _)| key.clone());
             let Some((_, gone)) = oldest.and_then(|key| kept.chunks.remove(&key)) else { break };
-            kept.bytes -= gone.len();
+            kept.bytes -= cost(&gone);
         }
     }
 
@@ -66,8 +73,8 @@ mod tests {
 
     #[test]
     fn the_chunks_used_last_are_kept_and_no_more_than_fit() {
-        let cache = Cache::new(250);
-        let chunk = Arc::new(vec![0; 100]);
+        let cache = Cache::new(25_000);
+        let chunk = Arc::new(vec![0; 10_000]);
         cache.keep(1, &chunk);
         cache.keep(2, &chunk);
         assert!(cache.get(&1).is_some());
@@ -76,7 +83,10 @@ mod tests {
         assert!(cache.get(&1).is_some() && cache.get(&3).is_some());
         cache.keep(3, &chunk);
         assert!(cache.get(&1).is_some());
-        cache.keep(4, &Arc::new(vec![0; 251]));
+        cache.keep(4, &Arc::new(vec![0; 25_001]));
         assert!(cache.get(&4).is_none() && cache.get(&3).is_some());
+        // Small ones count more than they hold.
+        (10..30).for_each(|key| cache.keep(key, &Arc::new(vec![0; 1])));
+        assert_eq!((0..30).filter(|key| cache.get(key).is_some()).count(), 6);
     }
 }

@@ -324,9 +324,7 @@ impl TiffImage {
             }
             _ => {}
         }
-        if !metadata.channels.is_empty() {
-            metadata.channels.resize(shape.c, Channel::default());
-        }
+        metadata.channels.truncate(shape.c);
         if metadata.name.is_none() {
             metadata.name = path.file_name().map(|name| name.to_string_lossy().into_owned());
         }

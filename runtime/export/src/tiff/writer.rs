@@ -118,6 +118,15 @@ pub fn write(
         }
         Layout::Strip => Grid { tile: 1024, sizes: vec![[shape.y, shape.x]] },
     };
+    if let Layout::Tiles { .. } = options.layout {
+        // Offset and length of each tile: a quarter of what there is, so that the tiles have the rest.
+        let tiles = (0..grid.sizes.len()).map(|level| tiles(&grid, level).into_iter().product::<usize>());
+        let needed = tiles.sum::<usize>().saturating_mul(shape.planes()).saturating_mul(16);
+        let allowed = work.memory / 4;
+        if needed > allowed {
+            return Err(WriteError::Memory { needed, allowed });
+        }
+    }
     let single = Single::new(target)?;
     let sample_type = source.sample_type();
     let page = shape.y as u64 * shape.x as u64 * sample_type.bytes() as u64;
@@ -148,7 +157,11 @@ pub fn write(
         end: AtomicU64::new(end),
         tables,
     };
-    pipeline::run(source, &grid, &writer, work)?;
+    let work = match options.layout {
+        Layout::Strip => *work,
+        Layout::Tiles { .. } => pipeline::Options { memory: work.memory - work.memory / 4, ..*work },
+    };
+    pipeline::run(source, &grid, &writer, &work)?;
     let planes = ome::Planes::Pages { channels_first: options.channels_first };
     let description = ome::write(&[ome::Described::of(source)], planes);
     let (big, bytes) = writer.write_directories(description.into_bytes())?;

@@ -22,8 +22,8 @@ pub(crate) struct Part {
     pub(crate) whole: bool,
 }
 
-/// The chunks of a region.
-pub(crate) fn parts(array: &Array, axes: &Axes, region: &Region) -> Vec<Part> {
+/// The chunks of a region, one after the other: chunks of others may be so small that a list of them would be large.
+pub(crate) fn parts(array: &Array, axes: &Axes, region: &Region) -> impl Iterator<Item = Part> + use<> {
     let Plane { t, c, z } = region.plane;
     let dimensions = array.shape.len();
     // The step from a sample to the next along each dimension, within a chunk.
@@ -40,25 +40,24 @@ pub(crate) fn parts(array: &Array, axes: &Axes, region: &Region) -> Vec<Part> {
         first += position % array.chunk[axis] * steps[axis];
         is_one_plane &= array.chunk[axis].min(array.shape[axis]) == 1;
     }
-    let [.., Some(y), Some(x)] = *axes else { return Vec::new() };
+    // An array of an image has both: `Multiscale` has seen to it.
+    let [.., y, x] = axes.map(Option::unwrap_or_default);
     let rows = along(region.y, region.height, array.chunk[y], array.shape[y]);
     let columns = along(region.x, region.width, array.chunk[x], array.shape[x]);
-    let mut parts = Vec::with_capacity(rows.len() * columns.len());
-    for row in &rows {
-        for column in &columns {
-            let mut index = index.clone();
-            (index[y], index[x]) = (row.chunk, column.chunk);
-            parts.push(Part {
-                index,
-                first: first + row.within * steps[y] + column.within * steps[x],
-                steps: [steps[y], steps[x]],
-                at: [row.at, column.at],
-                size: [row.length, column.length],
-                whole: is_one_plane && row.whole && column.whole,
-            });
+    let steps = [steps[y], steps[x]];
+    (0..rows.len() * columns.len()).map(move |number| {
+        let (row, column) = (&rows[number / columns.len()], &columns[number % columns.len()]);
+        let mut index = index.clone();
+        (index[y], index[x]) = (row.chunk, column.chunk);
+        Part {
+            index,
+            first: first + row.within * steps[0] + column.within * steps[1],
+            steps,
+            at: [row.at, column.at],
+            size: [row.length, column.length],
+            whole: is_one_plane && row.whole && column.whole,
         }
-    }
-    parts
+    })
 }
 
 /// A chunk along one axis.

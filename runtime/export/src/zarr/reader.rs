@@ -139,7 +139,7 @@ impl ZarrImage {
                 metadata.channels.len(),
                 level.shape.c
             ));
-            metadata.channels.resize(level.shape.c, crate::metadata::Channel::default());
+            metadata.channels.truncate(level.shape.c);
         }
         if metadata.name.is_none() {
             metadata.name = group.path.file_name().map(|name| name.to_string_lossy().into_owned());

@@ -287,6 +287,34 @@ fn sizes_that_would_take_more_memory_than_there_may_be_are_refused_before_it_is_
 }
 
 #[test]
+fn an_array_that_claims_millions_of_channels_takes_no_memory_for_them() {
+    let (folder, path) = small(Version::V04);
+    change(&path.join(".zattrs"), |document| {
+        document["multiscales"][0]["axes"] = json!(["c", "y", "x"]);
+        document["omero"]["channels"] = json!([{ "label": "one" }]);
+    });
+    for level in ["0", "1"] {
+        let document = path.join(level).join(".zarray");
+        if document.exists() {
+            change(&document, |document| document["shape"][0] = 2_000_000_000.into());
+        }
+    }
+    let images = open(&path, Limits::default()).expect("it opens");
+    assert_eq!(images[0].metadata().channels.len(), 1);
+    let error = write(&images[0], &folder.path().join("out"), &Options::new(Version::V04), &work(2));
+    assert!(matches!(error, Err(WriteError::Unsupported { .. })), "{error:?}");
+    let tiff = crate::tiff::Options {
+        layout: crate::tiff::Layout::Tiles { tile: 16, pyramid: false },
+        compress: crate::tiff::Compress::None,
+        channels_first: false,
+        digest: false,
+    };
+    let error = crate::tiff::write(&images[0], &folder.path().join("out"), &tiff, &work(2));
+    assert!(matches!(error, Err(WriteError::Memory { .. })), "{error:?}");
+    assert!(!folder.path().join("out").exists());
+}
+
+#[test]
 fn what_is_there_stays_and_what_failed_leaves_nothing() {
     let shape = Shape::new([1, 1, 1, 10, 10]).expect("it is small");
     let source = Synthetic::new(shape, SampleType::Uint8, Pattern::Waves, Metadata::default());

@@ -72,7 +72,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// As omero-cli-zarr lays it out, but with the first level of zstd: a tenth of the time for a twentieth more of space.
+    /// As omero-cli-zarr lays it out, but with the first level of zstd: a quarter of the time for a fiftieth more of space.
     #[must_use]
     pub const fn new(version: Version) -> Self {
         let encoding = Encoding::Blosc { inner: BloscCodec::Zstd, level: 1 };

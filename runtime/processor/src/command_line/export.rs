@@ -35,7 +35,7 @@ pub(crate) struct Export {
     /// How chunks are compressed
     #[arg(long, value_name = "CODEC", value_enum, default_value = "zstd")]
     pub(crate) codec: Codec,
-    /// How hard it tries, from 1 to 9: with zstd, 5 is what omero-cli-zarr has, ten times slower and a twentieth smaller
+    /// How hard it tries, from 1 to 9: with zstd, 5 is what omero-cli-zarr has, four times slower and a fiftieth smaller
     #[arg(long, value_name = "LEVEL", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=9))]
     pub(crate) level: u8,
     /// Only of 0.5: rows and columns of chunks that share a file, so that there are fewer files
