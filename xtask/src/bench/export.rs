@@ -14,8 +14,6 @@ pub(super) const PROGRAMS: &[&str] = &["peak_memory"];
 
 const ROUNDS: usize = 3;
 
-/// What omero-cli-zarr 0.5.5 takes on two cores for the same image and codec, its server answering from memory.
-const OMERO_CLI_ZARR: f64 = 10_000.0;
 /// More is not needed, whatever the size of an image.
 const BUDGET: f64 = 48.0;
 
@@ -66,14 +64,6 @@ pub(super) fn measure(programs: &Path) -> Result<Vec<Line>, Failure> {
         line("export 403 MB, lz4, 1 thread", fast, python_fast, "zarr-python", 2.0, Better::Larger),
         line("export 403 MB, zstd 5, 1 thread", slow, python_slow, "zarr-python", 1.2, Better::Larger),
         line("export 403 MB, lz4, 2 threads", both, fast, "1 thread", 1.6, Better::Larger),
-        line(
-            "export 403 MB, lz4, 2 threads",
-            both,
-            OMERO_CLI_ZARR,
-            "omero-cli-zarr 0.5.5 (recorded)",
-            f64::INFINITY,
-            Better::Larger,
-        ),
         line("convert 403 MB, 2 threads", flat, tifffile, "tifffile", 1.0, Better::Larger),
         budget("its memory: export", export),
         budget("its memory: convert", convert),
