@@ -7,6 +7,7 @@
 mod array;
 mod attributes;
 mod chunk_grid;
+mod collection;
 mod group;
 mod multiscale;
 mod reader;
@@ -15,5 +16,6 @@ mod shard;
 mod tests;
 mod writer;
 
-pub use reader::{ZarrImage, open};
+pub use collection::open;
+pub use reader::ZarrImage;
 pub use writer::{Encoding, Options, Version, Written, write, write_series};

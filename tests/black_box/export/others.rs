@@ -20,8 +20,7 @@ const WRITTEN: [(&str, &[&str]); 7] = [
 #[test]
 fn images_of_others_are_read_and_others_read_what_is_made_of_them() -> Result<()> {
     let stage = Stage::new()?;
-    let folder = stage.path("");
-    imaging::run("images.py", &[&folder])?;
+    stage.images(&[])?;
     let mut written = 0;
     for image in stage.names()?.iter().filter(|name| !name.ends_with(".npy")) {
         let made = format!("made/{image}");
@@ -49,8 +48,7 @@ fn images_of_others_are_read_and_others_read_what_is_made_of_them() -> Result<()
 #[test]
 fn bio_formats_reads_what_is_written_and_what_it_writes_is_read() -> Result<()> {
     let stage = Stage::new()?;
-    let folder = stage.path("");
-    imaging::run("images.py", &[&folder])?;
+    stage.images(&["tiles.ome.tif", "pyramid.ome.tif", "float.ome.tif", "double.ome.tif", "lzw.ome.tif"])?;
     std::fs::create_dir(stage.path("made")).map_err(Trouble::doing("make a folder"))?;
     for (image, arguments) in [
         ("tiles.ome.tif", &[][..]),

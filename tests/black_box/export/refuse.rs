@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use biomero_tests::process::Running;
-use biomero_tests::{Result, Trouble, imaging, wait};
+use biomero_tests::{Result, Trouble, wait};
 use nix::sys::signal::Signal;
 
 use super::stage::Stage;
@@ -11,7 +11,7 @@ use super::stage::Stage;
 #[test]
 fn each_mistake_has_its_message_and_its_code() -> Result<()> {
     let stage = Stage::new()?;
-    imaging::run("images.py", &[&stage.path("")])?;
+    stage.images(&["lzw.ome.tif", "lz4.zarr"])?;
     let whole = std::fs::read(stage.path("lzw.ome.tif")).map_err(Trouble::doing("read an image"))?;
     let write = |name: &str, content: &[u8]| {
         std::fs::write(stage.path(name), content).map_err(Trouble::doing(format!("write {name}")))

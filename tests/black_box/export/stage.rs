@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use biomero_tests::scratch::Scratch;
-use biomero_tests::{Result, Trouble, binary, process};
+use biomero_tests::{Result, Trouble, binary, imaging, process};
 
 const DEADLINE: Duration = Duration::from_secs(120);
 
@@ -49,6 +49,14 @@ impl Stage {
             return Err(Trouble::new(format!("{arguments:?}: {}", process::both(&output))));
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Images of others, all or some.
+    pub(super) fn images(&self, names: &[&str]) -> Result<()> {
+        let mut arguments = vec![self.path("")];
+        arguments.extend(names.iter().map(PathBuf::from));
+        let arguments: Vec<&Path> = arguments.iter().map(PathBuf::as_path).collect();
+        imaging::run("images.py", &arguments).map(drop)
     }
 
     /// An OME-Zarr 0.4 without a single chunk, so large that whoever reads it is busy for a while.

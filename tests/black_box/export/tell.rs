@@ -8,7 +8,7 @@ use super::stage::Stage;
 #[test]
 fn an_image_is_described_for_people_and_for_programs() -> Result<()> {
     let stage = Stage::new()?;
-    imaging::run("images.py", &[&stage.path("")])?;
+    stage.images(&["pyramid.ome.tif", "lz4.zarr", "tiles.ome.tif"])?;
     let told = stage.answer(&["inspect", "pyramid.ome.tif"])?;
     assert_eq!(
         told,
@@ -44,7 +44,7 @@ Image0
 #[test]
 fn a_changed_file_is_found_and_a_preview_is_a_picture() -> Result<()> {
     let stage = Stage::new()?;
-    imaging::run("images.py", &[&stage.path("")])?;
+    stage.images(&["tiles.ome.tif"])?;
     stage.answer(&["export", "tiles.ome.tif", "--output", "out"])?;
     let image = "out/tiles.ome.zarr";
     let told = stage.answer(&["inspect", image, "--verify", "--preview", "preview.png"])?;
@@ -67,7 +67,7 @@ fn a_changed_file_is_found_and_a_preview_is_a_picture() -> Result<()> {
 #[test]
 fn the_layout_of_biomeros_converter_has_its_name_and_nothing_beside_it() -> Result<()> {
     let stage = Stage::new()?;
-    imaging::run("images.py", &[&stage.path("")])?;
+    stage.images(&["lz4.zarr", "lz4hc.zarr"])?;
     stage.answer(&["convert", "lz4.zarr", "--compat", "biomero"])?;
     let mine: Vec<String> = stage
         .names()?
@@ -83,7 +83,7 @@ fn the_layout_of_biomeros_converter_has_its_name_and_nothing_beside_it() -> Resu
 #[test]
 fn what_was_converted_is_removed_once_it_was_compared() -> Result<()> {
     let stage = Stage::new()?;
-    imaging::run("images.py", &[&stage.path("")])?;
+    stage.images(&["lz4.zarr", "tiles.ome.tif"])?;
     stage.answer(&["convert", "lz4.zarr", "--compress", "zstd", "--remove-source"])?;
     assert!(!stage.path("lz4.zarr").exists());
     assert!(stage.answer(&["inspect", "lz4.ome.tif"])?.contains("t 1, c 2, z 3, y 90, x 70, uint16"));

@@ -25,10 +25,13 @@ pub struct ZarrImage {
     levels: Vec<Level>,
     arrays: Vec<Stored>,
     metadata: Metadata,
+    /// Whether its name is its own, and not that of its folder.
+    named: bool,
     storage: String,
     complaints: Vec<String>,
-    chunks: Cache<(usize, Vec<usize>)>,
-    indices: Cache<(usize, Vec<usize>)>,
+    shared: Arc<Shared>,
+    /// Its number among those that share.
+    number: usize,
 }
 
 /// An array and its folder.
@@ -40,64 +43,28 @@ struct Stored {
     chunk_bytes: usize,
 }
 
-/// More series are not looked for where nobody lists them.
-const SERIES: usize = 10_000;
-
-/// Opens the images of a folder: the one that it is, or the series of bioformats2raw's layout.
-///
-/// # Errors
-/// It is no OME-Zarr, a plate, or damaged.
-pub fn open(path: &Path, limits: Limits) -> Result<Vec<ZarrImage>, ReadError> {
-    let no_image = |what: &str| {
-        ReadError::unsupported(
-            path,
-            what.to_owned(),
-            "give the path of an image, whose attributes have multiscales",
-        )
-    };
-    let group = Group::read(path)?.ok_or_else(|| no_image("it is no group of zarr"))?;
-    if let Some(image) = ZarrImage::read(&group, limits)? {
-        return Ok(vec![image]);
-    }
-    if !group.attributes["plate"].is_null() {
-        let what = "it is a plate, and one image is read at a time";
-        return Err(ReadError::unsupported(path, what, "give the path of one of its fields, as PLATE/A/1/0"));
-    }
-    if group.attributes["bioformats2raw.layout"].is_null() {
-        return Err(no_image("it is no image of OME-Zarr"));
-    }
-    let mut images = Vec::new();
-    for series in series(path)? {
-        let image = Group::read(&series)?.map(|group| ZarrImage::read(&group, limits)).transpose()?.flatten();
-        images.push(image.ok_or_else(|| ReadError::damaged(&series, "there should be an image"))?);
-    }
-    Ok(images)
+/// What the images of a folder share: what is kept of chunks, by image, level and index, and of the indices of shards.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    chunks: Cache<(usize, usize, Vec<usize>)>,
+    indices: Cache<(usize, usize, Vec<usize>)>,
 }
 
-/// The folders of the images of bioformats2raw's layout: as `OME` lists them, or 0, 1, 2 and on.
-fn series(path: &Path) -> Result<Vec<PathBuf>, ReadError> {
-    let listed = Group::read(&path.join("OME"))?.map(|group| group.attributes);
-    if let Some(series) = listed.as_ref().and_then(|attributes| attributes["series"].as_array()) {
-        let names = series.iter().map(|name| name.as_str().unwrap_or_default());
-        return names.map(|name| group::within(path, name)).collect();
-    }
-    let mut found = Vec::new();
-    for number in 0..SERIES {
-        let series = path.join(number.to_string());
-        if Group::read(&series)?.is_none() {
-            break;
-        }
-        found.push(series);
-    }
-    match found.is_empty() {
-        true => Err(ReadError::damaged(path, "it is of bioformats2raw's layout and has no image")),
-        false => Ok(found),
+impl Shared {
+    /// Nothing yet.
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self { chunks: Cache::new(limits.cache), indices: Cache::new(1 << 20) }
     }
 }
 
 impl ZarrImage {
     /// Reads the metadata of an image and all its levels; `None` where the group is no image.
-    fn read(group: &Group, limits: Limits) -> Result<Option<Self>, ReadError> {
+    pub(crate) fn read(
+        group: &Group,
+        limits: Limits,
+        shared: &Arc<Shared>,
+        number: usize,
+    ) -> Result<Option<Self>, ReadError> {
         let Some(multiscale) = Multiscale::read(&group.path, &group.attributes)? else { return Ok(None) };
         let Multiscale { version, axes, dimensions, levels: names, mut metadata, mut complaints } =
             multiscale;
@@ -141,26 +108,35 @@ impl ZarrImage {
             ));
             metadata.channels.truncate(level.shape.c);
         }
-        if metadata.name.is_none() {
+        let named = metadata.name.is_some();
+        if !named {
             metadata.name = group.path.file_name().map(|name| name.to_string_lossy().into_owned());
         }
         let storage = storage(version.as_deref(), &first.array);
         Ok(Some(Self {
             axes,
             metadata,
+            named,
             storage,
             complaints,
-            chunks: Cache::new(limits.cache),
-            indices: Cache::new(1 << 20),
+            shared: Arc::clone(shared),
+            number,
             levels,
             arrays,
         }))
     }
 
+    /// Says where among others it is, where it has no name of its own.
+    pub(crate) fn place(&mut self, place: &Path) {
+        if !self.named {
+            self.metadata.name = Some(place.to_string_lossy().into_owned());
+        }
+    }
+
     /// A chunk that is decompressed; `None` where it is not stored.
     fn chunk(&self, level: usize, part: &Part) -> Result<Option<Arc<Vec<u8>>>, ReadError> {
-        let key = (level, part.index.clone());
-        if let Some(chunk) = self.chunks.get(&key) {
+        let key = (self.number, level, part.index.clone());
+        if let Some(chunk) = self.shared.chunks.get(&key) {
             return Ok(Some(chunk));
         }
         let Stored { path, array, chunk_bytes } = &self.arrays[level];
@@ -179,7 +155,7 @@ impl ZarrImage {
         }
         let chunk = Arc::new(samples);
         if !part.whole {
-            self.chunks.keep(key, &chunk);
+            self.shared.chunks.keep(key, &chunk);
         }
         Ok(Some(chunk))
     }
@@ -195,12 +171,12 @@ impl ZarrImage {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(ReadError::io(path)(error)),
         };
-        let key = (level, of);
-        let index = match self.indices.get(&key) {
+        let key = (self.number, level, of);
+        let index = match self.shared.indices.get(&key) {
             Some(index) => index,
             None => {
                 let index = Arc::new(Index::read(&file, &path, shard)?);
-                self.indices.keep(key, &index);
+                self.shared.indices.keep(key, &index);
                 index
             }
         };

@@ -257,13 +257,42 @@ fn several_images_are_written_as_bioformats2raw_lays_them_out() {
 }
 
 #[test]
-fn a_plate_and_a_folder_of_something_else_are_told_what_to_do() {
+fn the_fields_of_a_plate_are_in_the_order_of_rows_columns_and_fields() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let plate = folder.path().join("plate.zarr");
+    let write_json = |path: PathBuf, document: serde_json::Value| {
+        fs::create_dir_all(path.parent().expect("it has a folder")).expect("a folder");
+        fs::write(path, document.to_string()).expect("it is written");
+    };
+    let well =
+        |path: &str, row: u32, column: u32| json!({ "path": path, "rowIndex": row, "columnIndex": column });
+    let wells = [well("B/1", 1, 0), well("A/10", 0, 9), well("A/2", 0, 1), well("C/3", 2, 2)];
+    write_json(plate.join(".zattrs"), json!({ "plate": { "wells": wells } }));
+    for (path, fields) in [("B/1", vec!["0"]), ("A/10", vec!["0", "1"]), ("A/2", vec!["0"])] {
+        let images: Vec<_> = fields.iter().map(|field| json!({ "path": field })).collect();
+        write_json(plate.join(path).join(".zattrs"), json!({ "well": { "images": images } }));
+        for field in fields {
+            let shape = Shape::new([1, 1, 1, 10, 10]).expect("it is small");
+            let source = Synthetic::new(shape, SampleType::Uint8, Pattern::Waves, Metadata::default());
+            let target = plate.join(path).join(field);
+            write(&source, &target, &Options::new(Version::V04), &work(1)).expect("nothing fails");
+        }
+    }
+    let images = open(&plate, Limits::default()).expect("it is whole");
+    let names: Vec<_> = images.iter().filter_map(|image| image.metadata().name.as_deref()).collect();
+    assert_eq!(names, ["A/2/0", "A/10/0", "A/10/1", "B/1/0"]);
+    write_json(plate.join(".zattrs"), json!({ "plate": { "wells": [well("../x", 0, 0)] } }));
+    assert!(open(&plate, Limits::default()).expect_err("it leads elsewhere").to_string().contains("outside"));
+}
+
+#[test]
+fn a_folder_of_something_else_is_told_what_to_do() {
     let folder = tempfile::tempdir().expect("a folder");
     let told = |attributes: serde_json::Value| {
         fs::write(folder.path().join(".zattrs"), attributes.to_string()).expect("it is written");
         open(folder.path(), Limits::default()).expect_err("it is no image").to_string()
     };
-    assert!(told(json!({ "plate": { "wells": [] } })).contains("PLATE/A/1/0"));
+    assert!(told(json!({ "plate": { "wells": [] } })).contains("it has no image"));
     assert!(told(json!({ "else": 1 })).contains("multiscales"));
     assert!(told(json!([1])).contains("no JSON object"));
 }
