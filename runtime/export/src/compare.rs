@@ -66,6 +66,8 @@ struct Other<'a> {
 impl Sink for Other<'_> {
     type Scratch = Vec<u8>;
 
+    const EXTREMES: bool = false;
+
     fn memory(&self) -> usize {
         self.tile * self.tile * self.source.sample_type().bytes() + self.source.memory()
     }

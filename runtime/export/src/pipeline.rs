@@ -63,6 +63,9 @@ pub(crate) trait Sink: Sync {
     /// What a thread uses again and again.
     type Scratch: Default;
 
+    /// Whether anybody asks for the smallest and largest samples.
+    const EXTREMES: bool;
+
     /// Bytes that a thread needs for one chunk.
     fn memory(&self) -> usize;
 
@@ -73,7 +76,7 @@ pub(crate) trait Sink: Sync {
 /// Each channel is described by itself: a file that claims millions would be nothing but descriptions.
 const CHANNELS: usize = 1 << 16;
 
-/// Sends an image through. Returns the smallest and largest sample of each channel.
+/// Sends an image through. Returns the smallest and largest sample of each channel, where the sink wants them.
 pub(crate) fn run<S: Sink>(
     source: &dyn Source,
     grid: &Grid,
@@ -238,7 +241,9 @@ impl<'a, S: Sink> Descent<'a, S> {
             }
             let region = Region { plane, y: row * grid.tile, x: column * grid.tile, height, width };
             source.read(0, &region, samples)?;
-            self.extremes[plane.c].see(self.sample_type, samples);
+            if S::EXTREMES {
+                self.extremes[plane.c].see(self.sample_type, samples);
+            }
             let done = self.work.done.fetch_add(samples.len() as u64, Ordering::Relaxed);
             (self.work.options.progress)(done + samples.len() as u64, self.work.total);
         } else {

@@ -23,6 +23,8 @@ type Found = (Vec<u8>, usize);
 impl Sink for Planes {
     type Scratch = ();
 
+    const EXTREMES: bool = true;
+
     fn memory(&self) -> usize {
         0
     }

@@ -116,7 +116,11 @@ pub fn write(
         Layout::Tiles { tile, pyramid: false } => {
             Grid { tile: fitting(tile), sizes: vec![[shape.y, shape.x]] }
         }
-        Layout::Strip => Grid { tile: 1024, sizes: vec![[shape.y, shape.x]] },
+        // Four times the chunk that is usual: half as many rows to be written one by one, where they are parts of longer ones.
+        Layout::Strip => {
+            let tile = if source.sample_type().bytes() > 2 { 1024 } else { 2048 };
+            Grid { tile, sizes: vec![[shape.y, shape.x]] }
+        }
     };
     if let Layout::Tiles { .. } = options.layout {
         // Offset and length of each tile: a quarter of what there is, so that the tiles have the rest.
@@ -207,6 +211,8 @@ struct Scratch {
 
 impl Sink for Writer<'_> {
     type Scratch = Scratch;
+
+    const EXTREMES: bool = false;
 
     fn memory(&self) -> usize {
         match self.options.layout {

@@ -240,6 +240,8 @@ struct Scratch {
 impl Sink for Writer<'_> {
     type Scratch = Scratch;
 
+    const EXTREMES: bool = true;
+
     fn memory(&self) -> usize {
         // Padded, compressed, and the tables of the compressor: zstd has 2 MiB for its fast levels, 12 for its slow ones.
         let chunk = self.arrays.first().and_then(Array::chunk_bytes).unwrap_or(usize::MAX / 4);
