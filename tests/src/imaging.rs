@@ -46,6 +46,8 @@ pub fn bio_formats(class: &str, arguments: &[&Path]) -> Result<String> {
     // As little of two shared cores as it can do with.
     command.args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"]).arg(jar);
     command.arg(format!("loci.formats.tools.{class}")).arg("-no-upgrade").args(arguments);
+    // Where nobody has chosen a locale Java writes a question mark for the sign of micro.
+    command.env("LC_ALL", "C.UTF-8");
     process::succeed(&mut command, DEADLINE)
 }
 
