@@ -408,28 +408,36 @@ fn nothing_is_concluded_from_the_silence_of_a_daemon() -> Result<()> {
     let mut cluster = Cluster::start(scratch.path(), &Options::default())?;
     let stage = Stage::new(&cluster)?;
     let job = stage.submit(&stage.script("job.sh", "while [ ! -e go ]; do sleep 0.2; done")?)?;
+    let first = stage.submit(&stage.script("first.sh", "while [ ! -e end ]; do sleep 0.2; done")?)?;
     stage.is(job, State::Running)?;
-    let (mut watch, adder) = stage.watch(&[job]);
+    stage.is(first, State::Running)?;
+    let (mut watch, adder) = stage.watch(&[job, first]);
     drop(adder);
     let is_silent = |change: &Change| matches!(change, Change::Silent { .. });
     let is_back = |change: &Change| *change == Change::Back;
 
     cluster.slurm.stop(Daemon::Slurmdbd)?;
-    let snapshot = stage.runtime.block_on(stage.slurm.snapshot(&[job])).map_err(trouble)?;
-    assert!(matches!(snapshot.accounting, Heard::No(_)) && snapshot.controller.is_yes(), "{snapshot:?}");
-    assert_eq!(snapshot.jobs[0].state, State::Running);
+    let snapshot = |id| stage.runtime.block_on(stage.slurm.snapshot(&[id])).map_err(trouble);
+    let running = snapshot(job)?;
+    assert_eq!((&running.controller, &running.accounting), (&Heard::Yes, &Heard::Unasked), "{running:?}");
+    assert_eq!(running.jobs[0].state, State::Running);
+    stage.work.write("end", "")?;
     stage.until(&mut watch, "the accounting's silence", is_silent)?;
+    let ended = snapshot(first)?;
+    assert!(matches!(ended.accounting, Heard::No(_)) && ended.controller.is_yes(), "{ended:?}");
+    assert_eq!(ended.jobs[0].state, State::Completed);
     cluster.slurm.stop(Daemon::Slurmctld)?;
     let neither = stage.runtime.block_on(stage.slurm.states(&[job]));
     assert!(matches!(neither, Err(Error::Silent { .. })), "{neither:?}");
     cluster.slurm.run(Daemon::Slurmdbd)?;
-    let snapshot = stage.runtime.block_on(stage.slurm.snapshot(&[job])).map_err(trouble)?;
-    assert!(matches!(snapshot.controller, Heard::No(_)), "{snapshot:?}");
+    let known = snapshot(job)?;
+    assert!(matches!(known.controller, Heard::No(_)), "{known:?}");
     // As the accounting knew it, which may not have heard of the start.
-    assert!(matches!(snapshot.jobs[0].state, State::Running | State::Pending), "{snapshot:?}");
+    assert!(matches!(known.jobs[0].state, State::Running | State::Pending), "{known:?}");
     cluster.slurm.run(Daemon::Slurmctld)?;
-    stage.until(&mut watch, "the daemons' return", is_back)?;
+    // The accounting is asked again when there is an end to be told of.
     stage.work.write("go", "")?;
+    stage.until(&mut watch, "the daemons' return", is_back)?;
     let ended = stage.until(
         &mut watch,
         "the end",
