@@ -12,7 +12,7 @@ use biomero_slurm::scheduler::watch::{Adder, Change, Pace, Watch, WatchOptions};
 use biomero_slurm::scheduler::{Error, Failure, Heard, RefusalKind, Slurm, SlurmOptions, Whose};
 use biomero_tests::cluster::{self, Cluster, Daemon, Login, Options, PATIENCE, Workspace};
 use biomero_tests::scratch::Scratch;
-use biomero_tests::{Result, Trouble};
+use biomero_tests::{Result, Trouble, process, wait};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
@@ -411,6 +411,13 @@ fn nothing_is_concluded_from_the_silence_of_a_daemon() -> Result<()> {
     let first = stage.submit(&stage.script("first.sh", "while [ ! -e end ]; do sleep 0.2; done")?)?;
     stage.is(job, State::Running)?;
     stage.is(first, State::Running)?;
+    // slurmctld tells the accounting in its own time.
+    wait::until("the accounting to know of the job", PATIENCE, &[], || {
+        let mut sacct = cluster.access().slurm("sacct");
+        let told =
+            process::succeed(sacct.args(["-n", "-X", "-o", "JobID", "-j", &job.to_string()]), PATIENCE);
+        told.is_ok_and(|told| !told.trim().is_empty()).then_some(())
+    })?;
     let (mut watch, adder) = stage.watch(&[job, first]);
     drop(adder);
     let is_silent = |change: &Change| matches!(change, Change::Silent { .. });
