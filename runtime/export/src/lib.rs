@@ -25,6 +25,8 @@ mod pyramid;
 mod sample;
 mod shape;
 pub mod source;
+#[cfg(test)]
+mod testing;
 pub mod tiff;
 mod write_error;
 pub mod zarr;

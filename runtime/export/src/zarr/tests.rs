@@ -14,21 +14,9 @@ use crate::pyramid::sizes;
 use crate::sample::SampleType;
 use crate::shape::{Plane, Region, Shape};
 use crate::source::{Limits, Pattern, ReadError, Source, Synthetic};
+use crate::testing::{whole, work};
 use crate::write_error::WriteError;
 use crate::{manifest, pipeline};
-
-fn work(threads: usize) -> pipeline::Options<'static> {
-    static NEVER: AtomicBool = AtomicBool::new(false);
-    pipeline::Options { threads, memory: 256 << 20, cancelled: &NEVER, progress: &|_, _| () }
-}
-
-fn whole(source: &dyn Source, level: usize, plane: Plane) -> Vec<u8> {
-    let shape = source.levels()[level].shape;
-    let region = Region { plane, y: 0, x: 0, height: shape.y, width: shape.x };
-    let mut samples = vec![1; region.samples() * source.sample_type().bytes()];
-    source.read(level, &region, &mut samples).expect("it is there");
-    samples
-}
 
 fn options() -> impl Strategy<Value = Options> {
     let encodings = vec![

@@ -1,27 +1,13 @@
 //! What is written is read back, whole and in parts.
 
-use std::sync::atomic::AtomicBool;
-
 use proptest::prelude::*;
 
 use super::*;
 use crate::metadata::Metadata;
 use crate::shape::Region;
 use crate::source::{Limits, Pattern, Synthetic};
+use crate::testing::{whole, work};
 use crate::tiff::open;
-
-fn work(threads: usize) -> pipeline::Options<'static> {
-    static NEVER: AtomicBool = AtomicBool::new(false);
-    pipeline::Options { threads, memory: 256 << 20, cancelled: &NEVER, progress: &|_, _| () }
-}
-
-fn whole(source: &dyn Source, level: usize, plane: Plane) -> Vec<u8> {
-    let shape = source.levels()[level].shape;
-    let region = Region { plane, y: 0, x: 0, height: shape.y, width: shape.x };
-    let mut samples = vec![1; region.samples() * source.sample_type().bytes()];
-    source.read(level, &region, &mut samples).expect("it is there");
-    samples
-}
 
 fn layouts() -> impl Strategy<Value = (Layout, Compress)> {
     let tiles = |pyramid| Layout::Tiles { tile: 16, pyramid };
