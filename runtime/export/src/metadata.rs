@@ -1,6 +1,7 @@
 //! What an image says of itself besides its pixels: name, sizes in the world, channels.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// A unit, as OME-NGFF and OME-XML write it.
 #[derive(Debug, PartialEq, Eq)]
@@ -154,6 +155,32 @@ pub struct Channel {
     pub window: Option<Window>,
 }
 
+/// A plate of wells.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plate {
+    /// What people call it.
+    pub name: Option<String>,
+    /// Names of its rows, from above: `A`, `B`, and on.
+    pub rows: Vec<String>,
+    /// Names of its columns, from the left: `1`, `2`, and on.
+    pub columns: Vec<String>,
+}
+
+/// Where on a plate an image was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Field {
+    /// The plate, which all its fields share.
+    pub plate: Arc<Plate>,
+    /// The row of the well, from 0.
+    pub row: usize,
+    /// The column of the well, from 0.
+    pub column: usize,
+    /// Which image of the well, from 0.
+    pub number: usize,
+    /// The acquisition that it belongs to.
+    pub acquisition: Option<usize>,
+}
+
 /// What an image says of itself.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Metadata {
@@ -169,6 +196,10 @@ pub struct Metadata {
     pub t: Option<Quantity>,
     /// The channels, as far as something is said of them: no more than the image has.
     pub channels: Vec<Channel>,
+    /// Whether its three channels are red, green and blue of one picture, as those of a camera or a slide scanner are.
+    pub is_rgb: bool,
+    /// Where on a plate it was taken.
+    pub field: Option<Field>,
 }
 
 impl Metadata {

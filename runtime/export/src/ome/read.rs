@@ -116,6 +116,7 @@ fn pixels(element: &BytesStart<'_>, name: Option<String>) -> Result<Pixels, Stri
             z: size("PhysicalSizeZ", "µm", Unit::length),
             t: size("TimeIncrement", "s", Unit::time),
             channels: Vec::new(),
+            ..Metadata::default()
         },
     })
 }

@@ -149,6 +149,7 @@ mod tests {
                 Channel { name: Some("DAPI".into()), colour: Some(Colour([0, 0, 255])), window: None },
                 Channel::default(),
             ],
+            ..Metadata::default()
         };
         let shape = Shape::new([1, 2, 3, 4, 5]).expect("it is small");
         let described = Described { shape, sample_type: SampleType::Float, metadata: &metadata };

@@ -147,6 +147,7 @@ mod tests {
                 },
                 Channel::default(),
             ],
+            ..Metadata::default()
         }
     }
 

@@ -70,6 +70,7 @@ impl Multiscale {
             y: size(3, Unit::length),
             x: size(4, Unit::length),
             channels: omero["channels"].as_array().into_iter().flatten().map(channel).collect(),
+            ..Metadata::default()
         };
         if omero.is_null() {
             complaints.push("it has no omero block: channels have neither names nor colours".to_owned());

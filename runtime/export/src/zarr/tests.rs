@@ -152,6 +152,7 @@ fn what_an_image_says_of_itself_is_kept() {
                 window: Some(crate::metadata::Window { start: 1.5, end: 200.0 }),
             })
             .to_vec(),
+        ..Metadata::default()
     };
     let shape = Shape::new([2, 2, 2, 10, 10]).expect("it is small");
     let source = Synthetic::new(shape, SampleType::Uint8, Pattern::Waves, metadata.clone());
