@@ -1,11 +1,13 @@
 //! `cargo xtask demo`: the main job, to be watched. A real registry as the master and a real PostgreSQL; a container made of
 //! namespaces; `init` as its process 1, which first says what it would do, then does it and keeps a real icegridnode
-//! running, and beside it the service that keeps the views of the workflow history.
+//! running, and beside it the service that keeps the views of the workflow history. Images are exported in it, analysed on a
+//! real cluster, and their results looked at.
 //!
 //! Everything is below one scratch folder and ends with this program, on Ctrl-C as on an error.
 
 mod cluster;
 mod history;
+mod images;
 
 use std::process::Command;
 use std::sync::atomic::Ordering;
@@ -70,6 +72,7 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
     let namespace = Namespace::new(scratch.path(), deployment, As::ServiceUser)?;
     BANNER.install(&site_hook::kept_banner(), namespace.root())?;
     history::install(namespace.root())?;
+    images::install(namespace.root(), &scratch)?;
     if let Some(cluster) = &cluster {
         cluster.install(namespace.root(), history::LISTENERS_OFF)?;
     }
@@ -91,8 +94,10 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
     print!("{}", exec(&worker, &namespace, &["hooks"])?.output);
 
     history::show(&worker, &namespace, &server)?;
+    images::show(&worker, &namespace)?;
     if let Some(cluster) = &cluster {
         cluster.show(&worker, &namespace)?;
+        images::show_results(&worker, &namespace, cluster::RESULTS)?;
         history::after_runs(&worker, &namespace)?;
     }
 
@@ -100,6 +105,7 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
     println!("the worker's root folder   {}", namespace.root().display());
     println!("its node's configuration   {}", namespace.path(&format!("{OMERO}/etc/{node}.cfg")).display());
     println!("its ssh folder             {}", namespace.path("/opt/omero/server/.ssh").display());
+    println!("pictures of its images     {}", images::previews(&namespace));
     println!("what `init` said           {}", namespace.log().display());
     println!(
         "the registry               icegridadmin --Ice.Default.Locator='IceGrid/Locator:tcp -h 127.0.0.1 -p {}' -u root -p ome -e 'node list'",

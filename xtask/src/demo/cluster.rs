@@ -1,21 +1,21 @@
-//! The cluster in the demo: a real Slurm behind a real sshd, reached with the keys that `init` has copied; real cells go there,
-//! are converted, analysed in a container, and come back.
+//! The cluster in the demo: a real Slurm behind a real sshd, reached with the keys that `init` has copied; what was
+//! exported goes there, is converted, analysed in a container, and comes back.
 
 use std::path::Path;
 
 use biomero_tests::cluster::worker::{self, CONVERTER, THRESHOLD, VERSION, WORKFLOW};
-use biomero_tests::cluster::{Cluster, Image, Options, Workspace, sample};
+use biomero_tests::cluster::{Cluster, Image, Options, Workspace};
 use biomero_tests::namespace::{Namespace, Worker};
 use biomero_tests::process;
 use biomero_tests::scratch::Scratch;
-use biomero_tests::worker_root::{self, PROCESSOR, SERVICE_USER};
+use biomero_tests::worker_root::{self, PROCESSOR};
 
 use super::heading;
+use super::images::EXPORTED;
 use crate::failure::Failure;
 
-/// Where the worker's images are, and where results go.
-const IMAGES: &str = "/opt/omero/server/images";
-const RESULTS: &str = "/opt/omero/server/results";
+/// Where results go.
+pub(super) const RESULTS: &str = "/opt/omero/server/results";
 
 /// For the worker's settings: descriptors are on its disk, as the demo needs no network.
 pub(super) const SETTINGS: &str = "[slurm]\ndescriptors = \"/etc/biomero/descriptors\"\n";
@@ -43,7 +43,7 @@ impl Demo {
         Ok(Some(Self { workspace, cluster }))
     }
 
-    /// What a deployment mounts: keys, `slurm-config.ini`, descriptors; and images to analyse.
+    /// What a deployment mounts: keys, `slurm-config.ini`, descriptors.
     pub(super) fn install(&self, root: &Path, analytics: &str) -> Result<(), Failure> {
         let copy = |from: &Path, to: &str| {
             std::fs::read_to_string(from)
@@ -65,11 +65,6 @@ impl Demo {
         worker_root::write(root, "opt/omero/server/slurm-config.ini", &config, 0o644)?;
         let descriptor = Image::Threshold.descriptor().unwrap_or_default();
         worker_root::write(root, &format!("etc/biomero/descriptors/{WORKFLOW}.json"), descriptor, 0o644)?;
-        let images = root.join(IMAGES.trim_start_matches('/'));
-        sample::cells(&images, &["nucleus", "membrane of a cell"])?;
-        let mut give = std::process::Command::new("chown");
-        give.args(["-R", &SERVICE_USER.to_string()]).arg(&images);
-        process::succeed(&mut give, biomero_tests::wait::PATIENCE)?;
         Ok(())
     }
 
@@ -86,7 +81,7 @@ impl Demo {
         run(&["init", "--wait"], 0)?;
         run(&["validate", "--job"], 0)?;
         run(&["workflows", WORKFLOW], 0)?;
-        let job = ["run", WORKFLOW, "--input", IMAGES, "--param", "threshold_scale=0.9"];
+        let job = ["run", WORKFLOW, "--input", EXPORTED, "--param", "threshold_scale=0.9"];
         run(&[&job[..], &["--dry-run"]].concat(), 0)?;
         run(&[&job[..], &["--output", RESULTS, "--user", "2", "--group", "3", "--clean"]].concat(), 0)?;
         run(&["jobs", "--all"], 0)?;
