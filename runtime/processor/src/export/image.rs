@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use biomero_convert::open::{open, stem};
+use biomero_convert::work::limits;
 use biomero_events::json::Value;
 use biomero_export::codec::BloscCodec;
 use biomero_export::source;
@@ -12,10 +14,10 @@ use crate::ended::Ended;
 use crate::exit_code;
 use crate::output::{Answer, inert};
 
-use super::{open, stem, work};
+use super::work;
 
 pub(super) fn run(asked: &Export, answer: &mut Answer) -> Result<u8, Ended> {
-    let limits = work::limits(asked.effort);
+    let limits = limits(asked.effort);
     let sources = match (asked.layout, asked.series.number) {
         (Layout::Bioformats2raw, None) => source::open(&asked.source, limits)?,
         _ => vec![open(&asked.source, asked.series, limits)?],

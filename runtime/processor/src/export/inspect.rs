@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use biomero_convert::open::open;
 use biomero_events::json::Value;
 use biomero_export::manifest::{self, Verified};
 use biomero_export::metadata::Quantity;
@@ -14,8 +15,6 @@ use crate::exit_code;
 use crate::output::{Answer, inert};
 use crate::table::{Cell, Table, Tone};
 
-use super::open;
-
 pub(super) fn run(asked: &Inspect, answer: &mut Answer) -> Result<u8, Ended> {
     let images = source::open(&asked.path, Limits::default())?;
     let chosen = images
@@ -24,7 +23,7 @@ pub(super) fn run(asked: &Inspect, answer: &mut Answer) -> Result<u8, Ended> {
         .filter(|(number, _)| asked.series.number.is_none_or(|wanted| wanted == *number));
     let chosen: Vec<_> = chosen.collect();
     if chosen.is_empty() {
-        return Err(Ended::Series { path: asked.path.clone(), count: images.len() });
+        return Err(biomero_convert::Error::Series { path: asked.path.clone(), count: images.len() }.into());
     }
     let verified = if asked.verify { Some(manifest::verify(&asked.path)?) } else { None };
     if let Some(preview) = &asked.preview {
