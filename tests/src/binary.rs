@@ -109,6 +109,16 @@ fn cargo(arguments: &[&str], set: impl FnOnce(&mut Command)) -> Result<()> {
     Ok(())
 }
 
+/// A program of the system, by its name.
+///
+/// # Errors
+/// It is not installed.
+pub fn find(name: &str) -> Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|path| path.exists());
+    found.ok_or_else(|| Trouble::new(format!("{name} is not installed; `cargo xtask test` installs it")))
+}
+
 /// The workspace's folder.
 pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_path_buf()

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use biomero_export::bioformats2raw;
 use biomero_export::tiff::Part;
 use clap::{Args, ValueEnum};
 
@@ -20,7 +21,7 @@ What is written, exit codes and the shapes of --json: docs/export.md.";
 /// What is converted, and how.
 #[derive(Debug, Args)]
 pub struct Convert {
-    /// An OME-Zarr folder; a TIFF file is taken too
+    /// An OME-Zarr folder; a TIFF file is taken too, and by bioformats2raw whatever Bio-Formats reads
     #[arg(value_name = "ZARR", required_unless_present = "list")]
     pub source: Option<PathBuf>,
     /// The file to write [default: beside ZARR, as it is called, with .ome.tif]
@@ -50,6 +51,9 @@ pub struct Convert {
     /// Which image.
     #[command(flatten)]
     pub series: Series,
+    /// Who reads it.
+    #[command(flatten)]
+    pub reading: Reading,
     /// How much of the machine is used.
     #[command(flatten)]
     pub effort: Effort,
@@ -64,6 +68,26 @@ pub struct Series {
     /// Which image, from 0, where there are several
     #[arg(long = "series", value_name = "N")]
     pub number: Option<usize>,
+}
+
+/// Who reads an image.
+#[derive(Debug, Clone, Args)]
+pub struct Reading {
+    /// Who reads the image
+    #[arg(long, value_name = "WHO", value_enum, default_value = "auto")]
+    pub reader: Reader,
+    /// bioformats2raw 0.5.0 or later, by its path or its name on the PATH; it makes an OME-Zarr in a folder that is gone afterwards
+    #[arg(long, value_name = "PROGRAM", default_value = bioformats2raw::PROGRAM)]
+    pub bioformats2raw: PathBuf,
+}
+
+/// Who reads an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Reader {
+    /// This program what is OME-Zarr or TIFF, bioformats2raw all else
+    Auto,
+    /// bioformats2raw, whatever it is
+    Bioformats2raw,
 }
 
 /// How much of the machine is used.

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use biomero_export::WriteError;
+use biomero_export::bioformats2raw::RawError;
 use biomero_export::source::ReadError;
 use thiserror::Error;
 
@@ -16,6 +17,9 @@ pub enum Error {
     /// The image cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// bioformats2raw could not read it.
+    #[error(transparent)]
+    Raw(#[from] RawError),
     /// Nothing was written.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -64,6 +68,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Read(error) => exit_code::of_reading(error),
+            Self::Raw(error) => exit_code::of_making(error),
             Self::Write(error) => exit_code::of_writing(error),
             Self::System(_) | Self::Kept { .. } => exit_code::FAILURE,
             Self::Series { .. } | Self::NoTask { .. } => exit_code::USAGE,

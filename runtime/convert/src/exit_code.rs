@@ -5,6 +5,7 @@
 use std::io;
 
 use biomero_export::WriteError;
+use biomero_export::bioformats2raw::RawError;
 use biomero_export::source::ReadError;
 
 /// Everything went well.
@@ -32,6 +33,22 @@ pub fn of_reading(error: &ReadError) -> u8 {
         ReadError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => PERMISSION,
         ReadError::Damaged { .. } => CORRUPT,
         ReadError::TooLarge { .. } => USAGE,
+        _ => FAILURE,
+    }
+}
+
+/// That of an image that bioformats2raw could not read.
+#[must_use]
+pub fn of_making(error: &RawError) -> u8 {
+    match error {
+        RawError::Absent { .. } | RawError::Old { .. } | RawError::Unknown { .. } => UNAVAILABLE,
+        RawError::Full { .. } => CANNOT_WRITE,
+        RawError::Io { source, .. } => match source.kind() {
+            io::ErrorKind::NotFound => ABSENT,
+            io::ErrorKind::PermissionDenied => PERMISSION,
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => CANNOT_WRITE,
+            _ => FAILURE,
+        },
         _ => FAILURE,
     }
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::command_line::{Compat, Compress, Convert, Series};
 use crate::error::Error;
 use crate::list;
-use crate::open::{open, stem};
+use crate::open::{Images, Opening, folder, open, stem};
 use crate::work::{self, Interruption};
 
 /// Rows and columns of a tile: the chunk of what is exported, which is then read once and not kept.
@@ -50,8 +50,16 @@ pub fn run(asked: &Convert, interruption: &Interruption, progress: Progress<'_>)
         let problem = "only the folder of an OME-Zarr is removed; nothing was done".to_owned();
         return Err(Error::Kept { path, problem });
     }
-    let source = open(&path, asked.series, work::limits(asked.effort))?;
     let target = target(asked, &path);
+    let opening = Opening {
+        reading: &asked.reading,
+        series: asked.series,
+        limits: work::limits(asked.effort),
+        folder: folder(&target),
+        interruption,
+        progress,
+    };
+    let source = Images::open(&path, &opening)?.choose(&path, asked.series)?;
     let (shape, kind) = (source.shape(), source.sample_type());
     let began = Instant::now();
     let shown = |done, of| progress("converting", done, of);

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use biomero_convert::command_line::{Effort, Series};
+use biomero_convert::command_line::{Effort, Reading, Series};
 use clap::{Args, ValueEnum};
 
 use super::Shape;
@@ -18,7 +18,7 @@ Examples:
 
 What is written, exit codes and the shapes of --json: docs/export.md.")]
 pub(crate) struct Export {
-    /// A TIFF or OME-TIFF file, or an OME-Zarr folder
+    /// A TIFF or OME-TIFF file, an OME-Zarr folder, or by bioformats2raw whatever Bio-Formats reads
     #[arg(value_name = "SOURCE")]
     pub(crate) source: PathBuf,
     /// The folder that NAME.ome.zarr is put into; made where it is missing
@@ -45,6 +45,8 @@ pub(crate) struct Export {
     #[command(flatten)]
     pub(crate) series: Series,
     #[command(flatten)]
+    pub(crate) reading: Reading,
+    #[command(flatten)]
     pub(crate) effort: Effort,
     #[command(flatten)]
     pub(crate) shape: Shape,
@@ -60,7 +62,7 @@ Examples:
 
 Exit codes and the shapes of --json: docs/export.md.")]
 pub(crate) struct Inspect {
-    /// A TIFF or OME-TIFF file, or an OME-Zarr folder
+    /// A TIFF or OME-TIFF file, an OME-Zarr folder, or by bioformats2raw whatever Bio-Formats reads
     #[arg(value_name = "PATH")]
     pub(crate) path: PathBuf,
     /// Also draw a small picture: all channels, each with its own contrast, and a scale bar
@@ -71,6 +73,8 @@ pub(crate) struct Inspect {
     pub(crate) verify: bool,
     #[command(flatten)]
     pub(crate) series: Series,
+    #[command(flatten)]
+    pub(crate) reading: Reading,
     #[command(flatten)]
     pub(crate) shape: Shape,
 }

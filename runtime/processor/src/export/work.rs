@@ -11,10 +11,10 @@ use crate::progress::Bytes;
 /// Does it; Ctrl-C and TERM end it early, with nothing half done left.
 pub(super) fn run<T>(
     effort: Effort,
+    interruption: &Interruption,
     what: &'static str,
     work: impl FnOnce(&Options<'_>) -> Result<T, WriteError>,
 ) -> Result<T, Ended> {
-    let interruption = Interruption::new()?;
     let bar = Bytes::new(what);
     let outcome = work(&options(effort, interruption.flag(), &|done, total| bar.at(done, total)));
     bar.clear();
