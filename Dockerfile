@@ -8,7 +8,8 @@
 
 ARG BASE_IMAGE=openmicroscopy/omero-server:5.6.16
 # Debian 11's C library is older than Rocky Linux 9's, so what is linked here also runs there. An image that holds a
-# finished /out/init, /out/init-hooks and /out/processor (and a shell) may stand here instead: then nothing is compiled.
+# finished /out/init, /out/init-hooks, /out/processor and /out/convert (and a shell) may stand here instead: then nothing is
+# compiled.
 ARG BUILDER_IMAGE=rust:1.95-bullseye
 
 
@@ -27,6 +28,12 @@ RUN [ -x /out/init-hooks ] || { \
 RUN [ -x /out/processor ] || { \
       cargo build --release --locked --package biomero-processor \
       && cp target/release/processor /out/processor; \
+    }
+# Static, for the nodes of a cluster: the setting slurm.converter names it.
+RUN [ -x /out/convert ] || { \
+      target="$(uname -m)-unknown-linux-gnu" \
+      && RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target "$target" --package biomero-convert \
+      && cp "target/$target/release/convert" /out/convert; \
     }
 
 
@@ -101,6 +108,8 @@ COPY docker/slurm-config.ini /etc/slurm-config.ini
 COPY config/templates/worker.cfg docker/ice.config /opt/omero/server/OMERO.server/etc/templates/
 
 COPY --from=build /out/init /out/init-hooks /out/processor /usr/local/bin/
+# Not on the PATH, where ImageMagick's has the name.
+COPY --from=build /out/convert /usr/local/lib/biomero/
 # A site's own image puts its WebAssembly hooks where they are found and compiles them there, so that no start has to:
 #   COPY hooks.d/ /etc/biomero/hooks.d/
 #   RUN init-hooks compile --cache /var/cache/biomero/hooks /etc/biomero/hooks.d/*.wasm

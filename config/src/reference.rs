@@ -123,6 +123,8 @@ pub const SETTINGS: &[Setting] = &[
         "Environment modules that a job loads (`module load`) before it starts the container."),
     setting("slurm.template", Kind::Path, Absent("BIOMERO's own"), &[],
         "File of this machine that job scripts of workflows are made from, with the placeholders of Python's template (`$jobname`, `$PARAMS`)."),
+    setting("slurm.converter", Kind::Path, Absent("the images of `[CONVERTERS]`"), &[],
+        "The static `convert` of this machine (`/usr/local/lib/biomero/convert` in the image), which is copied to the cluster and converts images there without a container."),
     setting("slurm.embedded.state", Kind::Path, Absent("`/var/lib/biomero/jobs` where `/var/lib/biomero` exists, else `biomero/jobs` in `$XDG_STATE_HOME` (`~/.local/state`)"), &[],
         "Where the embedded executor keeps its jobs."),
     setting("slurm.embedded.processors", Kind::Integer(1, 65536), Absent("all of the machine"), &[],

@@ -201,6 +201,8 @@ pub struct SlurmAccess {
     pub modules: Vec<String>,
     /// A template of the site's own for job scripts.
     pub template: Option<PathBuf>,
+    /// The static program that converts images on the cluster, in place of a converter's container image.
+    pub converter: Option<PathBuf>,
     /// The embedded executor.
     pub embedded: EmbeddedExecutor,
 }

@@ -30,7 +30,7 @@ ENTRYPOINT [\"/usr/local/bin/entrypoint.sh\"]
 ";
 
 /// Stands in for the Rust image: it holds the finished binaries, so that nothing is compiled in the container.
-const BUILDER: &str = "FROM debian:test\nCOPY init init-hooks processor /out/\n";
+const BUILDER: &str = "FROM debian:test\nCOPY init init-hooks processor convert /out/\n";
 
 /// What a deployment gives every worker that has nothing writable but what it needs.
 const HARDENED: &[&str] = &[
@@ -122,6 +122,7 @@ fn build(engine: &Engine, scratch: &Scratch) -> Result<()> {
     fs::copy(binary::init()?, context.join("init")).map_err(Trouble::doing("copy init"))?;
     fs::copy(binary::compiler()?, context.join("init-hooks")).map_err(Trouble::doing("copy init-hooks"))?;
     fs::copy(binary::processor()?, context.join("processor")).map_err(Trouble::doing("copy processor"))?;
+    fs::copy(binary::convert()?, context.join("convert")).map_err(Trouble::doing("copy convert"))?;
     for (name, dockerfile) in [("omero-server:test", BASE), ("builder:test", BUILDER)] {
         let file = worker_root::write(&context, "Dockerfile", dockerfile, 0o644)?;
         engine.ask(&[

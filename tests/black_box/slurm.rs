@@ -3,6 +3,7 @@
 mod commands;
 mod connection;
 mod containers;
+mod convert;
 mod data;
 mod descriptors;
 mod executor;

@@ -34,6 +34,35 @@ pub fn processor() -> Result<PathBuf> {
     Ok(built()?.join("processor"))
 }
 
+/// The program `convert`, static as it is released, of the same profile.
+///
+/// # Errors
+/// It does not compile.
+pub fn convert() -> Result<PathBuf> {
+    static BUILT: OnceLock<Result<(), String>> = OnceLock::new();
+    let arguments = ["build", "--quiet", "--locked", "--package", "biomero-convert"];
+    let built = BUILT.get_or_init(|| cargo(&arguments, make_static).map_err(|trouble| trouble.to_string()));
+    built.clone().map_err(Trouble::new)?;
+    Ok(static_target().join(folder(&profile())).join("convert"))
+}
+
+/// Has a build link the C library into the program. For a target that is named, so that what runs during the build (build
+/// scripts, procedural macros) is not meant.
+pub fn make_static(build: &mut Command) {
+    let name = static_name();
+    let variable = format!("CARGO_TARGET_{}_RUSTFLAGS", name.to_uppercase().replace('-', "_"));
+    build.args(["--target", &name]).env(variable, "-C target-feature=+crt-static");
+}
+
+fn static_name() -> String {
+    format!("{}-unknown-linux-gnu", std::env::consts::ARCH)
+}
+
+/// Where cargo puts what [`make_static`] is for.
+pub fn static_target() -> PathBuf {
+    target().join(static_name())
+}
+
 /// The folder of what was built.
 fn built() -> Result<PathBuf> {
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
@@ -42,8 +71,6 @@ fn built() -> Result<PathBuf> {
 
 /// The whole workspace's, so that what the tests were built with is used again.
 fn build() -> Result<PathBuf> {
-    let profile = std::env::var("BIOMERO_TEST_PROFILE").unwrap_or_else(|_| "dev".to_owned());
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let arguments = [
         "build",
         "--quiet",
@@ -55,19 +82,41 @@ fn build() -> Result<PathBuf> {
         "init-hooks",
         "--bin",
         "processor",
-        "--profile",
-        &profile,
     ];
-    let output = Command::new(cargo)
-        .args(arguments)
-        .current_dir(workspace())
-        .output()
-        .map_err(Trouble::doing("start cargo"))?;
+    cargo(&arguments, |_| ())?;
+    Ok(target().join(folder(&profile())))
+}
+
+fn profile() -> String {
+    std::env::var("BIOMERO_TEST_PROFILE").unwrap_or_else(|_| "dev".to_owned())
+}
+
+/// What cargo calls the folder of a profile.
+fn folder(profile: &str) -> &str {
+    if profile == "dev" { "debug" } else { profile }
+}
+
+fn cargo(arguments: &[&str], set: impl FnOnce(&mut Command)) -> Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(arguments).args(["--profile", &profile()]).current_dir(workspace());
+    set(&mut command);
+    let output = command.output().map_err(Trouble::doing("start cargo"))?;
     if !output.status.success() {
         let errors = String::from_utf8_lossy(&output.stderr);
         return Err(Trouble::new(format!("`cargo {}` failed:\n{errors}", arguments.join(" "))));
     }
-    Ok(target().join(if profile == "dev" { "debug" } else { &profile }))
+    Ok(())
+}
+
+/// A program of the system, by its name.
+///
+/// # Errors
+/// It is not installed.
+pub fn find(name: &str) -> Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|path| path.exists());
+    found.ok_or_else(|| Trouble::new(format!("{name} is not installed; `cargo xtask test` installs it")))
 }
 
 /// The workspace's folder.

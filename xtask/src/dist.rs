@@ -13,24 +13,35 @@ struct Release {
     program: &'static str,
     /// In MiB.
     budget: u64,
+    /// Whether it has its C library within itself, so that it runs wherever the kernel does.
+    is_static: bool,
 }
 
 /// PID 1 is read from disk at every start and stays mapped for the container's life; `processor` holds two databases, TLS,
 /// HTTP and SSH.
-const INIT: Release = Release { package: "biomero-init", program: "init", budget: 8 };
-const PROCESSOR: Release = Release { package: "biomero-processor", program: "processor", budget: 14 };
+const INIT: Release = Release { package: "biomero-init", program: "init", budget: 8, is_static: false };
+const PROCESSOR: Release =
+    Release { package: "biomero-processor", program: "processor", budget: 14, is_static: false };
+/// It is copied to clusters and read from a network's disk by each task.
+const CONVERT: Release =
+    Release { package: "biomero-convert", program: "convert", budget: 3, is_static: true };
 
 /// Builds the release binaries, checks their sizes and says where they are. Returns the path of `init`.
 pub(crate) fn run() -> Result<PathBuf, Failure> {
     let init = INIT.build()?;
     PROCESSOR.build()?;
+    CONVERT.build()?;
     Ok(init)
 }
 
 impl Release {
     /// One package a build: what another needs stays out of it.
     fn build(&self) -> Result<PathBuf, Failure> {
-        run_command(&mut cargo(&["build", "--release", "--locked", "--package", self.package]))?;
+        let mut build = cargo(&["build", "--release", "--locked", "--package", self.package]);
+        if self.is_static {
+            binary::make_static(&mut build);
+        }
+        run_command(&mut build)?;
         let path = self.path();
         let bytes = path
             .metadata()
@@ -51,7 +62,8 @@ impl Release {
 
     /// Where the release binary is, once it was built.
     fn path(&self) -> PathBuf {
-        binary::target().join("release").join(self.program)
+        let target = if self.is_static { binary::static_target() } else { binary::target() };
+        target.join("release").join(self.program)
     }
 }
 

@@ -13,6 +13,7 @@
 //!
 //! Axes are always time, channel, z, y, x. Samples in a buffer are little-endian, row after row, whatever the file has.
 
+pub mod bioformats2raw;
 pub mod codec;
 mod compare;
 pub mod manifest;

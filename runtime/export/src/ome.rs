@@ -4,4 +4,4 @@ mod read;
 mod write;
 
 pub(crate) use read::{Block, Pixels, read};
-pub(crate) use write::{Described, Planes, write};
+pub(crate) use write::{Described, File, Planes, write};

@@ -85,21 +85,30 @@ impl Default for Limits {
     }
 }
 
+/// Whether a path is of a kind that is read here: a folder, or a file that begins as a TIFF does.
+///
+/// # Errors
+/// It is not there, or cannot be read.
+pub fn is_known(path: &Path) -> Result<bool, ReadError> {
+    let kind = std::fs::metadata(path).map_err(ReadError::io(path))?;
+    if kind.is_dir() {
+        return Ok(true);
+    }
+    let mut magic = [0; 4];
+    let mut file = File::open(path).map_err(ReadError::io(path))?;
+    Ok(file.read_exact(&mut magic).is_ok() && crate::tiff::is_tiff(&magic))
+}
+
 /// Opens the images of a path: a folder is OME-Zarr, a file is a TIFF.
 ///
 /// # Errors
 /// It is neither, or damaged.
 pub fn open(path: &Path, limits: Limits) -> Result<Vec<Box<dyn Source>>, ReadError> {
-    let failed = ReadError::io(path);
-    let kind = std::fs::metadata(path).map_err(failed)?;
-    if kind.is_dir() {
+    if path.is_dir() {
         let images = crate::zarr::open(path, limits)?;
         return Ok(images.into_iter().map(|image| Box::new(image) as Box<dyn Source>).collect());
     }
-    let mut magic = [0; 4];
-    let mut file = File::open(path).map_err(ReadError::io(path))?;
-    let known = file.read_exact(&mut magic).is_ok() && crate::tiff::is_tiff(&magic);
-    if !known {
+    if !is_known(path)? {
         return Err(ReadError::Unsupported {
             path: path.to_owned(),
             what: "it is neither a TIFF file nor an OME-Zarr folder".to_owned(),

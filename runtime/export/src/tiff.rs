@@ -9,6 +9,7 @@ mod directory;
 mod files;
 mod image;
 mod page;
+mod part;
 mod planes;
 mod predictor;
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod tests;
 mod writer;
 
 pub use image::{TiffImage, open};
+pub use part::{Part, write_part};
 pub use writer::{Compress, Layout, Options, Written, write};
 
 /// The tags that are read or written; TIFF 6.0, section 8.

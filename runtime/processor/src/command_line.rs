@@ -46,7 +46,8 @@ pub(crate) enum Subject {
     /// Convert an OME-Zarr into an OME-TIFF
     ///
     /// Sizes of pixels, names and colours of channels are kept. Memory does not depend on the size of the image. The file has its name once it is whole.
-    Convert(export::Convert),
+    #[command(after_help = biomero_convert::command_line::EXAMPLES)]
+    Convert(biomero_convert::command_line::Convert),
     /// Say what an image is: sizes, levels, how it is stored, what is wrong with it
     Inspect(export::Inspect),
     /// Run one task of the embedded executor: what `processor` starts itself, never by hand

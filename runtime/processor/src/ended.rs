@@ -103,6 +103,9 @@ pub(crate) enum Ended {
     /// The template of job scripts.
     #[error(transparent)]
     Template(#[from] biomero_slurm::workflow::TemplateError),
+    /// The converter of the cluster.
+    #[error(transparent)]
+    Program(#[from] biomero_slurm::workflow::ProgramError),
     /// The images are not where they should be.
     #[error("cannot read the images in {}: {source}", path.display())]
     Input {
@@ -164,22 +167,9 @@ pub(crate) enum Ended {
     /// An image cannot be compared with its digests.
     #[error(transparent)]
     Verify(#[from] VerifyError),
-    /// What was converted is still there, although it should be gone.
-    #[error("{} stays: {problem}", path.display())]
-    Kept {
-        /// What.
-        path: PathBuf,
-        /// Why.
-        problem: String,
-    },
-    /// Which of several images is meant was not said, or there is none of that number.
-    #[error("{} has {count} images: choose one with --series, from 0 to {}", path.display(), count.saturating_sub(1))]
-    Series {
-        /// Where they are.
-        path: PathBuf,
-        /// How many there are.
-        count: usize,
-    },
+    /// An image was not converted, or not found.
+    #[error(transparent)]
+    Convert(#[from] biomero_convert::Error),
     /// One history is not copied onto the other.
     #[error(transparent)]
     Copy(CopyError),
@@ -238,19 +228,21 @@ impl Ended {
             }
             Self::Pull(_) => exit_code::FAILURE,
             Self::Data(error) => of_data(error),
-            Self::DataName(_) | Self::Series { .. } => exit_code::USAGE,
-            Self::Read(error) => of_reading(error),
-            Self::Write(error) => of_writing(error),
+            Self::DataName(_) => exit_code::USAGE,
+            Self::Read(error) => biomero_convert::exit_code::of_reading(error),
+            Self::Write(error) => biomero_convert::exit_code::of_writing(error),
+            Self::Convert(error) => error.exit_code(),
             Self::Verify(VerifyError::Absent { .. }) => exit_code::ABSENT,
             Self::Verify(VerifyError::Line { .. }) => exit_code::CORRUPT,
-            Self::Verify(_) | Self::Kept { .. } => exit_code::FAILURE,
+            Self::Verify(_) => exit_code::FAILURE,
             Self::Settings(_)
             | Self::SlurmConfig(_)
             | Self::Unreadable { .. }
             | Self::Url { .. }
             | Self::Since { .. }
             | Self::Nowhere
-            | Self::Template(_) => exit_code::CONFIGURATION,
+            | Self::Template(_)
+            | Self::Program(_) => exit_code::CONFIGURATION,
             Self::Copy(CopyError::Log(source)) => of_class(source.class()),
             Self::Copy(CopyError::Different { .. }) => exit_code::CONFIGURATION,
             Self::Copy(CopyError::Busy { .. }) => exit_code::UNAVAILABLE,
@@ -284,7 +276,7 @@ const fn of_class(class: Class) -> u8 {
 fn of_run(failure: &Failure) -> u8 {
     match failure {
         Failure::Arguments(_) => exit_code::USAGE,
-        Failure::Plan(_) | Failure::Name(_) => exit_code::CONFIGURATION,
+        Failure::Plan(_) | Failure::Name(_) | Failure::Program { .. } => exit_code::CONFIGURATION,
         Failure::Cluster(error) => of_cluster(error),
         // What says no more than that data did not get through may pass.
         Failure::Data(error) => match of_data(error) {
@@ -307,30 +299,6 @@ fn of_engine(error: &biomero_slurm::engine::Error) -> u8 {
         Error::Slurm(biomero_slurm::scheduler::Error::Cluster(error)) => of_cluster(error),
         Error::Slurm(_) => exit_code::UNAVAILABLE,
         Error::Embedded(error) => of_executor(error),
-    }
-}
-
-fn of_reading(error: &ReadError) -> u8 {
-    match error {
-        error if error.is_absent() => exit_code::ABSENT,
-        ReadError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-            exit_code::PERMISSION
-        }
-        ReadError::Damaged { .. } => exit_code::CORRUPT,
-        ReadError::TooLarge { .. } => exit_code::USAGE,
-        _ => exit_code::FAILURE,
-    }
-}
-
-fn of_writing(error: &WriteError) -> u8 {
-    match error {
-        WriteError::Read(error) => of_reading(error),
-        WriteError::Full { .. } | WriteError::Occupied { .. } => exit_code::CANNOT_WRITE,
-        WriteError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-            exit_code::PERMISSION
-        }
-        WriteError::Memory { .. } | WriteError::Unsupported { .. } => exit_code::USAGE,
-        _ => exit_code::FAILURE,
     }
 }
 

@@ -93,6 +93,12 @@ impl Bytes {
         self.0.set_position(bytes);
     }
 
+    /// So far, of another work than before.
+    pub(crate) fn doing(&self, work: &'static str, bytes: u64, of_bytes: u64) {
+        self.0.set_message(work);
+        self.at(bytes, of_bytes);
+    }
+
     /// Takes it away.
     pub(crate) fn clear(&self) {
         self.0.finish_and_clear();

@@ -13,6 +13,7 @@ pub mod installed;
 pub mod item;
 pub mod login;
 pub mod probe;
+pub mod program;
 pub mod pull;
 pub mod repository;
 pub mod scripts;

@@ -42,6 +42,8 @@ fn images_of_others_are_read_and_others_read_what_is_made_of_them() -> Result<()
     let told = imaging::run("readers.py", &[&stage.path("made")])?;
     assert_eq!(told.trim(), format!("{written} images read"));
     assert!(written > 200, "{written}");
+    let told = imaging::ome_zarr_info(&stage.path("made"))?;
+    assert_eq!(told.lines().last(), Some(format!("{} images told of", written / 2).as_str()));
     Ok(())
 }
 

@@ -24,7 +24,7 @@ fn each_mistake_has_its_message_and_its_code() -> Result<()> {
     stage.answer(&["export", "lz4.zarr", "--output", "there"])?;
     for (code, arguments, message) in [
         (66, &["export", "nothing.tif", "--output", "out"][..], "No such file"),
-        (1, &["export", "text.tif", "--output", "out"], "bioformats2raw"),
+        (69, &["export", "text.tif", "--output", "out", "--bioformats2raw", "/nowhere"], "bioformats2raw"),
         (65, &["export", "circle.tif", "--output", "out"], "circle"),
         (65, &["export", "short.tif", "--output", "out"], "short.tif is damaged"),
         (73, &["export", "lz4.zarr", "--output", "there"], "is there already"),

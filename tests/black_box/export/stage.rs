@@ -59,6 +59,43 @@ impl Stage {
         imaging::run("images.py", &arguments).map(drop)
     }
 
+    /// Writes an image in every way in which it can be written, and in one way and then another, beside what it holds.
+    pub(super) fn there_and_back(&self, image: &str) -> Result<()> {
+        let made = format!("made/{image}");
+        std::fs::create_dir_all(self.path(&made)).map_err(Trouble::doing("make a folder"))?;
+        let samples = format!("{image}.npy");
+        std::fs::rename(self.path(&samples), self.path(&format!("made/{samples}")))
+            .map_err(Trouble::doing(format!("move {samples}")))?;
+        let [flat, tiles, pyramid, back] =
+            ["flat", "tiles", "pyramid", "back"].map(|name| format!("{made}/{name}.tif"));
+        let zarr = |name: &str| format!("{made}/{name}.ome.zarr");
+        for arguments in [
+            &["export", image, "--output", &made, "--name", "v04"][..],
+            &["export", image, "--output", &made, "--name", "v05", "--format", "0.5", "--codec", "lz4"],
+            &["export", image, "--output", &made, "--name", "shards", "--format", "0.5", "--shard", "2"],
+            &["convert", image, "--output", &flat],
+            &["convert", image, "--output", &tiles, "--compress", "zstd"],
+            &["convert", image, "--output", &pyramid, "--compress", "lzw", "--pyramid"],
+            &["convert", &zarr("shards"), "--output", &back, "--compress", "deflate"],
+            &["export", &pyramid, "--output", &made, "--name", "back"],
+        ] {
+            self.answer(arguments)?;
+        }
+        Ok(())
+    }
+
+    /// Has the readers of others compare what was made of so many images.
+    pub(super) fn all_are_read(&self, images: usize) -> Result<()> {
+        let told = imaging::run("readers.py", &[&self.path("made")])?;
+        let told_by_ome_zarr = imaging::ome_zarr_info(&self.path("made"))?;
+        let told = (told.lines().last(), told_by_ome_zarr.lines().last());
+        let expected = (format!("{} images read", 8 * images), format!("{} images told of", 4 * images));
+        match told == (Some(&expected.0), Some(&expected.1)) {
+            true => Ok(()),
+            false => Err(Trouble::new(format!("{told:?} in place of {expected:?}"))),
+        }
+    }
+
     /// An OME-Zarr 0.4 without a single chunk, so large that whoever reads it is busy for a while.
     pub(super) fn large(&self, name: &str, side: usize) -> Result<PathBuf> {
         let path = self.path(name);

@@ -167,6 +167,7 @@ fn a_call_becomes_the_job_that_python_submits() -> Result<()> {
             container: ContainerRuntime::Auto,
             modules: &[],
             template: None,
+            program: None,
         };
         for (descriptor, given, time, email) in calls() {
             let read = Descriptor::read("descriptor.json", descriptor.to_string().as_bytes());

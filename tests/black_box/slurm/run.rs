@@ -5,6 +5,7 @@ mod begun;
 mod conversion;
 mod faults;
 mod interrupted;
+mod program;
 mod resume;
 mod template;
 

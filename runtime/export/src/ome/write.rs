@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::metadata::{Metadata, Quantity};
 use crate::sample::SampleType;
-use crate::shape::Shape;
+use crate::shape::{Plane, Shape};
 use crate::source::Source;
 
 /// An image that is described.
@@ -24,14 +24,35 @@ impl<'a> Described<'a> {
 
 /// Where the planes of images are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Planes {
+pub(crate) enum Planes<'a> {
     /// Each is a page of the same file.
     Pages {
         /// Whether those of the channels of a plane follow each other, or else those of a stack.
         channels_first: bool,
     },
+    /// Each is a page of one of several files.
+    Files {
+        /// As of pages.
+        channels_first: bool,
+        /// All of them.
+        files: &'a [File],
+        /// That which the document is in.
+        own: usize,
+    },
     /// Not where the document is.
     Elsewhere,
+}
+
+/// One of the files of an image: its pages are planes that follow each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct File {
+    pub(crate) name: String,
+    /// A UUID.
+    pub(crate) identity: String,
+    /// The plane of its first page.
+    pub(crate) first: Plane,
+    /// How many it has.
+    pub(crate) count: usize,
 }
 
 /// Characters that no XML document can hold are left out of texts: those below the blank but for white space, and two that
@@ -46,7 +67,7 @@ fn printable(text: &str) -> String {
 }
 
 /// A document.
-pub(crate) fn write(images: &[Described<'_>], planes: Planes) -> String {
+pub(crate) fn write(images: &[Described<'_>], planes: Planes<'_>) -> String {
     let mut text = String::with_capacity(1024 * (images.len() + 1));
     text.push_str(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
@@ -54,8 +75,14 @@ pub(crate) fn write(images: &[Described<'_>], planes: Planes) -> String {
          xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" \
          xsi:schemaLocation=\"http://www.openmicroscopy.org/Schemas/OME/2016-06 \
          http://www.openmicroscopy.org/Schemas/OME/2016-06/ome.xsd\" \
-         Creator=\"biomero-worker\">\n",
+         Creator=\"biomero-worker\"",
     );
+    if let Planes::Files { files, own, .. } = planes
+        && let Some(file) = files.get(own)
+    {
+        let _ = write!(text, " UUID=\"urn:uuid:{}\"", file.identity);
+    }
+    text.push_str(">\n");
     for (number, image) in images.iter().enumerate() {
         write_image(&mut text, number, image, planes);
     }
@@ -63,12 +90,15 @@ pub(crate) fn write(images: &[Described<'_>], planes: Planes) -> String {
     text
 }
 
-fn write_image(text: &mut String, image: usize, described: &Described<'_>, planes: Planes) {
+fn write_image(text: &mut String, image: usize, described: &Described<'_>, planes: Planes<'_>) {
     let Described { shape, sample_type, metadata } = *described;
     let _ = write!(text, "  <Image ID=\"Image:{image}\"");
     attribute(text, "Name", metadata.name.as_deref());
     let _ = write!(text, ">\n    <Pixels ID=\"Pixels:{image}\"");
-    let channels_first = planes == Planes::Pages { channels_first: true };
+    let channels_first = match planes {
+        Planes::Pages { channels_first } | Planes::Files { channels_first, .. } => channels_first,
+        Planes::Elsewhere => false,
+    };
     attribute(text, "DimensionOrder", Some(if channels_first { "XYCZT" } else { "XYZCT" }));
     attribute(text, "Type", Some(sample_type.ome_name()));
     for (axis, side) in ["T", "C", "Z", "Y", "X"].iter().zip(shape.sides()) {
@@ -98,6 +128,16 @@ fn write_image(text: &mut String, image: usize, described: &Described<'_>, plane
     match planes {
         Planes::Pages { .. } => {
             let _ = writeln!(text, "      <TiffData IFD=\"0\" PlaneCount=\"{}\"/>", shape.planes());
+        }
+        Planes::Files { files, .. } => {
+            for File { name, identity, first: Plane { t, c, z }, count } in files {
+                let _ = write!(
+                    text,
+                    "      <TiffData IFD=\"0\" FirstT=\"{t}\" FirstC=\"{c}\" FirstZ=\"{z}\" PlaneCount=\"{count}\"><UUID"
+                );
+                attribute(text, "FileName", Some(name));
+                let _ = writeln!(text, ">urn:uuid:{identity}</UUID></TiffData>");
+            }
         }
         Planes::Elsewhere => text.push_str("      <MetadataOnly/>\n"),
     }

@@ -100,6 +100,18 @@ pub fn write(
     options: &Options,
     work: &pipeline::Options<'_>,
 ) -> Result<Written, WriteError> {
+    let planes = ome::Planes::Pages { channels_first: options.channels_first };
+    write_described(source, target, options, || ome::write(&[ome::Described::of(source)], planes), work)
+}
+
+/// Writes an image that is described by this OME-XML, which is made once it is known that the image can be written.
+pub(super) fn write_described(
+    source: &dyn Source,
+    target: &Path,
+    options: &Options,
+    describe: impl FnOnce() -> String,
+    work: &pipeline::Options<'_>,
+) -> Result<Written, WriteError> {
     let unsupported = |what: &str, remedy| Err(WriteError::Unsupported { what: what.to_owned(), remedy });
     let shape = source.shape();
     let fitting = |tile: usize| tile.min(shape.y.max(shape.x).next_multiple_of(16));
@@ -166,9 +178,7 @@ pub fn write(
         Layout::Tiles { .. } => pipeline::Options { memory: work.memory - work.memory / 4, ..*work },
     };
     pipeline::run(source, &grid, &writer, &work)?;
-    let planes = ome::Planes::Pages { channels_first: options.channels_first };
-    let description = ome::write(&[ome::Described::of(source)], planes);
-    let (big, bytes) = writer.write_directories(description.into_bytes())?;
+    let (big, bytes) = writer.write_directories(describe().into_bytes())?;
     let digest = match options.digest {
         true => Some(manifest::digest_of(single.path()).map_err(WriteError::io("read", target))?),
         false => None,

@@ -1,7 +1,8 @@
-//! The command line of `processor export`, `convert` and `inspect`.
+//! The command line of `processor export` and `inspect`; that of `convert` is in its own crate.
 
 use std::path::PathBuf;
 
+use biomero_convert::command_line::{Effort, Reading, Series};
 use clap::{Args, ValueEnum};
 
 use super::Shape;
@@ -17,7 +18,7 @@ Examples:
 
 What is written, exit codes and the shapes of --json: docs/export.md.")]
 pub(crate) struct Export {
-    /// A TIFF or OME-TIFF file, or an OME-Zarr folder
+    /// A TIFF or OME-TIFF file, an OME-Zarr folder, or by bioformats2raw whatever Bio-Formats reads
     #[arg(value_name = "SOURCE")]
     pub(crate) source: PathBuf,
     /// The folder that NAME.ome.zarr is put into; made where it is missing
@@ -44,42 +45,7 @@ pub(crate) struct Export {
     #[command(flatten)]
     pub(crate) series: Series,
     #[command(flatten)]
-    pub(crate) effort: Effort,
-    #[command(flatten)]
-    pub(crate) shape: Shape,
-}
-
-/// What is converted, and how.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  processor convert image.ome.zarr                         image.ome.tif, which any program can read
-  processor convert image.ome.zarr --compress lzw --pyramid
-  processor convert image.zarr --compat biomero            image.0.tif, as BIOMERO's converter names and lays it out
-  processor convert image.zarr --remove-source             and image.zarr is gone, once image.ome.tif is proven
-
-What is written, exit codes and the shapes of --json: docs/export.md.")]
-pub(crate) struct Convert {
-    /// An OME-Zarr folder; a TIFF file is taken too
-    #[arg(value_name = "ZARR")]
-    pub(crate) source: PathBuf,
-    /// The file to write [default: beside ZARR, as it is called, with .ome.tif]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) output: Option<PathBuf>,
-    /// How tiles are compressed; without compression and pyramid a page is one strip
-    #[arg(long, value_name = "HOW", value_enum, default_value = "none")]
-    pub(crate) compress: Compress,
-    /// Also smaller copies, in SubIFDs
-    #[arg(long)]
-    pub(crate) pyramid: bool,
-    /// Then read the file back, compare every sample, and remove ZARR
-    #[arg(long, conflicts_with = "number")]
-    pub(crate) remove_source: bool,
-    /// Name and layout of another program, for what depends on them
-    #[arg(long, value_name = "PROGRAM", value_enum, conflicts_with_all = ["compress", "pyramid"])]
-    pub(crate) compat: Option<Compat>,
-    #[command(flatten)]
-    pub(crate) series: Series,
+    pub(crate) reading: Reading,
     #[command(flatten)]
     pub(crate) effort: Effort,
     #[command(flatten)]
@@ -96,7 +62,7 @@ Examples:
 
 Exit codes and the shapes of --json: docs/export.md.")]
 pub(crate) struct Inspect {
-    /// A TIFF or OME-TIFF file, or an OME-Zarr folder
+    /// A TIFF or OME-TIFF file, an OME-Zarr folder, or by bioformats2raw whatever Bio-Formats reads
     #[arg(value_name = "PATH")]
     pub(crate) path: PathBuf,
     /// Also draw a small picture: all channels, each with its own contrast, and a scale bar
@@ -108,26 +74,9 @@ pub(crate) struct Inspect {
     #[command(flatten)]
     pub(crate) series: Series,
     #[command(flatten)]
+    pub(crate) reading: Reading,
+    #[command(flatten)]
     pub(crate) shape: Shape,
-}
-
-/// Which image.
-#[derive(Debug, Clone, Copy, Args)]
-pub(crate) struct Series {
-    /// Which image, from 0, where there are several
-    #[arg(long = "series", value_name = "N")]
-    pub(crate) number: Option<usize>,
-}
-
-/// How much of the machine is used.
-#[derive(Debug, Clone, Copy, Args)]
-pub(crate) struct Effort {
-    /// Threads at most [default: as many as there are processors]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub(crate) threads: Option<u16>,
-    /// Memory for chunks at most, in MiB; fewer threads are taken where it does not suffice for all
-    #[arg(long, value_name = "MIB", default_value_t = 512, value_parser = clap::value_parser!(u32).range(16..=1_048_576))]
-    pub(crate) memory: u32,
 }
 
 /// Which OME-Zarr.
@@ -159,26 +108,6 @@ pub(crate) enum Codec {
     Lz4,
     /// Not at all
     None,
-}
-
-/// How tiles of a TIFF are compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Compress {
-    /// Not at all
-    None,
-    /// LZW, which nearly every program reads
-    Lzw,
-    /// Deflate, which many read
-    Deflate,
-    /// zstd, the fastest, which tifffile and Bio-Formats read
-    Zstd,
-}
-
-/// Whose name and layout are taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Compat {
-    /// NAME.0.tif, a strip a page, not compressed, channels before depth before time
-    Biomero,
 }
 
 /// A name of a file, which is no path.

@@ -2,24 +2,23 @@
 
 use std::time::Instant;
 
+use biomero_convert::open::{Images, Opening, stem};
+use biomero_convert::work::{Interruption, limits};
 use biomero_events::json::Value;
 use biomero_export::codec::BloscCodec;
-use biomero_export::source;
 use biomero_export::zarr::{self, Encoding, Options, Version};
 
 use crate::command_line::export::{Codec, Export, Layout, Version as Asked};
 use crate::ended::Ended;
 use crate::exit_code;
 use crate::output::{Answer, inert};
+use crate::progress::Bytes;
 
-use super::{open, stem, work};
+use super::work;
 
 pub(super) fn run(asked: &Export, answer: &mut Answer) -> Result<u8, Ended> {
-    let limits = work::limits(asked.effort);
-    let sources = match (asked.layout, asked.series.number) {
-        (Layout::Bioformats2raw, None) => source::open(&asked.source, limits)?,
-        _ => vec![open(&asked.source, asked.series, limits)?],
-    };
+    let interruption = Interruption::new()?;
+    let images = read(asked, &interruption)?;
     let target = asked.output.join(format!("{}.ome.zarr", name(asked)));
     let options = Options {
         version: match asked.format {
@@ -34,11 +33,12 @@ pub(super) fn run(asked: &Export, answer: &mut Answer) -> Result<u8, Ended> {
         shard: asked.shard.map(usize::from),
         ..Options::new(Version::V04)
     };
+    let sources = images.all();
     let described: Vec<_> = sources.iter().map(|source| (source.shape(), source.sample_type())).collect();
     let (began, path, layout) = (Instant::now(), target.clone(), asked.layout);
-    let written = work::run(asked.effort, "exporting", move |work| match (layout, sources.as_slice()) {
+    let written = work::run(asked.effort, &interruption, "exporting", |work| match (layout, sources) {
         (Layout::Omero, [source]) => Ok(vec![zarr::write(&**source, &target, &options, work)?]),
-        _ => zarr::write_series(&sources, &target, &options, work),
+        _ => zarr::write_series(sources, &target, &options, work),
     })?;
     let seconds = began.elapsed().as_secs_f64();
     let path = path.to_string_lossy();
@@ -65,6 +65,25 @@ pub(super) fn run(asked: &Export, answer: &mut Answer) -> Result<u8, Ended> {
     }
     answer.flush()?;
     Ok(exit_code::SUCCESS)
+}
+
+/// The images that are exported.
+fn read(asked: &Export, interruption: &Interruption) -> Result<Images, Ended> {
+    let bar = Bytes::new("reading");
+    let opening = Opening {
+        reading: &asked.reading,
+        series: asked.series,
+        limits: limits(asked.effort),
+        folder: &asked.output,
+        interruption,
+        progress: &|what, done, of| bar.doing(what, done, of),
+    };
+    let images = Images::open(&asked.source, &opening);
+    bar.clear();
+    match (asked.layout, asked.series.number) {
+        (Layout::Bioformats2raw, None) => Ok(images?),
+        _ => Ok(images?.choose(&asked.source, asked.series)?.alone()),
+    }
 }
 
 /// What it is called, without what tells its format.

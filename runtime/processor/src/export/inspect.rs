@@ -2,33 +2,39 @@
 
 use std::path::Path;
 
+use biomero_convert::open::{Images, Opening};
+use biomero_convert::work::Interruption;
 use biomero_events::json::Value;
 use biomero_export::manifest::{self, Verified};
 use biomero_export::metadata::Quantity;
 use biomero_export::preview;
-use biomero_export::source::{self, Limits, Source};
+use biomero_export::source::{Limits, Source};
 
 use crate::command_line::export::Inspect;
 use crate::ended::Ended;
 use crate::exit_code;
 use crate::output::{Answer, inert};
+use crate::progress::Bytes;
 use crate::table::{Cell, Table, Tone};
 
-use super::open;
-
 pub(super) fn run(asked: &Inspect, answer: &mut Answer) -> Result<u8, Ended> {
-    let images = source::open(&asked.path, Limits::default())?;
-    let chosen = images
-        .iter()
-        .enumerate()
-        .filter(|(number, _)| asked.series.number.is_none_or(|wanted| wanted == *number));
-    let chosen: Vec<_> = chosen.collect();
+    let interruption = Interruption::new()?;
+    let images = read(asked, &interruption)?;
+    let (images, first) = (images.all(), images.first(asked.series));
+    let chosen = images.iter().enumerate().map(|(place, image)| (place + first, image));
+    let chosen: Vec<_> =
+        chosen.filter(|(number, _)| asked.series.number.is_none_or(|wanted| wanted == *number)).collect();
     if chosen.is_empty() {
-        return Err(Ended::Series { path: asked.path.clone(), count: images.len() });
+        return Err(biomero_convert::Error::Series { path: asked.path.clone(), count: images.len() }.into());
     }
     let verified = if asked.verify { Some(manifest::verify(&asked.path)?) } else { None };
     if let Some(preview) = &asked.preview {
-        preview::save(&*open(&asked.path, asked.series, Limits::default())?, preview)?;
+        let [(_, image)] = chosen.as_slice() else {
+            return Err(
+                biomero_convert::Error::Series { path: asked.path.clone(), count: images.len() }.into()
+            );
+        };
+        preview::save(&***image, preview)?;
     }
     if answer.is_json() {
         let images = chosen.iter().map(|(number, image)| object(*number, &***image)).collect();
@@ -66,6 +72,23 @@ pub(super) fn run(asked: &Inspect, answer: &mut Answer) -> Result<u8, Ended> {
         Some(verified) if !verified.is_whole() => exit_code::FINDINGS,
         _ => exit_code::SUCCESS,
     })
+}
+
+/// Opens what is looked at.
+fn read(asked: &Inspect, interruption: &Interruption) -> Result<Images, Ended> {
+    let bar = Bytes::new("reading");
+    let opening = Opening {
+        reading: &asked.reading,
+        series: asked.series,
+        limits: Limits::default(),
+        // Nothing is written that it could be beside of.
+        folder: &std::env::temp_dir(),
+        interruption,
+        progress: &|what, done, of| bar.doing(what, done, of),
+    };
+    let images = Images::open(&asked.path, &opening);
+    bar.clear();
+    Ok(images?)
 }
 
 /// The numbers of a shape by the names of their axes.

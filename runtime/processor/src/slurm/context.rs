@@ -12,7 +12,7 @@ use biomero_slurm::engine::Engine;
 use biomero_slurm::executor::{self, Executor};
 use biomero_slurm::scheduler::{Slurm, SlurmOptions};
 use biomero_slurm::workflow::catalogue::{Catalogue, CatalogueOptions, FetchOptions};
-use biomero_slurm::workflow::{Site, template};
+use biomero_slurm::workflow::{Program, Site, template};
 use tempfile::TempDir;
 
 use crate::configuration::Configuration;
@@ -123,9 +123,20 @@ impl Context<'_> {
         Ok(self.settings.slurm.template.as_deref().map(template::read).transpose()?)
     }
 
+    /// The program that converts images on the cluster, where one is named.
+    pub(crate) fn program(&self) -> Result<Option<Program>, Ended> {
+        let program = self.settings.slurm.converter.as_deref().map(Program::read).transpose()?;
+        if program.is_some() && self.biomero.slurm.script_repo.is_some() {
+            tracing::warn!(
+                "slurm.converter counts for nothing: the scripts of slurm_script_repo start images of [CONVERTERS]"
+            );
+        }
+        Ok(program)
+    }
+
     /// What the site says of its jobs.
-    pub(crate) fn site<'b>(&'b self, template: Option<&'b str>) -> Site<'b> {
-        Site::of(&self.settings.slurm, &self.biomero, template)
+    pub(crate) fn site<'b>(&'b self, template: Option<&'b str>, program: Option<&'b Program>) -> Site<'b> {
+        Site::of(&self.settings.slurm, &self.biomero, template, program)
     }
 
     /// A folder of the worker's state.

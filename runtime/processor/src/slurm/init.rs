@@ -28,7 +28,8 @@ pub(crate) struct Asked<'a> {
 }
 
 pub(crate) async fn run(context: &Context<'_>, asked: Asked<'_>, answer: &mut Answer) -> Result<u8, Ended> {
-    let wanted = wanted::Wanted::of(context, asked.workflows).await?;
+    let program = context.program()?;
+    let wanted = wanted::Wanted::of(context, asked.workflows, program.as_ref()).await?;
     if asked.status {
         let images = pull::status(&context.cluster, &wanted.images).await.map_err(Ended::Pull)?;
         shown::write(&wanted.refused, &images, &Launched::Nobody, answer)?;
@@ -40,6 +41,8 @@ pub(crate) async fn run(context: &Context<'_>, asked: Asked<'_>, answer: &mut An
         settings: &context.biomero,
         images: wanted.images,
         scripts: wanted.scripts,
+        // With names, what is asked for is theirs only.
+        program: program.as_ref().filter(|_| wanted.converts),
         pull: options,
         dry_run: asked.dry_run,
     };

@@ -31,12 +31,13 @@ pub(crate) async fn run(context: &Context<'_>, asked: &Run, answer: &mut Answer)
         None => (new_request(asked, workflow, &descriptor)?, None),
     };
     let template = context.template()?;
+    let program = context.program()?;
     let engine = context.engine()?;
     let worker = Worker {
         cluster: &context.cluster,
         engine: &engine,
         settings: &context.biomero,
-        site: context.site(template.as_deref()),
+        site: context.site(template.as_deref(), program.as_ref()),
         workflow,
         descriptor: &descriptor,
         poll: context.settings.slurm.poll,

@@ -20,6 +20,16 @@ pub enum Failure {
     /// The name of the data folder makes no sense.
     #[error(transparent)]
     Name(#[from] data::BadName),
+    /// The static converter is not on the cluster, or does not run there.
+    #[error("the converter {name}: {told}; {remedy}")]
+    Program {
+        /// Where it should be.
+        name: String,
+        /// What is wrong.
+        told: String,
+        /// What to do.
+        remedy: String,
+    },
     /// Data did not get through. The run can be taken up again.
     #[error(transparent)]
     Data(#[from] data::Error),

@@ -18,6 +18,8 @@ use crate::descriptor::Descriptor;
 use crate::engine::Engine;
 use crate::job::{Job, JobId, Submission};
 use crate::scheduler::log::Follower;
+use crate::setup::item::Became;
+use crate::setup::program;
 use crate::setup::scripts::{self, Script};
 use crate::workflow::plan::EnvironmentFile;
 use crate::workflow::{Arguments, AttachedFile, Call, Conversion, JobPlan, Site, conversion, plan};
@@ -264,6 +266,7 @@ impl<W: Witness> Run<'_, W> {
                 let images = plan.submission.array.map_or(0, |array| array.last);
                 self.held.converts(Converting { images, job: None })?;
                 self.begun(step, (&plan.task, &plan.version), &plan.data, &plan.environment).await?;
+                self.place_program().await?;
                 self.place(&plan.script, plan.environment_file.iter().chain([&plan.list])).await?;
                 let job = self.submit(step, &plan.submission).await?;
                 self.submitted(step, job, &plan.submission, &plan.environment).await?;
@@ -364,6 +367,22 @@ impl<W: Witness> Run<'_, W> {
     async fn submit(&mut self, step: Step, submission: &Submission) -> Result<JobId, Failure> {
         self.held.asks(step)?;
         Ok(self.worker.engine.submit(submission).await?)
+    }
+
+    /// Puts the program that converts images in its place, where a site has one.
+    async fn place_program(&self) -> Result<(), Failure> {
+        let Worker { cluster, site, .. } = self.worker;
+        let Some(program) = site.program else { return Ok(()) };
+        let placed = program::place(cluster, &site.slurm.converters_path, program, false).await?;
+        tracing::debug!(?placed, "converter");
+        match placed.became {
+            Became::Failed => Err(Failure::Program {
+                name: placed.name,
+                told: placed.told.unwrap_or_default(),
+                remedy: placed.remedy.unwrap_or_default(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Puts a job's script and files in their places.

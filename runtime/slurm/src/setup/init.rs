@@ -11,8 +11,9 @@ use super::images::{self, Source, Wanted};
 use super::item::{Became, Item};
 use super::pull::{self, ImageStatus, Launched, State};
 use super::scripts::{self, Script};
-use super::{folders, repository};
+use super::{folders, program, repository};
 use crate::Cluster;
+use crate::workflow::Program;
 
 /// What has to be there.
 #[derive(Debug, Clone)]
@@ -23,6 +24,8 @@ pub struct Preparation<'a> {
     pub images: Vec<Wanted>,
     /// The job scripts that are generated; not asked for where they come from a repository.
     pub scripts: Vec<Script>,
+    /// The program that converts images in place of a container.
+    pub program: Option<&'a Program>,
     /// How images are pulled; `force` also replaces scripts that were edited.
     pub pull: pull::Options,
     /// Nothing is changed.
@@ -72,6 +75,9 @@ pub async fn prepare(cluster: &Cluster, asked: &Preparation<'_>) -> Result<Prepa
         None => wanted.extend(asked.scripts.iter().cloned()),
     }
     items.extend(scripts::write(cluster, &wanted, force, asked.dry_run).await?);
+    if let Some(program) = asked.program {
+        items.push(program::place(cluster, &slurm.converters_path, program, asked.dry_run).await?);
+    }
     if asked.images.is_empty() {
         return Ok(Prepared { items, images: Vec::new(), launched: Launched::Nobody });
     }

@@ -3,6 +3,7 @@
 use super::image::Image;
 use super::options::Options;
 use super::plan::{EnvironmentFile, PlanError, Site, exports, plain_name};
+use super::program::Program;
 use super::script::{self, Script};
 use crate::command::Command;
 use crate::job::{Array, Submission};
@@ -97,9 +98,15 @@ pub fn plan(
         return Err(PlanError::NothingToConvert { source_format: source.to_owned(), folder });
     }
     let key = format!("{source}_to_{target}");
-    let version = version(site, &key)?;
-    plain_name("version", &version)?;
-    let image = format!("convert_{key}_{version}.sif");
+    let (image, version) = match site.program {
+        Some(program) if key == Program::CONVERSION => (program.name(), program.version().to_owned()),
+        Some(_) => return Err(PlanError::Program { key }),
+        None => {
+            let version = version(site, &key)?;
+            plain_name("version", &version)?;
+            (format!("convert_{key}_{version}.sif"), version)
+        }
+    };
     let name = format!("config_{input}.txt");
     let list = EnvironmentFile { path: format!("{data}/{name}"), text: listed(found)? };
     let mut environment = vec![

@@ -54,29 +54,24 @@ if [ -z "$inside" ]; then
 fi
 printf 'Converting task %s: %q\n' "$task" "$file"
 
-#%container%
-image="$CONVERSION_PATH/$CONVERTER_IMAGE"
-if [ ! -e "$image" ]; then
-    echo "ERROR: there is no converter $image on $(hostname); run 'processor slurm init', or check that this node has the folder" >&2
-    exit 3
-fi
+#%converter%
 
-# In the background, because a shell that waits for a program hears no signal: what Slurm sends reaches the container.
-container=
+# In the background, because a shell that waits for a program hears no signal: what Slurm sends reaches the converter.
+process=
 stopped=
 stop() {
     stopped=yes
-    if [ -n "$container" ]; then kill -TERM "$container" 2> /dev/null || true; fi
+    if [ -n "$process" ]; then kill -TERM "$process" 2> /dev/null || true; fi
 }
 trap stop TERM INT
 
-"$runtime" run "$image" "$file" < /dev/null &
-container=$!
+"${converter[@]}" "$file" < /dev/null &
+process=$!
 status=0
-wait "$container" || status=$?
-while kill -0 "$container" 2> /dev/null; do
+wait "$process" || status=$?
+while kill -0 "$process" 2> /dev/null; do
     status=0
-    wait "$container" || status=$?
+    wait "$process" || status=$?
 done
 if [ -n "$stopped" ]; then
     echo "ERROR: the conversion was stopped; its input stays" >&2

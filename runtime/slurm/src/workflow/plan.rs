@@ -8,6 +8,7 @@ use super::arguments::Arguments;
 use super::attachment::{self, AttachedFile};
 use super::image::Image;
 use super::options::Options;
+use super::program::Program;
 use super::script::{self, Script, ScriptError};
 use super::words;
 use crate::descriptor::{Descriptor, Format, Scalar};
@@ -29,18 +30,27 @@ pub struct Site<'a> {
     pub modules: &'a [String],
     /// A template of the site's own for job scripts, with Python's placeholders (`$PARAMS`); ours without.
     pub template: Option<&'a str>,
+    /// The program that converts images in place of a converter's image: the setting `slurm.converter`.
+    pub program: Option<&'a Program>,
 }
 
 impl<'a> Site<'a> {
-    /// What the settings, `slurm-config.ini` and the file that `slurm.template` names say.
+    /// What the settings, `slurm-config.ini`, and the files that `slurm.template` and `slurm.converter` name say. Scripts of a
+    /// repository start images: there no program counts.
     #[must_use]
-    pub fn of(access: &'a SlurmAccess, biomero: &'a BiomeroSettings, template: Option<&'a str>) -> Self {
+    pub fn of(
+        access: &'a SlurmAccess,
+        biomero: &'a BiomeroSettings,
+        template: Option<&'a str>,
+        program: Option<&'a Program>,
+    ) -> Self {
         Self {
             slurm: &biomero.slurm,
             converters: &biomero.converters,
             container: access.container,
             modules: &access.modules,
             template,
+            program: program.filter(|_| biomero.slurm.script_repo.is_none()),
         }
     }
 }
@@ -147,6 +157,14 @@ pub enum PlanError {
     #[error("[CONVERTERS] has no {key}, but others; add {key} = org/name:version to slurm-config.ini")]
     Converter {
         /// Which key.
+        key: String,
+    },
+    /// The static converter does not convert this.
+    #[error(
+        "slurm.converter converts zarr to tiff and not {key}; leave the setting out, and name an image in [CONVERTERS]"
+    )]
+    Program {
+        /// What was asked for.
         key: String,
     },
     /// There is nothing to convert.

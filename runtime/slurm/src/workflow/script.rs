@@ -18,6 +18,9 @@ const JOB: &str = include_str!("job.sh");
 const CONTAINER: &str = include_str!("container.sh");
 /// The template of conversions.
 const CONVERSION: &str = include_str!("convert_job_array.sh");
+/// What of it starts a converter's image, and what a program.
+const BY_IMAGE: &str = include_str!("convert_by_image.sh");
+const BY_PROGRAM: &str = include_str!("convert_by_program.sh");
 
 /// A job script on the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,14 +86,21 @@ pub fn of(workflow: &Workflow, descriptor: &Descriptor, site: &Site<'_>) -> Resu
     Ok(Script { path, text: Some(text) })
 }
 
-/// The script of conversions.
+/// The script of conversions. That of the static program has a name of its own: one that somebody has edited starts images.
 #[must_use]
 pub fn of_conversion(site: &Site<'_>) -> Script {
-    let path = format!("{}/convert_job_array.sh", site.slurm.script_path);
-    let text =
-        site.slurm.script_repo.is_none().then(|| {
-            CONVERSION.replace("#%container%\n", CONTAINER).replace("#%settings%\n", &settings(site))
-        });
+    let (name, converter) = match site.program {
+        Some(_) => ("convert_program_array.sh", BY_PROGRAM),
+        None => ("convert_job_array.sh", BY_IMAGE),
+    };
+    let path = format!("{}/{name}", site.slurm.script_path);
+    let text = site.slurm.script_repo.is_none().then(|| {
+        let script = CONVERSION.replace("#%converter%\n", converter);
+        match site.program {
+            Some(_) => script.replace("#%settings%\n\n", ""),
+            None => script.replace("#%container%\n", CONTAINER).replace("#%settings%\n", &settings(site)),
+        }
+    });
     Script { path, text }
 }
 

@@ -92,6 +92,7 @@ impl Node {
             container: self.container,
             modules: &self.modules,
             template: None,
+            program: None,
         }
     }
 
@@ -308,6 +309,39 @@ fn a_failed_conversion_keeps_its_input_and_nothing_outside_is_removed() {
 }
 
 #[test]
+fn a_program_in_the_place_of_a_container_has_a_script_and_a_name_of_its_own() {
+    let node = Node::new("");
+    fs::write(node.path("convert"), program::smallest(0)).expect("a file");
+    let program = Program::read(&node.path("convert")).expect("a program");
+    let site = Site { program: Some(&program), ..node.site() };
+    let conversion = Conversion { input: "run", source: "zarr", target: "tiff", comment: "c", at_once: None };
+    let image = node.path("da ta/run/data/in/a '$(touch pwned).zarr");
+    fs::create_dir(&image).expect("a folder");
+    let found = [image.display().to_string()];
+    let plan = conversion::plan(&site, &conversion, &found).expect("a plan");
+    assert_eq!((plan.version.as_str(), plan.task.as_str()), (program.version(), "CONVERT_ZARR_TO_TIFF"));
+    assert!(plan.script.path.ends_with("scripts/convert_program_array.sh"), "{}", plan.script.path);
+    fs::write(&plan.list.path, &plan.list.text).expect("a file");
+    let mut environment = plan.environment.clone();
+    environment.push(("SLURM_ARRAY_TASK_ID".to_owned(), "1".to_owned()));
+    let text = plan.script.text.expect("a text");
+    let output = node.run(&text, &environment, &[]).0;
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    // No container is needed, or asked for.
+    node.program("apptainer", "#!/bin/sh\nexit 9\n");
+    let converter = format!("../converters/{}", program.name());
+    node.program(&converter, "#!/bin/sh\nprintf '%s\\n' \"$@\"\n");
+    let output = node.run(&text, &environment, &[]).0;
+    assert!(output.status.success(), "{}", said(&output));
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(told.contains(&format!("--compat\nbiomero\n--remove-source\n{}\n", image.display())), "{told}");
+    assert!(!image.exists() && !node.path("pwned").exists());
+    let other = Conversion { target: "png", ..conversion };
+    let refused = conversion::plan(&site, &other, &found).expect_err("refused").to_string();
+    assert!(refused.contains("slurm.converter"), "{refused}");
+}
+
+#[test]
 fn nothing_to_convert_is_an_error_before_anything_is_submitted() {
     let node = Node::new("");
     let conversion = Conversion { input: "run", source: "zarr", target: "tiff", comment: "c", at_once: None };
@@ -369,7 +403,11 @@ fn scripts_please_shellcheck() {
     let node = Node::new("inject_gpu_flag=yes");
     let job = node
         .plan(&descriptor(&[("a", "--@id", false), ("b", "-b", true)]), &[("a".to_owned(), "1".to_owned())]);
-    for text in [job.script.text, script::of_conversion(&node.site()).text] {
+    fs::write(node.path("convert"), program::smallest(0)).expect("a file");
+    let program = Program::read(&node.path("convert")).expect("a program");
+    let by_program = Site { program: Some(&program), ..node.site() };
+    let conversions = [node.site(), by_program].map(|site| script::of_conversion(&site).text);
+    for text in [job.script.text].into_iter().chain(conversions) {
         let path = node.path("check.sh");
         fs::write(&path, text.expect("a text")).expect("a file");
         match Command::new("shellcheck").arg("--shell=bash").arg(&path).output() {

@@ -5,7 +5,7 @@ use biomero_slurm::setup::images;
 use biomero_slurm::setup::item::{Became, Item};
 use biomero_slurm::setup::scripts::Script;
 use biomero_slurm::workflow::catalogue::Entry;
-use biomero_slurm::workflow::{Image, Site, script};
+use biomero_slurm::workflow::{Image, Program, Site, script};
 
 use crate::ended::Ended;
 use crate::slurm::Context;
@@ -14,35 +14,45 @@ use crate::slurm::Context;
 pub(super) struct Wanted {
     pub(super) images: Vec<images::Wanted>,
     pub(super) scripts: Vec<Script>,
+    /// Whether a program is to be put there that converts images.
+    pub(super) converts: bool,
     /// What cannot be had, and why. One workflow that is wrong does not stop the others.
     pub(super) refused: Vec<Item>,
 }
 
 impl Wanted {
     /// Of these workflows; of all, and of the converters, where none is named.
-    pub(super) async fn of(context: &Context<'_>, named: &[String]) -> Result<Self, Ended> {
+    pub(super) async fn of(
+        context: &Context<'_>,
+        named: &[String],
+        program: Option<&Program>,
+    ) -> Result<Self, Ended> {
         let configured = &context.biomero.workflows;
         if let Some(unknown) = named.iter().find(|name| !configured.iter().any(|known| known.name == **name))
         {
             let known = configured.iter().map(|workflow| workflow.name.clone()).collect();
             return Err(Ended::NoWorkflow { name: unknown.clone(), known });
         }
-        let mut wanted = Self { images: Vec::new(), scripts: Vec::new(), refused: Vec::new() };
+        let mut wanted =
+            Self { images: Vec::new(), scripts: Vec::new(), converts: false, refused: Vec::new() };
         let chosen: Vec<Workflow> = configured
             .iter()
             .filter(|known| named.is_empty() || named.contains(&known.name))
             .cloned()
             .collect();
         let template = context.template()?;
-        let site = context.site(template.as_deref());
+        let site = context.site(template.as_deref(), program);
         let entries = context.catalogue()?.all(&chosen, false).await;
         for (workflow, entry) in chosen.iter().zip(entries) {
             wanted.add(&site, workflow, entry);
         }
         if named.is_empty() {
             wanted.script(script::of_conversion(&site));
+            wanted.converts = site.program.is_some();
             for converter in images::Wanted::converters(&context.biomero) {
                 match converter {
+                    // The program is in its place.
+                    Ok(converter) if wanted.converts && converter.of == Program::CONVERSION => {}
                     Ok(converter) => wanted.images.push(converter),
                     Err(error) => wanted.refused.push(failed("image", "[CONVERTERS]", &error.to_string())),
                 }
