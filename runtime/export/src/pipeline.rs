@@ -125,6 +125,11 @@ pub(crate) fn run<S: Sink>(
     Ok(all)
 }
 
+/// The memory that one thread needs, where a sink takes so much for a chunk.
+pub(crate) fn needed(source: &dyn Source, grid: &Grid, sink: usize) -> usize {
+    Plan::needed(source, grid, sink)
+}
+
 /// What all threads share.
 struct Work<'a, S> {
     source: &'a dyn Source,

@@ -8,8 +8,11 @@ mod array;
 mod attributes;
 mod chunk_grid;
 mod collection;
+mod documents;
 mod group;
+mod layout;
 mod multiscale;
+mod plate;
 mod reader;
 mod shard;
 #[cfg(test)]
@@ -17,5 +20,6 @@ mod tests;
 mod writer;
 
 pub use collection::open;
+pub use layout::{write_plate, write_series};
 pub use reader::ZarrImage;
-pub use writer::{Encoding, Options, Version, Written, write, write_series};
+pub use writer::{Encoding, Options, Version, Written, write};

@@ -12,7 +12,7 @@ use super::group::{self, Group};
 use super::multiscale::Multiscale;
 use super::shard::Index;
 use crate::codec;
-use crate::metadata::Metadata;
+use crate::metadata::{Field, Metadata};
 use crate::sample::{SampleType, swap};
 use crate::shape::{Region, Shape};
 use crate::source::cache::Cache;
@@ -131,6 +131,11 @@ impl ZarrImage {
         if !self.named {
             self.metadata.name = Some(place.to_string_lossy().into_owned());
         }
+    }
+
+    /// Says where on a plate it was taken.
+    pub(crate) fn on_plate(&mut self, field: Option<Field>) {
+        self.metadata.field = field;
     }
 
     /// A chunk that is decompressed; `None` where it is not stored.

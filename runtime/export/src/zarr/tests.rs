@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use proptest::prelude::*;
@@ -9,7 +10,7 @@ use serde_json::json;
 
 use super::*;
 use crate::codec::BloscCodec;
-use crate::metadata::{Channel, Colour, Metadata, Quantity, Unit};
+use crate::metadata::{Channel, Colour, Field, Metadata, Quantity, Unit};
 use crate::pyramid::sizes;
 use crate::sample::SampleType;
 use crate::shape::{Plane, Region, Shape};
@@ -272,6 +273,111 @@ fn the_fields_of_a_plate_are_in_the_order_of_rows_columns_and_fields() {
     assert_eq!(names, ["A/2/0", "A/10/0", "A/10/1", "B/1/0"]);
     write_json(plate.join(".zattrs"), json!({ "plate": { "wells": [well("../x", 0, 0)] } }));
     assert!(open(&plate, Limits::default()).expect_err("it leads elsewhere").to_string().contains("outside"));
+}
+
+/// The content of every file, by its name within the folder.
+fn content(folder: &std::path::Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let content = |path: PathBuf| {
+        let bytes = fs::read(&path).expect("it is there");
+        (path.strip_prefix(folder).expect("it is within").to_owned(), bytes)
+    };
+    files(folder).into_iter().map(content).collect()
+}
+
+/// Fields of a plate of 3 × 12 wells, in no order: row, column, field and acquisition of each.
+fn plate(fields: &[[usize; 4]]) -> Vec<Box<dyn Source>> {
+    let plate = Arc::new(crate::metadata::Plate {
+        name: Some("HeLa".to_owned()),
+        rows: ["A", "B", "C"].map(str::to_owned).to_vec(),
+        columns: (1..=12).map(|column| column.to_string()).collect(),
+    });
+    let image = |&[row, column, number, acquisition]: &[usize; 4]| -> Box<dyn Source> {
+        let field = Field { plate: Arc::clone(&plate), row, column, number, acquisition: Some(acquisition) };
+        let shape = Shape::new([1, 2, 1, 30 + row, 40 + column + number]).expect("it is small");
+        let metadata = Metadata { field: Some(field), ..Metadata::default() };
+        Box::new(Synthetic::new(shape, SampleType::Uint16, Pattern::Waves, metadata))
+    };
+    fields.iter().map(image).collect()
+}
+
+#[test]
+fn a_plate_is_written_in_the_order_of_its_wells_and_read_back() {
+    let fields = [[2, 11, 0, 5], [0, 1, 2, 7], [0, 1, 0, 5], [1, 0, 0, 5], [0, 1, 1, 5]];
+    let sources = plate(&fields);
+    for version in [Version::V04, Version::V05] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("plate.ome.zarr");
+        let options = Options { tile: 16, ..Options::new(version) };
+        let written = write_plate(&sources, &path, &options, &work(2)).expect("nothing fails");
+        assert_eq!(
+            written.iter().map(|one| one.sizes[0]).collect::<Vec<_>>(),
+            sources.iter().map(|source| [source.shape().y, source.shape().x]).collect::<Vec<_>>()
+        );
+        assert!(manifest::verify(&path).expect("it has digests").is_whole());
+        let attributes = if version == Version::V04 { ".zattrs" } else { "zarr.json" };
+        let told = |name: &str| fs::read_to_string(path.join(name).join(attributes)).expect("it is there");
+        if version == Version::V04 {
+            insta::assert_snapshot!(told("") + &told("A/2"));
+        }
+        let images = open(&path, Limits::default()).expect("it is whole");
+        let mut expected: Vec<&Box<dyn Source>> = sources.iter().collect();
+        expected.sort_by_key(|source| {
+            source.metadata().field.as_ref().map(|field| (field.row, field.column, field.number))
+        });
+        assert_eq!(images.len(), fields.len());
+        for (image, source) in images.iter().zip(expected) {
+            assert_eq!(image.metadata().field, source.metadata().field);
+            assert!(whole(image, 0, Plane::default()) == whole(&**source, 0, Plane::default()));
+        }
+        // However many threads there are, and whichever of them was faster.
+        for threads in [1, 4] {
+            let again = folder.path().join(threads.to_string());
+            write_plate(&sources, &again, &options, &work(threads)).expect("nothing fails");
+            assert!(content(&again) == content(&path), "{threads} threads");
+        }
+    }
+}
+
+#[test]
+fn what_makes_no_plate_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("plate");
+    let told = |sources: &[Box<dyn Source>]| {
+        let error =
+            write_plate(sources, &path, &Options::new(Version::V04), &work(1)).expect_err("it is no plate");
+        assert!(!path.exists());
+        error.to_string()
+    };
+    let mut sources = plate(&[[0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]]);
+    assert!(told(&sources).contains("images 0 and 2 are both field 0 of the well in row 1 and column 1"));
+    sources.truncate(1);
+    sources.extend(plate(&[[0, 1_000_000_000, 0, 0]]));
+    assert!(told(&sources).contains("1000000001 columns"));
+    let shape = Shape::new([1, 1, 1, 10, 10]).expect("it is small");
+    sources[1] = Box::new(Synthetic::new(shape, SampleType::Uint8, Pattern::Waves, Metadata::default()));
+    assert!(told(&sources).contains("image 1 is of no plate"));
+    let other = Arc::new(crate::metadata::Plate::default());
+    let field = Field { plate: other, row: 0, column: 0, number: 0, acquisition: None };
+    let metadata = Metadata { field: Some(field), ..Metadata::default() };
+    sources[1] = Box::new(Synthetic::new(shape, SampleType::Uint8, Pattern::Waves, metadata));
+    assert!(told(&sources).contains("image 1 is of another plate"));
+    assert!(told(&[]).contains("there is no image"));
+}
+
+#[test]
+fn an_image_is_the_same_files_whatever_the_number_of_threads() {
+    let shape = Shape::new([1, 2, 2, 300, 290]).expect("it is small");
+    let source = Synthetic::new(shape, SampleType::Uint16, Pattern::Waves, Metadata::default());
+    for shard in [None, Some(3)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let options = Options { tile: 16, shard, ..Options::new(Version::V05) };
+        let written = [1, 2, 4].map(|threads| {
+            let path = folder.path().join(threads.to_string());
+            write(&source, &path, &options, &work(threads)).expect("nothing fails");
+            content(&path)
+        });
+        assert!(written[0] == written[1] && written[0] == written[2], "{shard:?}");
+    }
 }
 
 #[test]

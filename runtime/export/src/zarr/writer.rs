@@ -1,17 +1,16 @@
 //! An image as OME-Zarr: chunks as they come out of the pipeline, metadata at the end, digests of all.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::array::{Array, Keys, Shard};
 use super::attributes::{Described, NAMES, written_axes};
+use super::documents::{Documents, create};
 use super::shard::Shards;
 use crate::codec::{self, BloscCodec, Compression, Workspace};
 use crate::manifest::{self, Manifest};
-use crate::ome;
 use crate::pipeline::{self, Chunk, Sink};
 use crate::publish::Folder;
 use crate::pyramid::{Grid, sizes};
@@ -99,55 +98,15 @@ pub fn write(
 ) -> Result<Written, WriteError> {
     check(options)?;
     let folder = Folder::new(target)?;
-    let manifest = Manifest::new(folder.path().join(manifest::NAME))?;
-    let axes = written_axes(&source.shape());
-    let written = write_image(
-        source,
-        axes,
-        Place { root: folder.path(), prefix: Path::new("") },
-        &manifest,
-        options,
-        work,
-    )?;
+    let manifest = Manifest::new(folder.path().join(manifest::NAME));
+    let place = Place { root: folder.path(), prefix: Path::new("") };
+    let written = write_image(source, written_axes(&source.shape()), place, &manifest, options, work)?;
     manifest.finish()?;
     folder.publish()?;
     Ok(written)
 }
 
-/// Writes images as bioformats2raw lays them out: a folder for each, all with five axes, and what they are in
-/// `OME/METADATA.ome.xml`.
-///
-/// # Errors
-/// As for [`write()`].
-pub fn write_series(
-    sources: &[Box<dyn Source>],
-    target: &Path,
-    options: &Options,
-    work: &pipeline::Options<'_>,
-) -> Result<Vec<Written>, WriteError> {
-    check(options)?;
-    let folder = Folder::new(target)?;
-    let manifest = Manifest::new(folder.path().join(manifest::NAME))?;
-    let mut written = Vec::with_capacity(sources.len());
-    for (number, source) in sources.iter().enumerate() {
-        let name = number.to_string();
-        let place = Place { root: folder.path(), prefix: Path::new(&name) };
-        written.push(write_image(&**source, (0..5).collect(), place, &manifest, options, work)?);
-    }
-    let documents = Documents { root: folder.path(), manifest: &manifest };
-    let names: Vec<String> = (0..sources.len()).map(|number| number.to_string()).collect();
-    documents.group(Path::new(""), options.version, json!({ "bioformats2raw.layout": 3 }))?;
-    documents.group(Path::new("OME"), options.version, json!({ "series": names }))?;
-    let described: Vec<ome::Described<'_>> =
-        sources.iter().map(|source| ome::Described::of(&**source)).collect();
-    let text = ome::write(&described, ome::Planes::Elsewhere);
-    documents.file(Path::new("OME/METADATA.ome.xml"), text.as_bytes())?;
-    manifest.finish()?;
-    folder.publish()?;
-    Ok(written)
-}
-
-fn check(options: &Options) -> Result<(), WriteError> {
+pub(super) fn check(options: &Options) -> Result<(), WriteError> {
     let unsupported = |what: &str, remedy| Err(WriteError::Unsupported { what: what.to_owned(), remedy });
     if options.tile < 2 || options.tile % 2 == 1 {
         return unsupported("the rows and columns of a chunk are an even number", "choose another");
@@ -160,12 +119,12 @@ fn check(options: &Options) -> Result<(), WriteError> {
 
 /// The folder of all that is written, and that of an image within it.
 #[derive(Debug, Clone, Copy)]
-struct Place<'a> {
-    root: &'a Path,
-    prefix: &'a Path,
+pub(super) struct Place<'a> {
+    pub(super) root: &'a Path,
+    pub(super) prefix: &'a Path,
 }
 
-fn write_image(
+pub(super) fn write_image(
     source: &dyn Source,
     axes: Vec<usize>,
     place: Place<'_>,
@@ -189,6 +148,20 @@ fn write_image(
     };
     writer.write_metadata(options.version, described.attributes())?;
     Ok(Written { sizes: grid.sizes })
+}
+
+/// The memory that one thread needs for an image.
+pub(super) fn needed(source: &dyn Source, axes: &[usize], options: &Options) -> usize {
+    let shape = source.shape();
+    let grid = Grid { tile: options.tile, sizes: sizes(shape.y, shape.x, 96) };
+    pipeline::needed(source, &grid, memory(&array(axes, &grid, 0, source, options)))
+}
+
+/// What storing a chunk takes: padded, compressed, and the tables of the compressor, of which zstd has 2 MiB for its fast
+/// levels, 12 for its slow ones.
+fn memory(array: &Array) -> usize {
+    let chunk = array.chunk_bytes().unwrap_or(usize::MAX / 4);
+    2 * chunk + chunk / 64 + (4 << 20)
 }
 
 /// The array of a level. Chunks of level 0 have their whole size also where the image is smaller, as omero-cli-zarr's have;
@@ -243,9 +216,7 @@ impl Sink for Writer<'_> {
     const EXTREMES: bool = true;
 
     fn memory(&self) -> usize {
-        // Padded, compressed, and the tables of the compressor: zstd has 2 MiB for its fast levels, 12 for its slow ones.
-        let chunk = self.arrays.first().and_then(Array::chunk_bytes).unwrap_or(usize::MAX / 4);
-        2 * chunk + chunk / 64 + (4 << 20)
+        self.arrays.first().map_or(0, memory)
     }
 
     fn store(&self, chunk: &Chunk<'_>, scratch: &mut Scratch) -> Result<(), WriteError> {
@@ -302,7 +273,7 @@ impl Writer<'_> {
     }
 
     fn write_metadata(&self, version: Version, attributes: Value) -> Result<(), WriteError> {
-        let documents = Documents { root: self.place.root, manifest: self.manifest };
+        let documents = Documents { root: self.place.root, manifest: self.manifest, version };
         let names: Vec<&str> = self.axes.iter().map(|axis| NAMES[*axis]).collect();
         for (level, array) in self.arrays.iter().enumerate() {
             let folder = self.place.prefix.join(level.to_string());
@@ -311,41 +282,7 @@ impl Writer<'_> {
                 Version::V05 => documents.json(&folder.join("zarr.json"), &array.to_v3(&names))?,
             }
         }
-        documents.group(self.place.prefix, version, attributes)
-    }
-}
-
-/// Metadata on its way to files.
-struct Documents<'a> {
-    root: &'a Path,
-    manifest: &'a Manifest,
-}
-
-impl Documents<'_> {
-    /// A group with attributes of OME-NGFF.
-    fn group(&self, folder: &Path, version: Version, mut attributes: Value) -> Result<(), WriteError> {
-        match version {
-            Version::V04 => {
-                self.json(&folder.join(".zattrs"), &attributes)?;
-                self.json(&folder.join(".zgroup"), &json!({ "zarr_format": 2 }))
-            }
-            Version::V05 => {
-                attributes["version"] = "0.5".into();
-                let attributes = json!({ "ome": attributes });
-                let group = json!({ "zarr_format": 3, "node_type": "group", "attributes": attributes });
-                self.json(&folder.join("zarr.json"), &group)
-            }
-        }
-    }
-
-    fn json(&self, name: &Path, document: &Value) -> Result<(), WriteError> {
-        self.file(name, format!("{document:#}\n").as_bytes())
-    }
-
-    fn file(&self, name: &Path, content: &[u8]) -> Result<(), WriteError> {
-        let path = self.root.join(name);
-        create(&path)?.write_all(content).map_err(WriteError::io("write", &path))?;
-        self.manifest.note(name, content)
+        documents.group(self.place.prefix, attributes)
     }
 }
 
@@ -368,17 +305,4 @@ fn padded<'a>(chunk: &Chunk<'a>, tile: [usize; 2], bytes: usize, into: &'a mut V
         target[..row.len()].copy_from_slice(row);
     }
     into
-}
-
-/// Makes a file, and its folders where they are missing.
-fn create(path: &Path) -> Result<File, WriteError> {
-    let file = match File::create_new(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let parent = path.parent().unwrap_or(path);
-            fs::create_dir_all(parent).map_err(WriteError::io("make", parent))?;
-            File::create_new(path)
-        }
-        other => other,
-    };
-    file.map_err(WriteError::io("write", path))
 }
