@@ -15,6 +15,7 @@
 
 pub mod codec;
 mod compare;
+pub mod label;
 pub mod manifest;
 pub mod metadata;
 mod ome;
@@ -22,6 +23,7 @@ pub mod pipeline;
 pub mod preview;
 mod publish;
 mod pyramid;
+pub mod roi;
 mod sample;
 mod shape;
 pub mod source;
@@ -33,7 +35,7 @@ pub mod zarr;
 
 pub use compare::{CompareError, compare};
 pub use metadata::Metadata;
-pub use pyramid::sizes;
+pub use pyramid::{Reduction, sizes};
 pub use sample::SampleType;
 pub use shape::{Plane, Region, Shape};
 pub use write_error::WriteError;

@@ -214,7 +214,12 @@ impl<'a, S: Sink> Descent<'a, S> {
             {
                 let at = place.map(|index| index * grid.tile / 2);
                 let from = Samples { size: extent, samples };
-                reduce(self.sample_type, from, Target { width, samples: &mut top.samples, at });
+                reduce(
+                    self.work.source.reduction(),
+                    self.sample_type,
+                    from,
+                    Target { width, samples: &mut top.samples, at },
+                );
             }
             top.missing -= 1;
             (top.missing == 0).then(|| std::mem::take(&mut top.samples))
@@ -260,7 +265,12 @@ impl<'a, S: Sink> Descent<'a, S> {
                 {
                     let at = grid.place(row, column);
                     let from = Samples { size: extent, samples: part };
-                    reduce(self.sample_type, from, Target { width, samples, at });
+                    reduce(
+                        self.work.source.reduction(),
+                        self.sample_type,
+                        from,
+                        Target { width, samples, at },
+                    );
                 }
             }
         }
@@ -287,7 +297,12 @@ impl<'a, S: Sink> Descent<'a, S> {
                 let next @ [height, width] = grid.sizes[level];
                 let mut halved = vec![0; height * width * bytes];
                 let into = Target { width, samples: &mut halved, at: [0, 0] };
-                reduce(self.sample_type, Samples { size, samples: &samples }, into);
+                reduce(
+                    self.work.source.reduction(),
+                    self.sample_type,
+                    Samples { size, samples: &samples },
+                    into,
+                );
                 (size, samples) = (next, halved);
             }
             let [rows, columns] = size.map(|side| side.div_ceil(grid.tile));

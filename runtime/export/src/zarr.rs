@@ -10,6 +10,7 @@ mod chunk_grid;
 mod collection;
 mod documents;
 mod group;
+mod labels;
 mod layout;
 mod multiscale;
 mod plate;
@@ -20,6 +21,7 @@ mod tests;
 mod writer;
 
 pub use collection::open;
+pub use labels::Rois;
 pub use layout::{write_plate, write_series};
 pub use reader::ZarrImage;
 pub use writer::{Encoding, Options, Version, Written, write};

@@ -32,8 +32,16 @@ pub(crate) struct Described<'a> {
 }
 
 impl Described<'_> {
-    /// The attributes: of 0.5 what is within `ome`.
+    /// The attributes of an image: of 0.5 what is within `ome`.
     pub(crate) fn attributes(&self) -> Value {
+        let mut attributes = self.multiscales();
+        attributes["omero"] = self.omero();
+        attributes["_creator"] = json!({ "name": "biomero-worker", "version": env!("CARGO_PKG_VERSION") });
+        attributes
+    }
+
+    /// Only what any pyramid has.
+    pub(crate) fn multiscales(&self) -> Value {
         let mut multiscale = Map::new();
         if self.version == Version::V04 {
             multiscale.insert("version".into(), "0.4".into());
@@ -48,12 +56,7 @@ impl Described<'_> {
             })
         });
         multiscale.insert("datasets".into(), datasets.collect());
-        let mut attributes = Map::new();
-        attributes.insert("multiscales".into(), vec![Value::Object(multiscale)].into());
-        attributes.insert("omero".into(), self.omero());
-        let creator = json!({ "name": "biomero-worker", "version": env!("CARGO_PKG_VERSION") });
-        attributes.insert("_creator".into(), creator);
-        Value::Object(attributes)
+        json!({ "multiscales": [multiscale] })
     }
 
     fn size(&self, axis: usize) -> Option<Quantity> {

@@ -1,17 +1,16 @@
 //! An image as OME-Zarr: chunks as they come out of the pipeline, metadata at the end, digests of all.
 
 use std::io::Write as _;
-use std::path::Path;
-
-use serde_json::Value;
+use std::path::{Path, PathBuf};
 
 use super::array::{Array, Keys, Shard};
 use super::attributes::{Described, NAMES, written_axes};
 use super::documents::{Documents, create};
+use super::labels::{self, Rois};
 use super::shard::Shards;
 use crate::codec::{self, BloscCodec, Compression, Workspace};
 use crate::manifest::{self, Manifest};
-use crate::pipeline::{self, Chunk, Sink};
+use crate::pipeline::{self, Chunk, Extremes, Sink};
 use crate::publish::Folder;
 use crate::pyramid::{Grid, sizes};
 use crate::sample::SampleType;
@@ -58,7 +57,7 @@ impl Encoding {
 }
 
 /// How an image is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// Which OME-Zarr.
     pub version: Version,
@@ -68,6 +67,8 @@ pub struct Options {
     pub tile: usize,
     /// Rows and columns of chunks that share a file; `None` for a file each. Only of 0.5.
     pub shard: Option<usize>,
+    /// Whether regions of interest become a label image.
+    pub rois: Option<Rois>,
 }
 
 impl Options {
@@ -75,15 +76,19 @@ impl Options {
     #[must_use]
     pub const fn new(version: Version) -> Self {
         let encoding = Encoding::Blosc { inner: BloscCodec::Zstd, level: 1 };
-        Self { version, encoding, tile: 1024, shard: None }
+        Self { version, encoding, tile: 1024, shard: None, rois: None }
     }
 }
 
 /// What was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
+    /// Its folder within that of all; empty where it is that.
+    pub folder: PathBuf,
     /// Height and width of each level.
     pub sizes: Vec<[usize; 2]>,
+    /// The names of its label images.
+    pub labels: Vec<String>,
 }
 
 /// Writes an image. `target` is a folder that is not there yet.
@@ -132,22 +137,46 @@ pub(super) fn write_image(
     options: &Options,
     work: &pipeline::Options<'_>,
 ) -> Result<Written, WriteError> {
-    let shape = source.shape();
-    let grid = Grid { tile: options.tile, sizes: sizes(shape.y, shape.x, 96) };
-    let arrays = (0..grid.sizes.len()).map(|level| array(&axes, &grid, level, source, options)).collect();
-    let writer = Writer { place, axes: &axes, arrays, grid: &grid, manifest, shards: Shards::default() };
-    let extremes = pipeline::run(source, &grid, &writer, work)?;
+    let Levels { sizes, extremes } = write_levels(source, &axes, place, manifest, options, work)?;
+    let labels = labels::write(source, &axes, place, manifest, options, work)?;
     let described = Described {
         version: options.version,
-        shape,
+        shape: source.shape(),
         axes: &axes,
         sample_type: source.sample_type(),
         metadata: source.metadata(),
-        sizes: &grid.sizes,
+        sizes: &sizes,
         extremes: &extremes,
     };
-    writer.write_metadata(options.version, described.attributes())?;
-    Ok(Written { sizes: grid.sizes })
+    let documents = Documents { root: place.root, manifest, version: options.version };
+    documents.group(place.prefix, described.attributes())?;
+    Ok(Written { folder: place.prefix.to_owned(), sizes, labels })
+}
+
+/// The arrays of an image.
+pub(super) struct Levels {
+    /// Height and width of each.
+    pub(super) sizes: Vec<[usize; 2]>,
+    /// Of each channel of level 0.
+    pub(super) extremes: Vec<Extremes>,
+}
+
+/// Writes the arrays of an image.
+pub(super) fn write_levels(
+    source: &dyn Source,
+    axes: &[usize],
+    place: Place<'_>,
+    manifest: &Manifest,
+    options: &Options,
+    work: &pipeline::Options<'_>,
+) -> Result<Levels, WriteError> {
+    let shape = source.shape();
+    let grid = Grid { tile: options.tile, sizes: sizes(shape.y, shape.x, 96) };
+    let arrays = (0..grid.sizes.len()).map(|level| array(axes, &grid, level, source, options)).collect();
+    let writer = Writer { place, axes, arrays, grid: &grid, manifest, shards: Shards::default() };
+    let extremes = pipeline::run(source, &grid, &writer, work)?;
+    writer.write_metadata(options.version)?;
+    Ok(Levels { sizes: grid.sizes, extremes })
 }
 
 /// The memory that one thread needs for an image.
@@ -272,7 +301,7 @@ impl Writer<'_> {
         along(0) * along(1)
     }
 
-    fn write_metadata(&self, version: Version, attributes: Value) -> Result<(), WriteError> {
+    fn write_metadata(&self, version: Version) -> Result<(), WriteError> {
         let documents = Documents { root: self.place.root, manifest: self.manifest, version };
         let names: Vec<&str> = self.axes.iter().map(|axis| NAMES[*axis]).collect();
         for (level, array) in self.arrays.iter().enumerate() {
@@ -282,7 +311,7 @@ impl Writer<'_> {
                 Version::V05 => documents.json(&folder.join("zarr.json"), &array.to_v3(&names))?,
             }
         }
-        documents.group(self.place.prefix, attributes)
+        Ok(())
     }
 }
 
