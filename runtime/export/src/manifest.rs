@@ -107,7 +107,7 @@ pub fn verify(image: &Path) -> Result<Verified, VerifyError> {
 }
 
 /// `digest  name`: a name that leads nowhere else.
-fn entry(line: &[u8]) -> Option<(String, &Path)> {
+pub(crate) fn entry(line: &[u8]) -> Option<(String, &Path)> {
     let line = std::str::from_utf8(line).ok()?;
     let (digest, name) = line.split_once("  ")?;
     let name = Path::new(name);
@@ -129,7 +129,7 @@ pub(crate) fn digest_of(path: &Path) -> std::io::Result<String> {
     }
 }
 
-fn hexadecimal(digest: &[u8]) -> String {
+pub(crate) fn hexadecimal(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -213,8 +213,13 @@ impl Lines {
         for (number, part) in parts.iter_mut().enumerate() {
             heap.extend(part.next().transpose()?.map(|line| Reverse((line, number))));
         }
+        // What was done before an interruption may have been done again.
+        let mut last = None;
         while let Some(Reverse(((name, digest), number))) = heap.pop() {
-            writeln!(output, "{digest}  {name}")?;
+            if last.as_ref() != Some(&name) {
+                writeln!(output, "{digest}  {name}")?;
+                last = Some(name);
+            }
             heap.extend(parts[number].next().transpose()?.map(|line| Reverse((line, number))));
         }
         output.flush()

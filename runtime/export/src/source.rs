@@ -10,7 +10,7 @@ mod synthetic;
 
 use std::fs::File;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use error::ReadError;
@@ -62,6 +62,11 @@ pub trait Source: Send + Sync {
     /// One of them cannot be read.
     fn labels(&self) -> Result<Vec<Label>, ReadError> {
         Ok(Vec::new())
+    }
+
+    /// Files that it consists of besides the path that was opened.
+    fn files(&self) -> Vec<PathBuf> {
+        Vec::new()
     }
 
     /// How smaller copies of it are made.

@@ -21,6 +21,7 @@ mod tests;
 mod writer;
 
 pub use collection::open;
+pub use documents::is_written;
 pub use labels::Rois;
 pub use layout::{write_plate, write_series};
 pub use reader::ZarrImage;

@@ -317,7 +317,7 @@ fn of_reading(error: &ReadError) -> u8 {
             exit_code::PERMISSION
         }
         ReadError::Damaged { .. } => exit_code::CORRUPT,
-        ReadError::TooLarge { .. } => exit_code::USAGE,
+        ReadError::TooLarge { .. } | ReadError::Overlap { .. } => exit_code::USAGE,
         _ => exit_code::FAILURE,
     }
 }
@@ -329,6 +329,7 @@ fn of_writing(error: &WriteError) -> u8 {
         WriteError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
             exit_code::PERMISSION
         }
+        WriteError::Foreign { .. } => exit_code::PERMISSION,
         WriteError::Memory { .. } | WriteError::Unsupported { .. } => exit_code::USAGE,
         _ => exit_code::FAILURE,
     }

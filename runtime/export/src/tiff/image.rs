@@ -1,7 +1,7 @@
 //! TIFF and OME-TIFF as a source.
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::directory::{Directory, TiffFile};
@@ -369,6 +369,10 @@ impl Source for TiffImage {
 
     fn complaints(&self) -> &[String] {
         &self.complaints
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        self.shared.files.others().to_vec()
     }
 
     fn rois(&self) -> &[Arc<Roi>] {

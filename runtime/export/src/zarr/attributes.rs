@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::documents::creator;
 use super::writer::Version;
 use crate::metadata::{Metadata, Quantity, Window};
 use crate::pipeline::Extremes;
@@ -36,7 +37,7 @@ impl Described<'_> {
     pub(crate) fn attributes(&self) -> Value {
         let mut attributes = self.multiscales();
         attributes["omero"] = self.omero();
-        attributes["_creator"] = json!({ "name": "biomero-worker", "version": env!("CARGO_PKG_VERSION") });
+        attributes["_creator"] = creator();
         attributes
     }
 

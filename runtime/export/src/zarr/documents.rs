@@ -6,8 +6,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::writer::Version;
+use super::group::Group;
+use super::writer::{Options, Place, Version};
 use crate::manifest::Manifest;
+use crate::resume::Request;
 use crate::write_error::WriteError;
 
 /// Where documents go.
@@ -15,11 +17,22 @@ pub(crate) struct Documents<'a> {
     pub(crate) root: &'a Path,
     pub(crate) manifest: &'a Manifest,
     pub(crate) version: Version,
+    /// What the whole is known by again.
+    pub(crate) request: Option<&'a str>,
 }
 
-impl Documents<'_> {
+impl<'a> Documents<'a> {
+    /// Of what is written to a place.
+    pub(crate) fn new(place: Place<'a>, manifest: &'a Manifest, options: &'a Options) -> Self {
+        let request = options.request.as_ref().map(Request::digest);
+        Self { root: place.root, manifest, version: options.version, request }
+    }
+
     /// A group with attributes of OME-NGFF.
     pub(crate) fn group(&self, folder: &Path, mut attributes: Value) -> Result<(), WriteError> {
+        if let Some(request) = self.request.filter(|_| folder == Path::new("")) {
+            attributes["_creator"]["request"] = request.into();
+        }
         match self.version {
             Version::V04 => {
                 self.json(&folder.join(".zattrs"), &attributes)?;
@@ -56,11 +69,23 @@ impl Documents<'_> {
     }
 }
 
-/// Makes a file, and its folders where they are missing.
+/// What says who wrote an image.
+pub(crate) fn creator() -> Value {
+    json!({ "name": "biomero-worker", "version": env!("CARGO_PKG_VERSION") })
+}
+
+/// Whether what is at a path was written for this request. It has its name since it is whole.
+#[must_use]
+pub fn is_written(path: &Path, request: &Request) -> bool {
+    let known = Group::read(path).ok().flatten();
+    known.is_some_and(|group| group.attributes["_creator"]["request"] == request.digest())
+}
+
+/// Makes a file, and its folders where they are missing. One that is there was begun before an interruption.
 pub(crate) fn create(path: &Path) -> Result<File, WriteError> {
     // Shards are read again.
     let mut new = File::options();
-    new.read(true).write(true).create_new(true);
+    new.read(true).write(true).create(true).truncate(true);
     let file = match new.open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let parent = path.parent().unwrap_or(path);

@@ -99,19 +99,13 @@ pub(crate) fn write(
     // Their samples are none of those that are counted.
     let work = pipeline::Options { progress: &|_, _| (), ..*work };
     let folder = place.prefix.join(FOLDER);
-    let documents = Documents { root: place.root, manifest, version: options.version };
+    let documents = Documents::new(place, manifest, options);
     let one = |name: &str, image: &dyn Source, mut description: Map<String, Value>| {
         let prefix = folder.join(name);
         let sides = image.shape().sides();
         let axes: Vec<usize> = (0..5).filter(|axis| axes.contains(axis) || sides[*axis] > 1).collect();
-        let levels = write_levels(
-            image,
-            &axes,
-            Place { root: place.root, prefix: &prefix },
-            manifest,
-            options,
-            &work,
-        )?;
+        let levels =
+            write_levels(image, &axes, Place { prefix: &prefix, ..place }, manifest, options, &work)?;
         let described = Described {
             version: options.version,
             shape: image.shape(),

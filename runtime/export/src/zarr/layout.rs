@@ -10,13 +10,12 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::json;
 
 use super::attributes::written_axes;
-use super::documents::Documents;
+use super::documents::{Documents, creator};
 use super::plate;
-use super::writer::{Options, Place, Written, check, needed, write_image};
-use crate::manifest::{self, Manifest};
+use super::writer::{Options, Place, Written, into_folder, needed, write_image};
+use crate::manifest::Manifest;
 use crate::ome;
 use crate::pipeline;
-use crate::publish::Folder;
 use crate::source::Source;
 use crate::write_error::WriteError;
 
@@ -31,27 +30,24 @@ pub fn write_series(
     options: &Options,
     work: &pipeline::Options<'_>,
 ) -> Result<Vec<Written>, WriteError> {
-    check(options)?;
-    let folder = Folder::new(target)?;
-    let manifest = Manifest::new(folder.path().join(manifest::NAME));
-    let images = sources.iter().enumerate().map(|(number, source)| Image {
-        number,
-        source: &**source,
-        axes: (0..5).collect(),
-        folder: PathBuf::from(number.to_string()),
-    });
-    let written = write_images(&images.collect::<Vec<_>>(), folder.path(), &manifest, options, work)?;
-    let documents = Documents { root: folder.path(), manifest: &manifest, version: options.version };
-    let names: Vec<String> = (0..sources.len()).map(|number| number.to_string()).collect();
-    documents.group(Path::new(""), json!({ "bioformats2raw.layout": 3 }))?;
-    documents.group(Path::new("OME"), json!({ "series": names }))?;
-    let described: Vec<ome::Described<'_>> =
-        sources.iter().map(|source| ome::Described::of(&**source)).collect();
-    let text = ome::write(&described, ome::Planes::Elsewhere);
-    documents.file(Path::new("OME/METADATA.ome.xml"), text.as_bytes())?;
-    manifest.finish()?;
-    folder.publish()?;
-    Ok(written)
+    into_folder(target, options, |place, manifest| {
+        let images = sources.iter().enumerate().map(|(number, source)| Image {
+            number,
+            source: &**source,
+            axes: (0..5).collect(),
+            folder: PathBuf::from(number.to_string()),
+        });
+        let written = write_images(&images.collect::<Vec<_>>(), place, manifest, options, work)?;
+        let documents = Documents::new(place, manifest, options);
+        let names: Vec<String> = (0..sources.len()).map(|number| number.to_string()).collect();
+        documents.group(Path::new(""), json!({ "bioformats2raw.layout": 3, "_creator": creator() }))?;
+        documents.group(Path::new("OME"), json!({ "series": names }))?;
+        let described: Vec<ome::Described<'_>> =
+            sources.iter().map(|source| ome::Described::of(&**source)).collect();
+        let text = ome::write(&described, ome::Planes::Elsewhere);
+        documents.file(Path::new("OME/METADATA.ome.xml"), text.as_bytes())?;
+        Ok(written)
+    })
 }
 
 /// Writes images as a plate, in the order of its rows, columns and fields. All of them have to be of the same plate.
@@ -64,26 +60,23 @@ pub fn write_plate(
     options: &Options,
     work: &pipeline::Options<'_>,
 ) -> Result<Vec<Written>, WriteError> {
-    check(options)?;
     let layout = plate::Layout::of(sources)?;
-    let folder = Folder::new(target)?;
-    let manifest = Manifest::new(folder.path().join(manifest::NAME));
-    let images = layout.images().map(|(number, folder)| {
-        let source = &*sources[number];
-        Image { number, source, axes: written_axes(&source.shape()), folder }
-    });
-    let written = write_images(&images.collect::<Vec<_>>(), folder.path(), &manifest, options, work)?;
-    let documents = Documents { root: folder.path(), manifest: &manifest, version: options.version };
-    for row in layout.row_folders() {
-        documents.plain_group(&row)?;
-    }
-    for (well, attributes) in layout.wells(options.version) {
-        documents.group(&well, attributes)?;
-    }
-    documents.group(Path::new(""), layout.attributes(options.version))?;
-    manifest.finish()?;
-    folder.publish()?;
-    Ok(written)
+    into_folder(target, options, |place, manifest| {
+        let images = layout.images().map(|(number, folder)| {
+            let source = &*sources[number];
+            Image { number, source, axes: written_axes(&source.shape()), folder }
+        });
+        let written = write_images(&images.collect::<Vec<_>>(), place, manifest, options, work)?;
+        let documents = Documents::new(place, manifest, options);
+        for row in layout.row_folders() {
+            documents.plain_group(&row)?;
+        }
+        for (well, attributes) in layout.wells(options.version) {
+            documents.group(&well, attributes)?;
+        }
+        documents.group(Path::new(""), layout.attributes(options.version))?;
+        Ok(written)
+    })
 }
 
 /// One of several images.
@@ -99,7 +92,7 @@ struct Image<'a> {
 /// Writes all of them; returns what was written of each by its number.
 fn write_images(
     images: &[Image<'_>],
-    root: &Path,
+    whole: Place<'_>,
     manifest: &Manifest,
     options: &Options,
     work: &pipeline::Options<'_>,
@@ -115,7 +108,7 @@ fn write_images(
             (work.progress)(done, all.total);
         };
         let work = pipeline::Options { threads, memory, cancelled, progress: &told };
-        let place = Place { root, prefix: &image.folder };
+        let place = Place { prefix: &image.folder, ..whole };
         write_image(image.source, image.axes.clone(), place, manifest, options, &work)
     };
     let mut written = vec![None; images.len()];

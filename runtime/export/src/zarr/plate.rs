@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::collection::IMAGES;
+use super::documents::creator;
 use super::group::{Group, within};
 use super::writer::Version;
 use crate::metadata::{Field, Plate};
@@ -209,8 +210,7 @@ impl Layout {
         }
         // Of 0.5 the specification's own schema has it here too.
         plate.insert("version".into(), if version == Version::V04 { "0.4" } else { "0.5" }.into());
-        let creator = json!({ "name": "biomero-worker", "version": env!("CARGO_PKG_VERSION") });
-        json!({ "plate": plate, "_creator": creator })
+        json!({ "plate": plate, "_creator": creator() })
     }
 
     /// The acquisitions, and the most fields that a well has of each.

@@ -3,6 +3,8 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest as _, Sha256};
+
 use super::array::{Array, Keys, Shard};
 use super::attributes::{Described, NAMES, written_axes};
 use super::documents::{Documents, create};
@@ -13,8 +15,10 @@ use crate::manifest::{self, Manifest};
 use crate::pipeline::{self, Chunk, Extremes, Sink};
 use crate::publish::Folder;
 use crate::pyramid::{Grid, sizes};
+use crate::resume::{Journal, Request, Tree};
 use crate::sample::SampleType;
-use crate::source::Source;
+use crate::shape::{Plane, Shape};
+use crate::source::{ReadError, Source, file};
 use crate::write_error::WriteError;
 
 /// Which OME-Zarr.
@@ -69,6 +73,8 @@ pub struct Options {
     pub shard: Option<usize>,
     /// Whether regions of interest become a label image.
     pub rois: Option<Rois>,
+    /// What it is known by when it is interrupted, or asked for again.
+    pub request: Option<Request>,
 }
 
 impl Options {
@@ -76,7 +82,7 @@ impl Options {
     #[must_use]
     pub const fn new(version: Version) -> Self {
         let encoding = Encoding::Blosc { inner: BloscCodec::Zstd, level: 1 };
-        Self { version, encoding, tile: 1024, shard: None, rois: None }
+        Self { version, encoding, tile: 1024, shard: None, rois: None, request: None }
     }
 }
 
@@ -101,11 +107,32 @@ pub fn write(
     options: &Options,
     work: &pipeline::Options<'_>,
 ) -> Result<Written, WriteError> {
+    into_folder(target, options, |place, manifest| {
+        write_image(source, written_axes(&source.shape()), place, manifest, options, work)
+    })
+}
+
+/// Makes a folder, fills it, and gives it its name.
+pub(super) fn into_folder<T>(
+    target: &Path,
+    options: &Options,
+    fill: impl FnOnce(Place<'_>, &Manifest) -> Result<T, WriteError>,
+) -> Result<T, WriteError> {
     check(options)?;
-    let folder = Folder::new(target)?;
-    let manifest = Manifest::new(folder.path().join(manifest::NAME));
-    let place = Place { root: folder.path(), prefix: Path::new("") };
-    let written = write_image(source, written_axes(&source.shape()), place, &manifest, options, work)?;
+    // Whether a shard is whole is known when all trees are.
+    let goes_on = options.shard.is_none();
+    let mut folder = Folder::new(target, options.request.as_ref(), goes_on)?;
+    let root = folder.path();
+    let manifest = Manifest::new(root.join(manifest::NAME));
+    let journal = folder.verified(&manifest)?.filter(|_| goes_on);
+    let written = match fill(Place { root: &root, prefix: Path::new(""), journal }, &manifest) {
+        Err(WriteError::Cancelled)
+            if goes_on && options.request.as_ref().is_some_and(|request| request.keep) =>
+        {
+            return Err(WriteError::Paused { path: root.parent().unwrap_or(&root).to_owned() });
+        }
+        other => other?,
+    };
     manifest.finish()?;
     folder.publish()?;
     Ok(written)
@@ -124,9 +151,11 @@ pub(super) fn check(options: &Options) -> Result<(), WriteError> {
 
 /// The folder of all that is written, and that of an image within it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place<'a> {
-    pub(super) root: &'a Path,
+pub(crate) struct Place<'a> {
+    pub(crate) root: &'a Path,
     pub(super) prefix: &'a Path,
+    /// What was done before, and what is done now.
+    pub(super) journal: Option<&'a Journal>,
 }
 
 pub(super) fn write_image(
@@ -148,8 +177,7 @@ pub(super) fn write_image(
         sizes: &sizes,
         extremes: &extremes,
     };
-    let documents = Documents { root: place.root, manifest, version: options.version };
-    documents.group(place.prefix, described.attributes())?;
+    Documents::new(place, manifest, options).group(place.prefix, described.attributes())?;
     Ok(Written { folder: place.prefix.to_owned(), sizes, labels })
 }
 
@@ -173,7 +201,7 @@ pub(super) fn write_levels(
     let shape = source.shape();
     let grid = Grid { tile: options.tile, sizes: sizes(shape.y, shape.x, 96) };
     let arrays = (0..grid.sizes.len()).map(|level| array(axes, &grid, level, source, options)).collect();
-    let writer = Writer { place, axes, arrays, grid: &grid, manifest, shards: Shards::default() };
+    let writer = Writer { place, shape, axes, arrays, grid: &grid, manifest, shards: Shards::default() };
     let extremes = pipeline::run(source, &grid, &writer, work)?;
     writer.write_metadata(options.version)?;
     Ok(Levels { sizes: grid.sizes, extremes })
@@ -223,6 +251,7 @@ fn array(axes: &[usize], grid: &Grid, level: usize, source: &dyn Source, options
 
 struct Writer<'a> {
     place: Place<'a>,
+    shape: Shape,
     /// The axes that are written, by their number.
     axes: &'a [usize],
     grid: &'a Grid,
@@ -237,6 +266,8 @@ struct Scratch {
     padded: Vec<u8>,
     stored: Vec<u8>,
     workspace: Workspace,
+    /// The files of the tree, and their digests, where a journal is kept.
+    files: Vec<(PathBuf, String)>,
 }
 
 impl Sink for Writer<'_> {
@@ -248,11 +279,46 @@ impl Sink for Writer<'_> {
         self.arrays.first().map_or(0, memory)
     }
 
+    fn found(
+        &self,
+        tree: &Tree,
+        [height, width]: [usize; 2],
+        samples: &mut [u8],
+        scratch: &mut Scratch,
+    ) -> Result<Option<Extremes>, WriteError> {
+        scratch.files.clear();
+        let known = self.place.journal.and_then(|journal| journal.find(self.place.prefix, tree));
+        let Some(extremes) = known else { return Ok(None) };
+        let array = &self.arrays[tree.level];
+        let index = self.index(self.shape.plane(tree.plane), tree.place);
+        let path = self.place.root.join(self.place.prefix).join(tree.level.to_string());
+        let path = path.join(array.keys.path(&index));
+        let bytes = array.chunk_bytes().unwrap_or_default();
+        match file::read(&path, bytes + bytes / 16 + (64 << 10), "a chunk")? {
+            // It is not stored, because it is 0.
+            None => samples.fill(0),
+            Some(stored) => {
+                let whole = codec::decompress(&array.codecs, &stored, bytes)
+                    .map_err(|error| ReadError::damaged(&path, error.to_string()))?;
+                let row = width * array.sample_type.bytes();
+                let stride = array.chunk.last().map_or(row, |side| side * array.sample_type.bytes());
+                let rows = whole.chunks_exact(stride.max(1)).take(height);
+                for (from, into) in rows.zip(samples.chunks_exact_mut(row.max(1))) {
+                    into.copy_from_slice(&from[..row]);
+                }
+            }
+        }
+        Ok(Some(extremes))
+    }
+
+    fn whole(&self, tree: &Tree, extremes: &Extremes, scratch: &mut Scratch) -> Result<(), WriteError> {
+        let Some(journal) = self.place.journal else { return Ok(()) };
+        journal.note(self.place.prefix, tree, extremes, &scratch.files)
+    }
+
     fn store(&self, chunk: &Chunk<'_>, scratch: &mut Scratch) -> Result<(), WriteError> {
         let array = &self.arrays[chunk.level];
-        let plane = chunk.plane;
-        let place = [plane.t, plane.c, plane.z, chunk.place[0], chunk.place[1]];
-        let index: Vec<usize> = self.axes.iter().map(|axis| place[*axis]).collect();
+        let index = self.index(chunk.plane, chunk.place);
         // What is not stored is 0.
         let stored = match is_empty(chunk.samples.samples) {
             true => None,
@@ -271,7 +337,12 @@ impl Sink for Writer<'_> {
                 let path = self.place.root.join(&name);
                 let mut file = create(&path)?;
                 file.write_all(stored).map_err(WriteError::io("write", &path))?;
-                self.manifest.note(&name, stored)
+                let digest = manifest::hexadecimal(&Sha256::digest(stored));
+                self.manifest.line(&name, &digest)?;
+                if self.place.journal.is_some() {
+                    scratch.files.push((name, digest));
+                }
+                Ok(())
             }
             (Some(shard), stored) => {
                 let of: Vec<usize> =
@@ -290,6 +361,12 @@ impl Sink for Writer<'_> {
 }
 
 impl Writer<'_> {
+    /// The index of a chunk in its array.
+    fn index(&self, plane: Plane, [row, column]: [usize; 2]) -> Vec<usize> {
+        let place = [plane.t, plane.c, plane.z, row, column];
+        self.axes.iter().map(|axis| place[*axis]).collect()
+    }
+
     /// How many chunks of a shard lie in the image.
     fn chunks_of_shard(&self, level: usize, shard: &Shard, of: &[usize]) -> usize {
         let last = of.len() - 2;
@@ -302,7 +379,7 @@ impl Writer<'_> {
     }
 
     fn write_metadata(&self, version: Version) -> Result<(), WriteError> {
-        let documents = Documents { root: self.place.root, manifest: self.manifest, version };
+        let documents = Documents { root: self.place.root, manifest: self.manifest, version, request: None };
         let names: Vec<&str> = self.axes.iter().map(|axis| NAMES[*axis]).collect();
         for (level, array) in self.arrays.iter().enumerate() {
             let folder = self.place.prefix.join(level.to_string());

@@ -56,6 +56,12 @@ pub(crate) struct Export {
     /// What becomes of a sample that lies in two of them
     #[arg(long, value_name = "WHICH", value_enum, default_value = "error", requires = "labels")]
     pub(crate) label_overlap: LabelOverlap,
+    /// Replace an OME-Zarr of that name, once the new one is whole
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+    /// Keep what is done when it is stopped or fails: the same command then goes on where it was, as after a crash
+    #[arg(long)]
+    pub(crate) keep_partial: bool,
     #[command(flatten)]
     pub(crate) series: Series,
     #[command(flatten)]

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use biomero_events::json::Value;
+use biomero_export::Request;
 use biomero_export::codec::BloscCodec;
 use biomero_export::label::Overlap;
 use biomero_export::source;
@@ -30,7 +31,7 @@ pub(super) fn run(asked: &Export, answer: &mut Answer) -> Result<u8, Ended> {
         (_, _, count) => return Err(Ended::Series { path: asked.source.clone(), count }),
     };
     let target = asked.output.join(format!("{}.ome.zarr", name(asked)));
-    let options = Options {
+    let mut options = Options {
         version: match asked.format {
             Asked::V04 => Version::V04,
             Asked::V05 => Version::V05,
@@ -52,6 +53,14 @@ pub(super) fn run(asked: &Export, answer: &mut Answer) -> Result<u8, Ended> {
         }),
         ..Options::new(Version::V04)
     };
+    // What is written does not depend on threads and memory.
+    let text = format!("{options:?} {:?} {:?}", asked.layout, asked.series.number);
+    let mut request = Request::new(&asked.source, &sources, &text)?;
+    if !asked.overwrite && zarr::is_written(&target, &request) {
+        return unchanged(&target, answer);
+    }
+    (request.overwrite, request.keep) = (asked.overwrite, asked.keep_partial);
+    options.request = Some(request);
     let described: Vec<_> = sources.iter().map(|source| (source.shape(), source.sample_type())).collect();
     let has_rois = sources.iter().any(|source| !source.rois().is_empty());
     let (began, path) = (Instant::now(), target.clone());
@@ -80,7 +89,9 @@ pub(super) fn run(asked: &Export, answer: &mut Answer) -> Result<u8, Ended> {
         });
         let images = Value::Array(images.collect());
         let path = path.into_owned().into();
-        answer.object([("path", path), ("images", images), ("seconds", seconds.into())].into())?;
+        let object =
+            [("path", path), ("images", images), ("seconds", seconds.into()), ("unchanged", false.into())];
+        answer.object(object.into())?;
     } else {
         for ((shape, kind), Written { folder, sizes, labels }) in described.iter().zip(&written) {
             let place = Path::new(path.as_ref()).join(folder);
@@ -95,6 +106,22 @@ pub(super) fn run(asked: &Export, answer: &mut Answer) -> Result<u8, Ended> {
             ))?;
         }
         answer.line(format!("{seconds:.1} s"))?;
+    }
+    answer.flush()?;
+    Ok(exit_code::SUCCESS)
+}
+
+/// It was exported before.
+fn unchanged(target: &Path, answer: &mut Answer) -> Result<u8, Ended> {
+    let path = target.to_string_lossy();
+    if answer.is_json() {
+        let images = Value::Array(Vec::new());
+        let path = path.into_owned().into();
+        let object =
+            [("path", path), ("images", images), ("seconds", 0.0.into()), ("unchanged", true.into())];
+        answer.object(object.into())?;
+    } else {
+        answer.line(format!("{} is there already, of the same source and options", inert(&path)))?;
     }
     answer.flush()?;
     Ok(exit_code::SUCCESS)
