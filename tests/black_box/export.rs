@@ -2,10 +2,12 @@
 
 mod alone;
 mod memory;
+mod omero;
 mod others;
 mod raw;
 mod real;
 mod refuse;
+mod resume;
 mod stage;
 mod table;
 mod tell;

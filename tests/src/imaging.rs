@@ -60,6 +60,17 @@ fn site_packages(interpreter: &Path, package: &str) -> Result<PathBuf> {
         .ok_or_else(|| Trouble::new(format!("{} has no package {package}", interpreter.display())))
 }
 
+/// Runs a script of the fixtures to its end where omero-cli-zarr is; what it wrote to standard output.
+///
+/// # Errors
+/// It fails or is not done in time.
+pub fn omero_cli_zarr(script: &str, arguments: &[&Path]) -> Result<String> {
+    let interpreter = python::environment("omero-cli-zarr-0.8", &fixtures().join("omero_cli_zarr.txt"))?;
+    let mut command = Command::new(interpreter);
+    command.arg(fixtures().join(script)).args(arguments);
+    process::succeed(&mut command, DEADLINE)
+}
+
 /// Runs a program of Bio-Formats by its class in `loci.formats.tools`; what it wrote to standard output.
 ///
 /// # Errors

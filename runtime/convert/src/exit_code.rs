@@ -32,7 +32,7 @@ pub fn of_reading(error: &ReadError) -> u8 {
         error if error.is_absent() => ABSENT,
         ReadError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => PERMISSION,
         ReadError::Damaged { .. } => CORRUPT,
-        ReadError::TooLarge { .. } => USAGE,
+        ReadError::TooLarge { .. } | ReadError::Overlap { .. } => USAGE,
         _ => FAILURE,
     }
 }
@@ -60,6 +60,7 @@ pub fn of_writing(error: &WriteError) -> u8 {
         WriteError::Read(error) => of_reading(error),
         WriteError::Full { .. } | WriteError::Occupied { .. } => CANNOT_WRITE,
         WriteError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => PERMISSION,
+        WriteError::Foreign { .. } => PERMISSION,
         WriteError::Memory { .. } | WriteError::Unsupported { .. } => USAGE,
         _ => FAILURE,
     }

@@ -16,6 +16,7 @@
 pub mod bioformats2raw;
 pub mod codec;
 mod compare;
+pub mod label;
 pub mod manifest;
 pub mod metadata;
 mod ome;
@@ -23,6 +24,8 @@ pub mod pipeline;
 pub mod preview;
 mod publish;
 mod pyramid;
+mod resume;
+pub mod roi;
 mod sample;
 mod shape;
 pub mod source;
@@ -34,7 +37,8 @@ pub mod zarr;
 
 pub use compare::{CompareError, compare};
 pub use metadata::Metadata;
-pub use pyramid::sizes;
+pub use pyramid::{Reduction, sizes};
+pub use resume::Request;
 pub use sample::SampleType;
 pub use shape::{Plane, Region, Shape};
 pub use write_error::WriteError;

@@ -1,8 +1,10 @@
 //! The digests of what was written, as `sha256sum` writes and checks them: within an OME-Zarr in `SHA256SUMS`, of a file beside
 //! it with `.sha256` at the end of its name.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, BufWriter, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, BufWriter, Read as _, Seek as _, Write as _};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -105,7 +107,7 @@ pub fn verify(image: &Path) -> Result<Verified, VerifyError> {
 }
 
 /// `digest  name`: a name that leads nowhere else.
-fn entry(line: &[u8]) -> Option<(String, &Path)> {
+pub(crate) fn entry(line: &[u8]) -> Option<(String, &Path)> {
     let line = std::str::from_utf8(line).ok()?;
     let (digest, name) = line.split_once("  ")?;
     let name = Path::new(name);
@@ -127,22 +129,32 @@ pub(crate) fn digest_of(path: &Path) -> std::io::Result<String> {
     }
 }
 
-fn hexadecimal(digest: &[u8]) -> String {
+pub(crate) fn hexadecimal(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A list that is being written; lines come in the order in which files are done.
+/// A list that is being written. Files are done in any order, and the list is in that of their names, so that the same image is
+/// the same list.
 #[derive(Debug)]
 pub(crate) struct Manifest {
     path: PathBuf,
-    output: Mutex<BufWriter<File>>,
+    lines: Mutex<Lines>,
+}
+
+/// So many lines are sorted in memory; of an image with more files each so many become a file of their own until the end.
+const SORTED: usize = 1 << 16;
+
+#[derive(Debug, Default)]
+struct Lines {
+    /// Names and digests.
+    last: Vec<(String, String)>,
+    sorted: Vec<File>,
 }
 
 impl Manifest {
-    /// Begins one.
-    pub(crate) fn new(path: PathBuf) -> Result<Self, WriteError> {
-        let file = File::create_new(&path).map_err(WriteError::io("write", &path))?;
-        Ok(Self { path, output: Mutex::new(BufWriter::new(file)) })
+    /// Begins one, which is written to this file at the end.
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self { path, lines: Mutex::default() }
     }
 
     /// Notes what a file holds.
@@ -152,15 +164,65 @@ impl Manifest {
 
     /// Notes the digest of a file.
     pub(crate) fn line(&self, name: &Path, digest: &str) -> Result<(), WriteError> {
-        let line = format!("{digest}  {}\n", name.display());
-        let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
-        output.write_all(line.as_bytes()).map_err(WriteError::io("write", &self.path))
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.last.push((name.to_string_lossy().into_owned(), digest.to_owned()));
+        if lines.last.len() < SORTED {
+            return Ok(());
+        }
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        let sorted = lines.spill(folder).map_err(WriteError::io("write", &self.path))?;
+        lines.sorted.push(sorted);
+        Ok(())
     }
 
     /// Ends it.
     pub(crate) fn finish(self) -> Result<(), WriteError> {
-        let mut output = self.output.into_inner().unwrap_or_else(PoisonError::into_inner);
-        output.flush().map_err(WriteError::io("write", self.path))
+        let lines = self.lines.into_inner().unwrap_or_else(PoisonError::into_inner);
+        lines.merge(&self.path).map_err(WriteError::io("write", &self.path))
+    }
+}
+
+impl Lines {
+    /// Puts what is in memory into a file without a name.
+    fn spill(&mut self, folder: &Path) -> std::io::Result<File> {
+        self.last.sort_unstable();
+        let mut output = BufWriter::new(tempfile::tempfile_in(folder)?);
+        for (name, digest) in self.last.drain(..) {
+            writeln!(output, "{digest}  {name}")?;
+        }
+        let mut file = output.into_inner()?;
+        file.rewind()?;
+        Ok(file)
+    }
+
+    fn merge(mut self, path: &Path) -> std::io::Result<()> {
+        type Sorted = Box<dyn Iterator<Item = std::io::Result<(String, String)>>>;
+        self.last.sort_unstable();
+        let mut parts: Vec<Sorted> = vec![Box::new(self.last.into_iter().map(Ok))];
+        for file in self.sorted {
+            let split = |line: std::io::Result<String>| {
+                let line = line?;
+                let (digest, name) = line.split_once("  ").unwrap_or_default();
+                Ok((name.to_owned(), digest.to_owned()))
+            };
+            parts.push(Box::new(BufReader::new(file).lines().map(split)));
+        }
+        let mut output = BufWriter::new(File::create_new(path)?);
+        // The first line of each part, the smallest on top.
+        let mut heap = BinaryHeap::new();
+        for (number, part) in parts.iter_mut().enumerate() {
+            heap.extend(part.next().transpose()?.map(|line| Reverse((line, number))));
+        }
+        // What was done before an interruption may have been done again.
+        let mut last = None;
+        while let Some(Reverse(((name, digest), number))) = heap.pop() {
+            if last.as_ref() != Some(&name) {
+                writeln!(output, "{digest}  {name}")?;
+                last = Some(name);
+            }
+            heap.extend(parts[number].next().transpose()?.map(|line| Reverse((line, number))));
+        }
+        output.flush()
     }
 }
 
@@ -175,12 +237,15 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = |name: &str| folder.path().join(name);
         fs::create_dir(path("0")).expect("a folder");
-        let manifest = Manifest::new(path(NAME)).expect("it is made");
-        for name in ["0/a", "0/b", "c"] {
+        let manifest = Manifest::new(path(NAME));
+        for name in ["c", "0/b", "0/a"] {
             fs::write(path(name), name).expect("it is written");
             manifest.note(Path::new(name), name.as_bytes()).expect("it is noted");
         }
         manifest.finish().expect("it is written");
+        let list = fs::read_to_string(path(NAME)).expect("it is there");
+        let names: Vec<&str> = list.lines().map(|line| &line[66..]).collect();
+        assert_eq!(names, ["0/a", "0/b", "c"]);
         let whole = verify(folder.path()).expect("it is read");
         assert_eq!((whole.same, whole.is_whole()), (3, true));
         let status = std::process::Command::new("sha256sum")
@@ -194,6 +259,21 @@ mod tests {
         let verified = verify(folder.path()).expect("it is read");
         assert_eq!(verified.different, [Path::new("0/a")]);
         assert_eq!(verified.missing, [Path::new("c")]);
+    }
+
+    #[test]
+    fn a_list_of_many_files_is_sorted_too() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let manifest = Manifest::new(folder.path().join(NAME));
+        let count = 2 * SORTED + 1000;
+        for number in (0..count).rev() {
+            manifest.line(Path::new(&format!("0/{}", number * 7919 % count)), "0").expect("it is noted");
+        }
+        manifest.finish().expect("it is written");
+        let list = fs::read_to_string(folder.path().join(NAME)).expect("it is there");
+        assert_eq!(list.lines().count(), count);
+        assert!(list.lines().is_sorted());
+        assert_eq!(fs::read_dir(folder.path()).expect("it is there").count(), 1);
     }
 
     #[test]

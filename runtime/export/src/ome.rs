@@ -1,6 +1,7 @@
 //! OME-XML, schema 2016-06: what of it describes pixels is read, and written so that it is valid.
 
 mod read;
+mod roi;
 mod write;
 
 pub(crate) use read::{Block, Pixels, read};

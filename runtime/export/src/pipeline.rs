@@ -19,6 +19,7 @@ pub use extremes::Extremes;
 use plan::Plan;
 
 use crate::pyramid::{Grid, Samples, Target, reduce};
+use crate::resume::Tree;
 use crate::sample::SampleType;
 use crate::shape::{Plane, Region};
 use crate::source::Source;
@@ -68,6 +69,28 @@ pub(crate) trait Sink: Sync {
 
     /// Bytes that a thread needs for one chunk.
     fn memory(&self) -> usize;
+
+    /// Says that a tree begins. Where it was stored before, fills in the samples of its root and returns the extremes of what is
+    /// below.
+    fn found(
+        &self,
+        _tree: &Tree,
+        _size: [usize; 2],
+        _samples: &mut [u8],
+        _scratch: &mut Self::Scratch,
+    ) -> Result<Option<Extremes>, WriteError> {
+        Ok(None)
+    }
+
+    /// Says that a tree is whole.
+    fn whole(
+        &self,
+        _tree: &Tree,
+        _extremes: &Extremes,
+        _scratch: &mut Self::Scratch,
+    ) -> Result<(), WriteError> {
+        Ok(())
+    }
 
     /// Stores a chunk; each comes once, in any order, from any thread.
     fn store(&self, chunk: &Chunk<'_>, scratch: &mut Self::Scratch) -> Result<(), WriteError>;
@@ -123,6 +146,11 @@ pub(crate) fn run<S: Sink>(
         all.iter_mut().zip(&extremes).for_each(|(all, one)| all.merge(one));
     }
     Ok(all)
+}
+
+/// The memory that one thread needs, where a sink takes so much for a chunk.
+pub(crate) fn needed(source: &dyn Source, grid: &Grid, sink: usize) -> usize {
+    Plan::needed(source, grid, sink)
 }
 
 /// What all threads share.
@@ -192,7 +220,7 @@ impl<'a, S: Sink> Descent<'a, S> {
         let plane = source.shape().plane(of_plane);
         let [_, columns] = grid.chunks(plan.split);
         let place = [tree / columns, tree % columns];
-        self.chunk(plan.split, plane, place, buffers)?;
+        self.root(&Tree { level: plan.split, plane: of_plane, place }, plane, buffers)?;
         if plan.split + 1 == grid.sizes.len() {
             return Ok(());
         }
@@ -209,7 +237,12 @@ impl<'a, S: Sink> Descent<'a, S> {
             {
                 let at = place.map(|index| index * grid.tile / 2);
                 let from = Samples { size: extent, samples };
-                reduce(self.sample_type, from, Target { width, samples: &mut top.samples, at });
+                reduce(
+                    self.work.source.reduction(),
+                    self.sample_type,
+                    from,
+                    Target { width, samples: &mut top.samples, at },
+                );
             }
             top.missing -= 1;
             (top.missing == 0).then(|| std::mem::take(&mut top.samples))
@@ -221,6 +254,36 @@ impl<'a, S: Sink> Descent<'a, S> {
             }
             None => Ok(()),
         }
+    }
+
+    /// Makes the root of a tree, in the last of the buffers, unless it is there already.
+    fn root(&mut self, tree: &Tree, plane: Plane, buffers: &mut [Vec<u8>]) -> Result<(), WriteError> {
+        let Work { grid, sink, .. } = *self.work;
+        let Tree { level, place: place @ [row, column], .. } = *tree;
+        let size @ [height, width] = grid.extent(level, row, column);
+        if let Some(samples) = buffers.last_mut() {
+            samples.resize(height * width * self.sample_type.bytes(), 0);
+            if let Some(extremes) = sink.found(tree, size, samples, &mut self.scratch)? {
+                self.extremes[plane.c].merge(&extremes);
+                let [rows, columns] = [0, 1].map(|axis| {
+                    let side = grid.tile << level;
+                    grid.sizes[0][axis].saturating_sub(place[axis] * side).min(side)
+                });
+                self.tell(rows * columns * self.sample_type.bytes());
+                return Ok(());
+            }
+        }
+        let before = std::mem::take(&mut self.extremes[plane.c]);
+        self.chunk(level, plane, place, buffers)?;
+        sink.whole(tree, &self.extremes[plane.c], &mut self.scratch)?;
+        self.extremes[plane.c].merge(&before);
+        Ok(())
+    }
+
+    /// Tells how many bytes of level 0 are done.
+    fn tell(&self, bytes: usize) {
+        let done = self.work.done.fetch_add(bytes as u64, Ordering::Relaxed);
+        (self.work.options.progress)(done + bytes as u64, self.work.total);
     }
 
     /// Makes a chunk from those below it, in the last of the buffers, and stores it and them.
@@ -244,8 +307,8 @@ impl<'a, S: Sink> Descent<'a, S> {
             if S::EXTREMES {
                 self.extremes[plane.c].see(self.sample_type, samples);
             }
-            let done = self.work.done.fetch_add(samples.len() as u64, Ordering::Relaxed);
-            (self.work.options.progress)(done + samples.len() as u64, self.work.total);
+            let bytes = samples.len();
+            self.tell(bytes);
         } else {
             for [row, column] in grid.below(level, row, column) {
                 self.chunk(level - 1, plane, [row, column], below)?;
@@ -255,7 +318,12 @@ impl<'a, S: Sink> Descent<'a, S> {
                 {
                     let at = grid.place(row, column);
                     let from = Samples { size: extent, samples: part };
-                    reduce(self.sample_type, from, Target { width, samples, at });
+                    reduce(
+                        self.work.source.reduction(),
+                        self.sample_type,
+                        from,
+                        Target { width, samples, at },
+                    );
                 }
             }
         }
@@ -282,7 +350,12 @@ impl<'a, S: Sink> Descent<'a, S> {
                 let next @ [height, width] = grid.sizes[level];
                 let mut halved = vec![0; height * width * bytes];
                 let into = Target { width, samples: &mut halved, at: [0, 0] };
-                reduce(self.sample_type, Samples { size, samples: &samples }, into);
+                reduce(
+                    self.work.source.reduction(),
+                    self.sample_type,
+                    Samples { size, samples: &samples },
+                    into,
+                );
                 (size, samples) = (next, halved);
             }
             let [rows, columns] = size.map(|side| side.div_ceil(grid.tile));

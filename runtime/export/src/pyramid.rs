@@ -82,15 +82,27 @@ pub(crate) struct Target<'a> {
     pub(crate) at: [usize; 2],
 }
 
+/// How a sample is made of the 2 × 2 below it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reduction {
+    /// It is their mean.
+    Mean,
+    /// It is one of them, the last: of numbers of objects there is no mean. omero-cli-zarr takes the same one.
+    Nearest,
+}
+
 /// Halves a rectangle into another.
-pub(crate) fn reduce(sample_type: SampleType, from: Samples<'_>, into: Target<'_>) {
+pub(crate) fn reduce(reduction: Reduction, sample_type: SampleType, from: Samples<'_>, into: Target<'_>) {
     let [height, width] = from.size;
+    if reduction == Reduction::Nearest {
+        return nearest(sample_type.bytes(), from, into);
+    }
     if width == 1 {
         // Each sample twice: the mean of two pairs is then that of two samples.
         let bytes = sample_type.bytes();
         let doubled: Vec<u8> =
             from.samples.chunks_exact(bytes).flat_map(|sample| [sample, sample].concat()).collect();
-        return reduce(sample_type, Samples { size: [height, 2], samples: &doubled }, into);
+        return reduce(reduction, sample_type, Samples { size: [height, 2], samples: &doubled }, into);
     }
     match sample_type {
         SampleType::Int8 => rows::<_, 1, 2>(from, into, |a, b, c, d| mean_i64(a, b, c, d, i8::from_le_bytes)),
@@ -120,6 +132,20 @@ pub(crate) fn reduce(sample_type: SampleType, from: Samples<'_>, into: Target<'_
             let sum: f64 = [a, b, c, d].into_iter().map(f64::from_le_bytes).sum();
             number_or_nan(sum / 4.0).to_le_bytes()
         }),
+    }
+}
+
+/// Takes the last sample of each 2 × 2.
+fn nearest(bytes: usize, from: Samples<'_>, into: Target<'_>) {
+    let [height, width] = from.size;
+    let [first, left] = into.at;
+    let columns = (width / 2).max(1);
+    for row in 0..(height / 2).max(1) {
+        let source = &from.samples[(2 * row + 1).min(height - 1) * width * bytes..][..width * bytes];
+        let target = &mut into.samples[((first + row) * into.width + left) * bytes..][..columns * bytes];
+        for (column, sample) in target.chunks_exact_mut(bytes).enumerate() {
+            sample.copy_from_slice(&source[(2 * column + 1).min(width - 1) * bytes..][..bytes]);
+        }
     }
 }
 
@@ -184,7 +210,7 @@ mod tests {
         let target = size.map(|side| (side / 2).max(1));
         let mut into = vec![0; target[0] * target[1] * kind.bytes()];
         let place = Target { width: target[1], samples: &mut into, at: [0, 0] };
-        reduce(kind, Samples { size, samples }, place);
+        reduce(Reduction::Mean, kind, Samples { size, samples }, place);
         into
     }
 
@@ -211,6 +237,18 @@ mod tests {
         assert_eq!(reduced(SampleType::Uint8, [1, 5], &[1, 4, 5, 8, 99]), [2, 6]);
         assert_eq!(reduced(SampleType::Uint8, [5, 1], &[1, 4, 5, 8, 99]), [2, 6]);
         assert_eq!(reduced(SampleType::Uint16, [1, 1], &[7, 1]), [7, 1]);
+    }
+
+    #[test]
+    fn numbers_of_objects_are_not_mixed() {
+        let mut into = vec![0; 2];
+        let samples = [1, 2, 3, 4, 99, 5, 6, 7, 8, 99, 99, 99, 99, 99, 99];
+        let place = Target { width: 2, samples: &mut into, at: [0, 0] };
+        reduce(Reduction::Nearest, SampleType::Uint8, Samples { size: [3, 5], samples: &samples }, place);
+        assert_eq!(into, [6, 8]);
+        let place = Target { width: 1, samples: &mut into, at: [0, 0] };
+        reduce(Reduction::Nearest, SampleType::Uint8, Samples { size: [3, 1], samples: &[1, 2, 3] }, place);
+        assert_eq!(into[0], 2);
     }
 
     proptest! {

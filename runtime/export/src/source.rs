@@ -10,12 +10,16 @@ mod synthetic;
 
 use std::fs::File;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub use error::ReadError;
 pub use synthetic::{Pattern, Synthetic};
 
+use crate::label::Label;
 use crate::metadata::Metadata;
+use crate::pyramid::Reduction;
+use crate::roi::Roi;
 use crate::sample::SampleType;
 use crate::shape::{Region, Shape};
 
@@ -45,6 +49,29 @@ pub trait Source: Send + Sync {
     /// What is wrong with it although it can be read.
     fn complaints(&self) -> &[String] {
         &[]
+    }
+
+    /// What has been drawn on it.
+    fn rois(&self) -> &[Arc<Roi>] {
+        &[]
+    }
+
+    /// The label images that it has. They are looked for when somebody asks.
+    ///
+    /// # Errors
+    /// One of them cannot be read.
+    fn labels(&self) -> Result<Vec<Label>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    /// Files that it consists of besides the path that was opened.
+    fn files(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    /// How smaller copies of it are made.
+    fn reduction(&self) -> Reduction {
+        Reduction::Mean
     }
 
     /// Bytes that one thread needs while it reads, besides what it reads into.

@@ -56,6 +56,24 @@ pub enum WriteError {
         /// What to do.
         remedy: &'static str,
     },
+    /// Another does the same.
+    #[error("another export to the same place is under way: {} is locked; wait for it, or choose another name", path.display())]
+    Busy {
+        /// What it has.
+        path: PathBuf,
+    },
+    /// What is staged is somebody else's.
+    #[error("{} belongs to somebody else: remove it, or choose another name", path.display())]
+    Foreign {
+        /// What.
+        path: PathBuf,
+    },
+    /// Somebody stopped it, and wanted to go on later.
+    #[error("it was stopped; what is done is kept in {}, and the same command goes on there", path.display())]
+    Paused {
+        /// Where it is.
+        path: PathBuf,
+    },
     /// Somebody stopped it.
     #[error("it was stopped; nothing half done is left")]
     Cancelled,

@@ -8,8 +8,12 @@ mod array;
 mod attributes;
 mod chunk_grid;
 mod collection;
+mod documents;
 mod group;
+mod labels;
+mod layout;
 mod multiscale;
+mod plate;
 mod reader;
 mod shard;
 #[cfg(test)]
@@ -17,5 +21,8 @@ mod tests;
 mod writer;
 
 pub use collection::open;
+pub use documents::is_written;
+pub use labels::Rois;
+pub use layout::{write_plate, write_series};
 pub use reader::ZarrImage;
-pub use writer::{Encoding, Options, Version, Written, write, write_series};
+pub use writer::{Encoding, Options, Version, Written, write};

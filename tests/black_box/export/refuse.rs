@@ -22,12 +22,14 @@ fn each_mistake_has_its_message_and_its_code() -> Result<()> {
     write("circle.tif", b"II*\0\x08\0\0\0\0\0\x08\0\0\0")?;
     stage.large("large.zarr", 5000)?;
     stage.answer(&["export", "lz4.zarr", "--output", "there"])?;
+    std::fs::create_dir_all(stage.path("else/lz4.ome.zarr/deep")).map_err(Trouble::doing("make a folder"))?;
     for (code, arguments, message) in [
         (66, &["export", "nothing.tif", "--output", "out"][..], "No such file"),
         (69, &["export", "text.tif", "--output", "out", "--bioformats2raw", "/nowhere"], "bioformats2raw"),
         (65, &["export", "circle.tif", "--output", "out"], "circle"),
         (65, &["export", "short.tif", "--output", "out"], "short.tif is damaged"),
-        (73, &["export", "lz4.zarr", "--output", "there"], "is there already"),
+        (73, &["export", "lz4.zarr", "--output", "there", "--level", "2"], "is there already"),
+        (73, &["export", "lz4.zarr", "--output", "else", "--overwrite"], "is there already"),
         (64, &["export", "lz4.zarr", "--output", "out", "--format", "0.4", "--shard", "2"], "write 0.5"),
         (64, &["export", "lz4.zarr", "--output", "out", "--name", "../x"], "a name has no /"),
         (64, &["export", "lz4.zarr", "--output", "out", "--series", "1"], "from 0 to 0"),
@@ -53,7 +55,7 @@ fn what_is_stopped_leaves_nothing() -> Result<()> {
         let mut running = Running::start("processor", command, &stage.path("log"))?;
         let out = stage.path("out");
         let is_busy =
-            || std::fs::read_dir(&out).ok()?.flatten().next()?.path().join("0").exists().then_some(());
+            || std::fs::read_dir(&out).ok()?.flatten().next()?.path().join("image/0").exists().then_some(());
         wait::until("the first chunk", Duration::from_secs(60), &[running.log()], is_busy)?;
         running.signal(signal)?;
         let status = running.ended_within(Duration::from_secs(30))?;

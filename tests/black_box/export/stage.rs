@@ -122,6 +122,15 @@ impl Stage {
         Ok(path)
     }
 
+    /// An OME-TIFF of so many planes that an export of it takes a second or more.
+    pub(super) fn made(&self, name: &str, planes: usize) -> Result<()> {
+        let make = "import sys, numpy, tifffile; planes = int(sys.argv[2]); random = numpy.random.default_rng(planes)
+tifffile.imwrite(sys.argv[1], random.integers(0, 4096, (planes, 1500, 1300), 'uint16'), metadata={'axes': 'ZYX'})";
+        let mut command = Command::new(imaging::interpreter()?);
+        command.args(["-c", make]).arg(self.path(name)).arg(planes.to_string());
+        process::succeed(&mut command, DEADLINE).map(drop)
+    }
+
     /// The names in the folder, in order.
     pub(super) fn names(&self) -> Result<Vec<String>> {
         let path = self.scratch.path();

@@ -3,11 +3,14 @@
 //! Element by element, without a tree: names of elements decide, not their depth. No document type and no entity beyond the
 //! predefined five is accepted, so that no input grows.
 
+use std::sync::Arc;
+
 use quick_xml::Reader;
 use quick_xml::XmlVersion;
 use quick_xml::events::{BytesStart, Event};
 
 use crate::metadata::{Channel, Colour, Metadata, Quantity, Unit};
+use crate::roi::Roi;
 
 /// The pixels of an image.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -18,6 +21,7 @@ pub(crate) struct Pixels {
     pub(crate) order: [usize; 3],
     pub(crate) blocks: Vec<Block>,
     pub(crate) metadata: Metadata,
+    pub(crate) rois: Vec<Arc<Roi>>,
 }
 
 /// Where planes are: `TiffData`.
@@ -70,11 +74,12 @@ pub(crate) fn read(text: &str) -> Result<Vec<Pixels>, String> {
             _ => {}
         }
     }
+    super::roi::attach(text, &mut images)?;
     Ok(images)
 }
 
 /// An attribute as text; `None` where it is not there, empty or not well-formed.
-fn attribute(element: &BytesStart<'_>, name: &str) -> Option<String> {
+pub(super) fn attribute(element: &BytesStart<'_>, name: &str) -> Option<String> {
     let found = element.try_get_attribute(name).ok()??;
     let value = found.normalized_value(XmlVersion::Implicit1_0).ok()?;
     (!value.is_empty()).then(|| value.chars().take(NAME).collect())
@@ -118,6 +123,7 @@ fn pixels(element: &BytesStart<'_>, name: Option<String>) -> Result<Pixels, Stri
             channels: Vec::new(),
             ..Metadata::default()
         },
+        rois: Vec::new(),
     })
 }
 

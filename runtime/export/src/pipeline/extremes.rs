@@ -13,6 +13,11 @@ impl Extremes {
         self.0
     }
 
+    /// Those that were told.
+    pub(crate) fn of(range: Option<(f64, f64)>) -> Self {
+        Self(range.filter(|(low, high)| low <= high))
+    }
+
     /// What another saw counts too.
     pub(crate) fn merge(&mut self, other: &Self) {
         if let Some((low, high)) = other.0 {

@@ -38,6 +38,12 @@ impl Plan {
         Err(WriteError::Memory { needed, allowed: options.memory })
     }
 
+    /// What one thread takes.
+    pub(super) fn needed(source: &dyn Source, grid: &Grid, sink: usize) -> usize {
+        let plan = Self::of(1, source.shape().planes(), grid);
+        plan.memory(grid, source.sample_type().bytes(), source.memory().saturating_add(sink))
+    }
+
     fn of(threads: usize, planes: usize, grid: &Grid) -> Self {
         let trees = |level: usize| grid.chunks(level).into_iter().product::<usize>();
         let split = (0..grid.sizes.len())

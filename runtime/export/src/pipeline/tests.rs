@@ -78,7 +78,7 @@ proptest! {
                 if level > 0 {
                     let mut halved = vec![0; height * width * bytes];
                     let into = Target { width, samples: &mut halved, at: [0, 0] };
-                    reduce(kind, Samples { size: grid.sizes[level - 1], samples: &expected }, into);
+                    reduce(source.reduction(), kind, Samples { size: grid.sizes[level - 1], samples: &expected }, into);
                     expected = halved;
                 }
                 let (samples, stored) = found.remove(&(level, plane)).expect("the level is whole");

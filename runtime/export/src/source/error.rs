@@ -49,6 +49,20 @@ pub enum ReadError {
         /// How much it may.
         limit: u64,
     },
+    /// Regions of interest do not go into one label image as they are.
+    #[error(
+        "ROI {first} and ROI {second} overlap in row {row} and column {column}, where a label image holds one number; --label-overlap says which"
+    )]
+    Overlap {
+        /// The id of the one.
+        first: u64,
+        /// The id of the other.
+        second: u64,
+        /// Of a sample that belongs to both.
+        row: usize,
+        /// Of it too.
+        column: usize,
+    },
     /// The caller asked for what there is not.
     #[error("level {level} has no such region: {region:?}")]
     Outside {

@@ -1,7 +1,10 @@
 //! Images that are computed: of any size and type, without a file. What tests and benchmarks export.
 
+use std::sync::Arc;
+
 use super::{Level, ReadError, Source, check};
 use crate::metadata::Metadata;
+use crate::roi::Roi;
 use crate::sample::SampleType;
 use crate::shape::{Region, Shape};
 
@@ -23,6 +26,7 @@ pub struct Synthetic {
     pattern: Pattern,
     sample_type: SampleType,
     metadata: Metadata,
+    rois: Vec<Arc<Roi>>,
     levels: [Level; 1],
 }
 
@@ -30,7 +34,14 @@ impl Synthetic {
     /// Of this shape and type.
     #[must_use]
     pub fn new(shape: Shape, sample_type: SampleType, pattern: Pattern, metadata: Metadata) -> Self {
-        Self { pattern, sample_type, metadata, levels: [Level { shape, tile: [1024, 1024] }] }
+        let levels = [Level { shape, tile: [1024, 1024] }];
+        Self { pattern, sample_type, metadata, rois: Vec::new(), levels }
+    }
+
+    /// With this drawn on it.
+    #[must_use]
+    pub fn with(self, rois: Vec<Roi>) -> Self {
+        Self { rois: rois.into_iter().map(Arc::new).collect(), ..self }
     }
 
     fn sample(&self, plane: u64, y: u64, x: u64, into: &mut [u8]) {
@@ -86,6 +97,10 @@ impl Source for Synthetic {
 
     fn storage(&self) -> &str {
         "computed"
+    }
+
+    fn rois(&self) -> &[Arc<Roi>] {
+        &self.rois
     }
 
     fn memory(&self) -> usize {

@@ -34,6 +34,11 @@ impl Files {
         self.others.push(file.path);
     }
 
+    /// Those besides the first.
+    pub(crate) fn others(&self) -> &[PathBuf] {
+        &self.others
+    }
+
     /// A file by its number.
     pub(crate) fn get(&self, number: usize) -> Result<Arc<TiffFile>, ReadError> {
         let Some(path) = number.checked_sub(1).and_then(|other| self.others.get(other)) else {

@@ -1,7 +1,7 @@
 //! TIFF and OME-TIFF as a source.
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::directory::{Directory, TiffFile};
@@ -11,6 +11,7 @@ use super::planes::{self, ImageJ, Pages, Place};
 use super::tag;
 use crate::metadata::{Channel, Colour, Metadata};
 use crate::ome::{self, Pixels};
+use crate::roi::Roi;
 use crate::sample::SampleType;
 use crate::shape::{Plane, Region, Shape};
 use crate::source::{Level, Limits, ReadError, Source, check};
@@ -26,6 +27,7 @@ pub struct TiffImage {
     metadata: Metadata,
     storage: String,
     complaints: Vec<String>,
+    rois: Vec<Arc<Roi>>,
 }
 
 /// What the images of a file share.
@@ -234,7 +236,8 @@ fn ome_image(
     if missing > 0 {
         complaints.push(format!("{missing} of its planes are not there and are read as 0"));
     }
-    TiffImage::new(shared, path, "OME-TIFF", shape, planes, pixels.metadata, complaints)
+    let image = TiffImage::new(shared, path, "OME-TIFF", shape, planes, pixels.metadata, complaints)?;
+    Ok(TiffImage { rois: pixels.rois, ..image })
 }
 
 fn imagej_image(
@@ -337,7 +340,8 @@ impl TiffImage {
             layout.method.name()
         );
         let samples = layout.samples;
-        Ok(Self { shared: Arc::clone(shared), planes, samples, levels, metadata, storage, complaints })
+        let rois = Vec::new();
+        Ok(Self { shared: Arc::clone(shared), planes, samples, levels, metadata, storage, complaints, rois })
     }
 
     /// Any page: they are alike.
@@ -365,6 +369,14 @@ impl Source for TiffImage {
 
     fn complaints(&self) -> &[String] {
         &self.complaints
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        self.shared.files.others().to_vec()
+    }
+
+    fn rois(&self) -> &[Arc<Roi>] {
+        &self.rois
     }
 
     fn memory(&self) -> usize {

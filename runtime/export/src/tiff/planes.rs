@@ -158,7 +158,7 @@ mod tests {
     }
 
     fn pixels(sides: [usize; 5], order: [usize; 3], blocks: Vec<Block>) -> Pixels {
-        Pixels { sides, order, blocks, metadata: Metadata::default() }
+        Pixels { sides, order, blocks, ..Pixels::default() }
     }
 
     #[test]

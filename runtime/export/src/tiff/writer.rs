@@ -186,7 +186,7 @@ pub(super) fn write_described(
     single.publish()?;
     if let Some(digest) = digest {
         let name = target.file_name().unwrap_or_default();
-        let list = manifest::Manifest::new(manifest::of(target))?;
+        let list = manifest::Manifest::new(manifest::of(target));
         list.line(Path::new(name), &digest)?;
         list.finish()?;
     }

@@ -401,11 +401,12 @@ fn level(settings: &Value) -> u8 {
 /// As numcodecs has it, in `.zarray`.
 fn to_numcodecs(codec: &Compression) -> Value {
     match *codec {
-        Compression::Blosc { inner, level, width } => json!({
+        Compression::Blosc { inner, level, .. } => json!({
             "id": "blosc",
             "cname": inner.name(),
             "clevel": level,
-            "shuffle": u8::from(width > 1),
+            // Of single bytes it does nothing, and omero-cli-zarr has it too.
+            "shuffle": 1,
             "blocksize": 0,
         }),
         Compression::Zstd { level } => json!({ "id": "zstd", "level": level }),

@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::documents::creator;
 use super::writer::Version;
 use crate::metadata::{Metadata, Quantity, Window};
 use crate::pipeline::Extremes;
@@ -32,8 +33,16 @@ pub(crate) struct Described<'a> {
 }
 
 impl Described<'_> {
-    /// The attributes: of 0.5 what is within `ome`.
+    /// The attributes of an image: of 0.5 what is within `ome`.
     pub(crate) fn attributes(&self) -> Value {
+        let mut attributes = self.multiscales();
+        attributes["omero"] = self.omero();
+        attributes["_creator"] = creator();
+        attributes
+    }
+
+    /// Only what any pyramid has.
+    pub(crate) fn multiscales(&self) -> Value {
         let mut multiscale = Map::new();
         if self.version == Version::V04 {
             multiscale.insert("version".into(), "0.4".into());
@@ -48,12 +57,7 @@ impl Described<'_> {
             })
         });
         multiscale.insert("datasets".into(), datasets.collect());
-        let mut attributes = Map::new();
-        attributes.insert("multiscales".into(), vec![Value::Object(multiscale)].into());
-        attributes.insert("omero".into(), self.omero());
-        let creator = json!({ "name": "biomero-worker", "version": env!("CARGO_PKG_VERSION") });
-        attributes.insert("_creator".into(), creator);
-        Value::Object(attributes)
+        json!({ "multiscales": [multiscale] })
     }
 
     fn size(&self, axis: usize) -> Option<Quantity> {

@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use super::group::{Group, within};
+use super::plate;
 use super::reader::{Shared, ZarrImage};
+use crate::metadata::Field;
 use crate::source::{Limits, ReadError};
 
 /// No folder has more images: a plate of 1536 wells with 25 fields each has half as many.
-const IMAGES: usize = 80_000;
+pub(crate) const IMAGES: usize = 80_000;
 
 /// Opens the images of a folder. The fields of a plate are in the order of its rows, its columns, and the fields of a well.
 ///
@@ -30,16 +30,17 @@ pub fn open(path: &Path, limits: Limits) -> Result<Vec<ZarrImage>, ReadError> {
         return Ok(vec![image]);
     }
     let images = if !group.attributes["bioformats2raw.layout"].is_null() {
-        series(path)?
+        series(path)?.into_iter().map(|image| (image, None)).collect()
     } else if !group.attributes["plate"].is_null() {
-        fields(path, &group.attributes["plate"])?
+        plate::fields(path, &group.attributes["plate"])?
     } else {
         return Err(no_image("it is no image of OME-Zarr"));
     };
     if images.is_empty() {
         return Err(ReadError::damaged(path, "it has no image"));
     }
-    let read = |(number, image): (usize, &PathBuf)| {
+    let read = |(number, (image, field)): (usize, (PathBuf, Option<Field>))| {
+        let image = image.as_path();
         let group = Group::read(image)?;
         let image_of = |group: &Group| ZarrImage::read(group, limits, &shared, number);
         let found = group.as_ref().map(image_of).transpose()?.flatten();
@@ -48,9 +49,10 @@ pub fn open(path: &Path, limits: Limits) -> Result<Vec<ZarrImage>, ReadError> {
         if let Ok(place) = image.strip_prefix(path) {
             found.place(place);
         }
+        found.on_plate(field);
         Ok(found)
     };
-    images.iter().enumerate().map(read).collect()
+    images.into_iter().enumerate().map(read).collect()
 }
 
 /// The folders of the images of bioformats2raw's layout: as `OME` lists them, or 0, 1, 2 and on.
@@ -67,31 +69,6 @@ fn series(path: &Path) -> Result<Vec<PathBuf>, ReadError> {
             break;
         }
         found.push(series);
-    }
-    Ok(found)
-}
-
-/// The folders of the fields of a plate.
-fn fields(path: &Path, plate: &Value) -> Result<Vec<PathBuf>, ReadError> {
-    let wells = plate["wells"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let place = |well: &Value| {
-        let index = |key: &str| well[key].as_u64().unwrap_or(u64::MAX);
-        (index("rowIndex"), index("columnIndex"))
-    };
-    let mut wells: Vec<&Value> = wells.iter().collect();
-    // Some writers list them in no order.
-    wells.sort_by_key(|well| place(well));
-    let mut found = Vec::new();
-    for well in wells {
-        let well = within(path, well["path"].as_str().unwrap_or_default())?;
-        // A well that was never imaged may have no folder.
-        let Some(group) = Group::read(&well)? else { continue };
-        for image in group.attributes["well"]["images"].as_array().into_iter().flatten() {
-            if found.len() == IMAGES {
-                return Err(ReadError::damaged(path, format!("it has more than {IMAGES} fields")));
-            }
-            found.push(within(&well, image["path"].as_str().unwrap_or_default())?);
-        }
     }
     Ok(found)
 }

@@ -9,10 +9,13 @@ use std::sync::Arc;
 use super::array::Array;
 use super::chunk_grid::{Axes, Part, parts};
 use super::group::{self, Group};
+use super::labels;
 use super::multiscale::Multiscale;
 use super::shard::Index;
 use crate::codec;
-use crate::metadata::Metadata;
+use crate::label::Label;
+use crate::metadata::{Field, Metadata};
+use crate::pyramid::Reduction;
 use crate::sample::{SampleType, swap};
 use crate::shape::{Region, Shape};
 use crate::source::cache::Cache;
@@ -29,6 +32,9 @@ pub struct ZarrImage {
     named: bool,
     storage: String,
     complaints: Vec<String>,
+    folder: PathBuf,
+    limits: Limits,
+    reduction: Reduction,
     shared: Arc<Shared>,
     /// Its number among those that share.
     number: usize,
@@ -119,6 +125,13 @@ impl ZarrImage {
             named,
             storage,
             complaints,
+            folder: group.path.clone(),
+            limits,
+            reduction: if group.attributes["image-label"].is_null() {
+                Reduction::Mean
+            } else {
+                Reduction::Nearest
+            },
             shared: Arc::clone(shared),
             number,
             levels,
@@ -131,6 +144,11 @@ impl ZarrImage {
         if !self.named {
             self.metadata.name = Some(place.to_string_lossy().into_owned());
         }
+    }
+
+    /// Says where on a plate it was taken.
+    pub(crate) fn on_plate(&mut self, field: Option<Field>) {
+        self.metadata.field = field;
     }
 
     /// A chunk that is decompressed; `None` where it is not stored.
@@ -237,6 +255,14 @@ impl Source for ZarrImage {
 
     fn complaints(&self) -> &[String] {
         &self.complaints
+    }
+
+    fn labels(&self) -> Result<Vec<Label>, ReadError> {
+        labels::open(&self.folder, self.limits, &self.shared, self.number)
+    }
+
+    fn reduction(&self) -> Reduction {
+        self.reduction
     }
 
     fn memory(&self) -> usize {

@@ -1,11 +1,12 @@
 //! Several chunks in one file, as zarr v3's `sharding_indexed` has it: the chunks in any order, and an index of 16 bytes each,
 //! its offset and its length, with a checksum behind it.
 //!
-//! Chunks are appended as they come, so that nothing waits in memory for a shard to be full; the index follows the last one.
+//! Chunks are appended as they come, so that nothing waits in memory for a shard to be full. When the last one has come they
+//! are put into the order of the index, which follows them: the same image is the same file, whoever was faster.
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -83,7 +84,7 @@ impl Shards {
         chunk: &[usize],
         stored: Option<&[u8]>,
         expected: usize,
-        create: impl FnOnce(&Path) -> Result<File, WriteError>,
+        create: impl Fn(&Path) -> Result<File, WriteError>,
     ) -> Result<bool, WriteError> {
         let open = {
             let mut shards = lock(&self.0);
@@ -111,10 +112,49 @@ impl Shards {
         }
         lock(&self.0).remove(path);
         let Some(file) = file else { return Ok(false) };
+        let ordered = in_order(file, path, index, create)?;
+        let mut file = ordered.as_ref().unwrap_or(file);
         index.extend_from_slice(&crc32c(index).to_le_bytes());
         file.write_all(index).map_err(WriteError::io("write", path))?;
         Ok(true)
     }
+}
+
+/// Writes the chunks of a file in the order of its index into another, which takes its place; `None` where they are.
+fn in_order(
+    file: &File,
+    path: &Path,
+    index: &mut [u8],
+    create: impl Fn(&Path) -> Result<File, WriteError>,
+) -> Result<Option<File>, WriteError> {
+    let (entries, _) = index.as_chunks_mut::<16>();
+    let place = |entry: &[u8; 16]| {
+        let (offset, length) = entry.split_at(8);
+        let number = |bytes: &[u8]| bytes.as_array().map_or(u64::MAX, |bytes| u64::from_le_bytes(*bytes));
+        (number(offset), number(length))
+    };
+    if entries.iter().map(|entry| place(entry).0).filter(|offset| *offset != u64::MAX).is_sorted() {
+        return Ok(None);
+    }
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".ordered");
+    let beside = PathBuf::from(beside);
+    let failed = || WriteError::io("write", &beside);
+    let mut target = create(&beside)?;
+    let mut end = 0_u64;
+    for entry in entries {
+        let (offset, length) = place(entry);
+        if offset == u64::MAX {
+            continue;
+        }
+        let mut source = file;
+        source.seek(SeekFrom::Start(offset)).map_err(WriteError::io("read", path))?;
+        io::copy(&mut source.take(length), &mut target).map_err(failed())?;
+        entry[..8].copy_from_slice(&end.to_le_bytes());
+        end += length;
+    }
+    std::fs::rename(&beside, path).map_err(failed())?;
+    Ok(Some(target))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

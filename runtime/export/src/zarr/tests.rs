@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use proptest::prelude::*;
@@ -9,8 +10,10 @@ use serde_json::json;
 
 use super::*;
 use crate::codec::BloscCodec;
-use crate::metadata::{Channel, Colour, Metadata, Quantity, Unit};
+use crate::label::Overlap;
+use crate::metadata::{Channel, Colour, Field, Metadata, Quantity, Unit};
 use crate::pyramid::sizes;
+use crate::roi::{Figure, Outline, Roi};
 use crate::sample::SampleType;
 use crate::shape::{Plane, Region, Shape};
 use crate::source::{Limits, Pattern, ReadError, Source, Synthetic};
@@ -28,8 +31,8 @@ fn options() -> impl Strategy<Value = Options> {
     let shards = prop::sample::select(vec![None, Some(1), Some(2), Some(3)]);
     (prop::sample::select(encodings), shards, any::<bool>(), prop::sample::select(vec![16_usize, 64]))
         .prop_map(|(encoding, shard, new, tile)| match new {
-            true => Options { version: Version::V05, encoding, tile, shard },
-            false => Options { version: Version::V04, encoding, tile, shard: None },
+            true => Options { encoding, tile, shard, ..Options::new(Version::V05) },
+            false => Options { encoding, tile, ..Options::new(Version::V04) },
         })
 }
 
@@ -272,6 +275,231 @@ fn the_fields_of_a_plate_are_in_the_order_of_rows_columns_and_fields() {
     assert_eq!(names, ["A/2/0", "A/10/0", "A/10/1", "B/1/0"]);
     write_json(plate.join(".zattrs"), json!({ "plate": { "wells": [well("../x", 0, 0)] } }));
     assert!(open(&plate, Limits::default()).expect_err("it leads elsewhere").to_string().contains("outside"));
+}
+
+/// The content of every file, by its name within the folder.
+fn content(folder: &std::path::Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let content = |path: PathBuf| {
+        let bytes = fs::read(&path).expect("it is there");
+        (path.strip_prefix(folder).expect("it is within").to_owned(), bytes)
+    };
+    files(folder).into_iter().map(content).collect()
+}
+
+/// Fields of a plate of 3 × 12 wells, in no order: row, column, field and acquisition of each.
+fn plate(fields: &[[usize; 4]]) -> Vec<Box<dyn Source>> {
+    let plate = Arc::new(crate::metadata::Plate {
+        name: Some("HeLa".to_owned()),
+        rows: ["A", "B", "C"].map(str::to_owned).to_vec(),
+        columns: (1..=12).map(|column| column.to_string()).collect(),
+    });
+    let image = |&[row, column, number, acquisition]: &[usize; 4]| -> Box<dyn Source> {
+        let field = Field { plate: Arc::clone(&plate), row, column, number, acquisition: Some(acquisition) };
+        let shape = Shape::new([1, 2, 1, 30 + row, 40 + column + number]).expect("it is small");
+        let metadata = Metadata { field: Some(field), ..Metadata::default() };
+        Box::new(Synthetic::new(shape, SampleType::Uint16, Pattern::Waves, metadata))
+    };
+    fields.iter().map(image).collect()
+}
+
+#[test]
+fn a_plate_is_written_in_the_order_of_its_wells_and_read_back() {
+    let fields = [[2, 11, 0, 5], [0, 1, 2, 7], [0, 1, 0, 5], [1, 0, 0, 5], [0, 1, 1, 5]];
+    let sources = plate(&fields);
+    for version in [Version::V04, Version::V05] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("plate.ome.zarr");
+        let options = Options { tile: 16, ..Options::new(version) };
+        let written = write_plate(&sources, &path, &options, &work(2)).expect("nothing fails");
+        assert_eq!(
+            written.iter().map(|one| one.sizes[0]).collect::<Vec<_>>(),
+            sources.iter().map(|source| [source.shape().y, source.shape().x]).collect::<Vec<_>>()
+        );
+        assert!(manifest::verify(&path).expect("it has digests").is_whole());
+        let attributes = if version == Version::V04 { ".zattrs" } else { "zarr.json" };
+        let told = |name: &str| fs::read_to_string(path.join(name).join(attributes)).expect("it is there");
+        if version == Version::V04 {
+            insta::assert_snapshot!(told("") + &told("A/2"));
+        }
+        let images = open(&path, Limits::default()).expect("it is whole");
+        let mut expected: Vec<&Box<dyn Source>> = sources.iter().collect();
+        expected.sort_by_key(|source| {
+            source.metadata().field.as_ref().map(|field| (field.row, field.column, field.number))
+        });
+        assert_eq!(images.len(), fields.len());
+        for (image, source) in images.iter().zip(expected) {
+            assert_eq!(image.metadata().field, source.metadata().field);
+            assert!(whole(image, 0, Plane::default()) == whole(&**source, 0, Plane::default()));
+        }
+        // However many threads there are, and whichever of them was faster.
+        for threads in [1, 4] {
+            let again = folder.path().join(threads.to_string());
+            write_plate(&sources, &again, &options, &work(threads)).expect("nothing fails");
+            assert!(content(&again) == content(&path), "{threads} threads");
+        }
+    }
+}
+
+#[test]
+fn what_makes_no_plate_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("plate");
+    let told = |sources: &[Box<dyn Source>]| {
+        let error =
+            write_plate(sources, &path, &Options::new(Version::V04), &work(1)).expect_err("it is no plate");
+        assert!(!path.exists());
+        error.to_string()
+    };
+    let mut sources = plate(&[[0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]]);
+    assert!(told(&sources).contains("images 0 and 2 are both field 0 of the well in row 1 and column 1"));
+    sources.truncate(1);
+    sources.extend(plate(&[[0, 1_000_000_000, 0, 0]]));
+    assert!(told(&sources).contains("1000000001 columns"));
+    let shape = Shape::new([1, 1, 1, 10, 10]).expect("it is small");
+    sources[1] = Box::new(Synthetic::new(shape, SampleType::Uint8, Pattern::Waves, Metadata::default()));
+    assert!(told(&sources).contains("image 1 is of no plate"));
+    let other = Arc::new(crate::metadata::Plate::default());
+    let field = Field { plate: other, row: 0, column: 0, number: 0, acquisition: None };
+    let metadata = Metadata { field: Some(field), ..Metadata::default() };
+    sources[1] = Box::new(Synthetic::new(shape, SampleType::Uint8, Pattern::Waves, metadata));
+    assert!(told(&sources).contains("image 1 is of another plate"));
+    assert!(told(&[]).contains("there is no image"));
+}
+
+#[test]
+fn an_image_is_the_same_files_whatever_the_number_of_threads() {
+    let shape = Shape::new([1, 2, 2, 300, 290]).expect("it is small");
+    let source = Synthetic::new(shape, SampleType::Uint16, Pattern::Waves, Metadata::default());
+    for shard in [None, Some(3)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let options = Options { tile: 16, shard, ..Options::new(Version::V05) };
+        let written = [1, 2, 4].map(|threads| {
+            let path = folder.path().join(threads.to_string());
+            write(&source, &path, &options, &work(threads)).expect("nothing fails");
+            content(&path)
+        });
+        assert!(written[0] == written[1] && written[0] == written[2], "{shard:?}");
+    }
+}
+
+/// An image on which discs and frames have been drawn: an id, a place, and whether it is only on the second plane.
+fn drawn_on(rois: &[(u64, [i64; 2], bool)]) -> Synthetic {
+    let roi = |&(id, [x, y], is_on_second): &(u64, [i64; 2], bool)| {
+        let outline = Outline::Rectangle { x, y, width: 20, height: 10 };
+        let z = is_on_second.then_some(1);
+        Roi {
+            id,
+            figures: vec![Figure { id: 10 * id, text: None, fill: Some([1, 2, 3, 4]), t: None, z, outline }],
+        }
+    };
+    let shape = Shape::new([1, 2, 2, 130, 110]).expect("it is small");
+    Synthetic::new(shape, SampleType::Uint8, Pattern::Waves, Metadata::default())
+        .with(rois.iter().map(roi).collect())
+}
+
+#[test]
+fn what_was_drawn_becomes_a_label_image_which_goes_with_the_image_from_then_on() {
+    let source = drawn_on(&[(9, [5, 5], true), (4, [90, 60], false), (7, [100, 125], true)]);
+    for version in [Version::V04, Version::V05] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("image");
+        let rois = Some(Rois { name: "cells".to_owned(), overlap: Overlap::Refuse });
+        let options = Options { tile: 16, rois, ..Options::new(version) };
+        let written = write(&source, &path, &options, &work(2)).expect("nothing fails");
+        assert_eq!(written.labels, ["cells"]);
+        if version == Version::V04 {
+            insta::assert_snapshot!(
+                fs::read_to_string(path.join("labels/cells/.zattrs")).expect("it is there")
+            );
+        }
+        let images = open(&path, Limits::default()).expect("it is whole");
+        let labels = images[0].labels().expect("they are whole");
+        assert_eq!(labels.iter().map(|label| label.name.as_str()).collect::<Vec<_>>(), ["cells"]);
+        let label = &*labels[0].image;
+        assert_eq!(label.shape(), Shape { c: 1, ..source.shape() });
+        assert_eq!((label.sample_type(), label.levels().len()), (SampleType::Int8, 2));
+        let at = |z, level: usize, x, y| {
+            whole(label, level, Plane { t: 0, c: 0, z })[y * label.levels()[level].shape.x + x]
+        };
+        // Numbers are places among the ids 4, 7 and 9.
+        assert_eq!(
+            [at(1, 0, 5, 5), at(0, 0, 5, 5), at(0, 0, 109, 69), at(1, 0, 109, 129), at(1, 0, 110 / 2, 60)],
+            [3, 0, 1, 2, 0]
+        );
+        assert_eq!([at(1, 1, 2, 2), at(1, 1, 12, 7)], [3, 0]);
+        // The label image of the copy is the same, and so is that of a copy in the other version.
+        for (number, version) in [Version::V04, Version::V05].into_iter().enumerate() {
+            let copy = folder.path().join(number.to_string());
+            let options = Options { version, rois: None, ..options.clone() };
+            let written = write(&images[0], &copy, &options, &work(2)).expect("nothing fails");
+            assert_eq!(written.labels, ["cells"]);
+            let copies =
+                open(&copy, Limits::default()).expect("it is whole")[0].labels().expect("they are whole");
+            let described = |label: &crate::label::Label| {
+                ["colors", "properties", "source"].map(|key| label.description[key].clone())
+            };
+            assert_eq!(described(&copies[0]), described(&labels[0]));
+            for level in 0..2 {
+                let plane = Plane { t: 0, c: 0, z: 1 };
+                assert!(whole(&*copies[0].image, level, plane) == whole(label, level, plane));
+            }
+            assert!(manifest::verify(&copy).expect("it has digests").is_whole());
+        }
+    }
+}
+
+#[test]
+fn what_overlaps_is_an_error_or_what_one_says() {
+    let source = drawn_on(&[(12, [0, 0], false), (11, [15, 5], false)]);
+    let folder = tempfile::tempdir().expect("a folder");
+    for (overlap, expected) in [
+        (Overlap::Refuse, None),
+        (Overlap::First, Some([1, 2])),
+        (Overlap::Last, Some([2, 2])),
+        (Overlap::Largest, Some([127, 2])),
+    ] {
+        let path = folder.path().join(format!("{overlap:?}"));
+        let rois = Some(Rois { name: "0".to_owned(), overlap });
+        let outcome = write(&source, &path, &Options { rois, ..Options::new(Version::V04) }, &work(1));
+        let Some(expected) = expected else {
+            let error = outcome.expect_err("they overlap").to_string();
+            assert!(error.contains("ROI 11 and ROI 12 overlap in row 5 and column 15"), "{error}");
+            assert!(!path.exists());
+            continue;
+        };
+        outcome.expect("nothing fails");
+        let labels =
+            open(&path, Limits::default()).expect("it is whole")[0].labels().expect("they are whole");
+        let samples = whole(&*labels[0].image, 0, Plane::default());
+        assert_eq!([samples[5 * 110 + 15], samples[0]], expected, "{overlap:?}");
+    }
+    for name in ["..", ".", "", "a/b", "/etc", ".zattrs", "a\0b"] {
+        let rois = Some(Rois { name: name.to_owned(), overlap: Overlap::First });
+        let error = write(
+            &source,
+            &folder.path().join("out"),
+            &Options { rois, ..Options::new(Version::V04) },
+            &work(1),
+        );
+        assert!(matches!(error, Err(WriteError::Unsupported { .. })), "{name}: {error:?}");
+    }
+}
+
+#[test]
+fn label_images_outside_of_the_image_are_refused() {
+    let (_folder, path) = small(Version::V04);
+    for name in ["..", "../x", "/etc", "a/b", "."] {
+        fs::create_dir_all(path.join("labels")).expect("a folder");
+        fs::write(path.join("labels/.zattrs"), json!({ "labels": [name] }).to_string())
+            .expect("it is written");
+        let images = open(&path, Limits::default()).expect("the image is whole");
+        let error = images[0].labels().expect_err("it leads elsewhere");
+        assert!(error.to_string().contains("no folder in it"), "{error}");
+    }
+    fs::write(path.join("labels/.zattrs"), r#"{"labels":["a","a"]}"#).expect("it is written");
+    let error =
+        open(&path, Limits::default()).expect("it is whole")[0].labels().expect_err("it is there twice");
+    assert!(error.to_string().contains("twice"), "{error}");
 }
 
 #[test]

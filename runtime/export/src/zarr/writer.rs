@@ -1,22 +1,24 @@
 //! An image as OME-Zarr: chunks as they come out of the pipeline, metadata at the end, digests of all.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
-use std::path::Path;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::array::{Array, Keys, Shard};
 use super::attributes::{Described, NAMES, written_axes};
+use super::documents::{Documents, create};
+use super::labels::{self, Rois};
 use super::shard::Shards;
 use crate::codec::{self, BloscCodec, Compression, Workspace};
 use crate::manifest::{self, Manifest};
-use crate::ome;
-use crate::pipeline::{self, Chunk, Sink};
+use crate::pipeline::{self, Chunk, Extremes, Sink};
 use crate::publish::Folder;
 use crate::pyramid::{Grid, sizes};
+use crate::resume::{Journal, Request, Tree};
 use crate::sample::SampleType;
-use crate::source::Source;
+use crate::shape::{Plane, Shape};
+use crate::source::{ReadError, Source, file};
 use crate::write_error::WriteError;
 
 /// Which OME-Zarr.
@@ -59,7 +61,7 @@ impl Encoding {
 }
 
 /// How an image is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// Which OME-Zarr.
     pub version: Version,
@@ -69,6 +71,10 @@ pub struct Options {
     pub tile: usize,
     /// Rows and columns of chunks that share a file; `None` for a file each. Only of 0.5.
     pub shard: Option<usize>,
+    /// Whether regions of interest become a label image.
+    pub rois: Option<Rois>,
+    /// What it is known by when it is interrupted, or asked for again.
+    pub request: Option<Request>,
 }
 
 impl Options {
@@ -76,15 +82,19 @@ impl Options {
     #[must_use]
     pub const fn new(version: Version) -> Self {
         let encoding = Encoding::Blosc { inner: BloscCodec::Zstd, level: 1 };
-        Self { version, encoding, tile: 1024, shard: None }
+        Self { version, encoding, tile: 1024, shard: None, rois: None, request: None }
     }
 }
 
 /// What was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
+    /// Its folder within that of all; empty where it is that.
+    pub folder: PathBuf,
     /// Height and width of each level.
     pub sizes: Vec<[usize; 2]>,
+    /// The names of its label images.
+    pub labels: Vec<String>,
 }
 
 /// Writes an image. `target` is a folder that is not there yet.
@@ -97,57 +107,38 @@ pub fn write(
     options: &Options,
     work: &pipeline::Options<'_>,
 ) -> Result<Written, WriteError> {
-    check(options)?;
-    let folder = Folder::new(target)?;
-    let manifest = Manifest::new(folder.path().join(manifest::NAME))?;
-    let axes = written_axes(&source.shape());
-    let written = write_image(
-        source,
-        axes,
-        Place { root: folder.path(), prefix: Path::new("") },
-        &manifest,
-        options,
-        work,
-    )?;
-    manifest.finish()?;
-    folder.publish()?;
-    Ok(written)
+    into_folder(target, options, |place, manifest| {
+        write_image(source, written_axes(&source.shape()), place, manifest, options, work)
+    })
 }
 
-/// Writes images as bioformats2raw lays them out: a folder for each, all with five axes, and what they are in
-/// `OME/METADATA.ome.xml`.
-///
-/// # Errors
-/// As for [`write()`].
-pub fn write_series(
-    sources: &[Box<dyn Source>],
+/// Makes a folder, fills it, and gives it its name.
+pub(super) fn into_folder<T>(
     target: &Path,
     options: &Options,
-    work: &pipeline::Options<'_>,
-) -> Result<Vec<Written>, WriteError> {
+    fill: impl FnOnce(Place<'_>, &Manifest) -> Result<T, WriteError>,
+) -> Result<T, WriteError> {
     check(options)?;
-    let folder = Folder::new(target)?;
-    let manifest = Manifest::new(folder.path().join(manifest::NAME))?;
-    let mut written = Vec::with_capacity(sources.len());
-    for (number, source) in sources.iter().enumerate() {
-        let name = number.to_string();
-        let place = Place { root: folder.path(), prefix: Path::new(&name) };
-        written.push(write_image(&**source, (0..5).collect(), place, &manifest, options, work)?);
-    }
-    let documents = Documents { root: folder.path(), manifest: &manifest };
-    let names: Vec<String> = (0..sources.len()).map(|number| number.to_string()).collect();
-    documents.group(Path::new(""), options.version, json!({ "bioformats2raw.layout": 3 }))?;
-    documents.group(Path::new("OME"), options.version, json!({ "series": names }))?;
-    let described: Vec<ome::Described<'_>> =
-        sources.iter().map(|source| ome::Described::of(&**source)).collect();
-    let text = ome::write(&described, ome::Planes::Elsewhere);
-    documents.file(Path::new("OME/METADATA.ome.xml"), text.as_bytes())?;
+    // Whether a shard is whole is known when all trees are.
+    let goes_on = options.shard.is_none();
+    let mut folder = Folder::new(target, options.request.as_ref(), goes_on)?;
+    let root = folder.path();
+    let manifest = Manifest::new(root.join(manifest::NAME));
+    let journal = folder.verified(&manifest)?.filter(|_| goes_on);
+    let written = match fill(Place { root: &root, prefix: Path::new(""), journal }, &manifest) {
+        Err(WriteError::Cancelled)
+            if goes_on && options.request.as_ref().is_some_and(|request| request.keep) =>
+        {
+            return Err(WriteError::Paused { path: root.parent().unwrap_or(&root).to_owned() });
+        }
+        other => other?,
+    };
     manifest.finish()?;
     folder.publish()?;
     Ok(written)
 }
 
-fn check(options: &Options) -> Result<(), WriteError> {
+pub(super) fn check(options: &Options) -> Result<(), WriteError> {
     let unsupported = |what: &str, remedy| Err(WriteError::Unsupported { what: what.to_owned(), remedy });
     if options.tile < 2 || options.tile % 2 == 1 {
         return unsupported("the rows and columns of a chunk are an even number", "choose another");
@@ -160,12 +151,14 @@ fn check(options: &Options) -> Result<(), WriteError> {
 
 /// The folder of all that is written, and that of an image within it.
 #[derive(Debug, Clone, Copy)]
-struct Place<'a> {
-    root: &'a Path,
-    prefix: &'a Path,
+pub(crate) struct Place<'a> {
+    pub(crate) root: &'a Path,
+    pub(super) prefix: &'a Path,
+    /// What was done before, and what is done now.
+    pub(super) journal: Option<&'a Journal>,
 }
 
-fn write_image(
+pub(super) fn write_image(
     source: &dyn Source,
     axes: Vec<usize>,
     place: Place<'_>,
@@ -173,22 +166,59 @@ fn write_image(
     options: &Options,
     work: &pipeline::Options<'_>,
 ) -> Result<Written, WriteError> {
-    let shape = source.shape();
-    let grid = Grid { tile: options.tile, sizes: sizes(shape.y, shape.x, 96) };
-    let arrays = (0..grid.sizes.len()).map(|level| array(&axes, &grid, level, source, options)).collect();
-    let writer = Writer { place, axes: &axes, arrays, grid: &grid, manifest, shards: Shards::default() };
-    let extremes = pipeline::run(source, &grid, &writer, work)?;
+    let Levels { sizes, extremes } = write_levels(source, &axes, place, manifest, options, work)?;
+    let labels = labels::write(source, &axes, place, manifest, options, work)?;
     let described = Described {
         version: options.version,
-        shape,
+        shape: source.shape(),
         axes: &axes,
         sample_type: source.sample_type(),
         metadata: source.metadata(),
-        sizes: &grid.sizes,
+        sizes: &sizes,
         extremes: &extremes,
     };
-    writer.write_metadata(options.version, described.attributes())?;
-    Ok(Written { sizes: grid.sizes })
+    Documents::new(place, manifest, options).group(place.prefix, described.attributes())?;
+    Ok(Written { folder: place.prefix.to_owned(), sizes, labels })
+}
+
+/// The arrays of an image.
+pub(super) struct Levels {
+    /// Height and width of each.
+    pub(super) sizes: Vec<[usize; 2]>,
+    /// Of each channel of level 0.
+    pub(super) extremes: Vec<Extremes>,
+}
+
+/// Writes the arrays of an image.
+pub(super) fn write_levels(
+    source: &dyn Source,
+    axes: &[usize],
+    place: Place<'_>,
+    manifest: &Manifest,
+    options: &Options,
+    work: &pipeline::Options<'_>,
+) -> Result<Levels, WriteError> {
+    let shape = source.shape();
+    let grid = Grid { tile: options.tile, sizes: sizes(shape.y, shape.x, 96) };
+    let arrays = (0..grid.sizes.len()).map(|level| array(axes, &grid, level, source, options)).collect();
+    let writer = Writer { place, shape, axes, arrays, grid: &grid, manifest, shards: Shards::default() };
+    let extremes = pipeline::run(source, &grid, &writer, work)?;
+    writer.write_metadata(options.version)?;
+    Ok(Levels { sizes: grid.sizes, extremes })
+}
+
+/// The memory that one thread needs for an image.
+pub(super) fn needed(source: &dyn Source, axes: &[usize], options: &Options) -> usize {
+    let shape = source.shape();
+    let grid = Grid { tile: options.tile, sizes: sizes(shape.y, shape.x, 96) };
+    pipeline::needed(source, &grid, memory(&array(axes, &grid, 0, source, options)))
+}
+
+/// What storing a chunk takes: padded, compressed, and the tables of the compressor, of which zstd has 2 MiB for its fast
+/// levels, 12 for its slow ones.
+fn memory(array: &Array) -> usize {
+    let chunk = array.chunk_bytes().unwrap_or(usize::MAX / 4);
+    2 * chunk + chunk / 64 + (4 << 20)
 }
 
 /// The array of a level. Chunks of level 0 have their whole size also where the image is smaller, as omero-cli-zarr's have;
@@ -221,6 +251,7 @@ fn array(axes: &[usize], grid: &Grid, level: usize, source: &dyn Source, options
 
 struct Writer<'a> {
     place: Place<'a>,
+    shape: Shape,
     /// The axes that are written, by their number.
     axes: &'a [usize],
     grid: &'a Grid,
@@ -235,6 +266,8 @@ struct Scratch {
     padded: Vec<u8>,
     stored: Vec<u8>,
     workspace: Workspace,
+    /// The files of the tree, and their digests, where a journal is kept.
+    files: Vec<(PathBuf, String)>,
 }
 
 impl Sink for Writer<'_> {
@@ -243,16 +276,49 @@ impl Sink for Writer<'_> {
     const EXTREMES: bool = true;
 
     fn memory(&self) -> usize {
-        // Padded, compressed, and the tables of the compressor: zstd has 2 MiB for its fast levels, 12 for its slow ones.
-        let chunk = self.arrays.first().and_then(Array::chunk_bytes).unwrap_or(usize::MAX / 4);
-        2 * chunk + chunk / 64 + (4 << 20)
+        self.arrays.first().map_or(0, memory)
+    }
+
+    fn found(
+        &self,
+        tree: &Tree,
+        [height, width]: [usize; 2],
+        samples: &mut [u8],
+        scratch: &mut Scratch,
+    ) -> Result<Option<Extremes>, WriteError> {
+        scratch.files.clear();
+        let known = self.place.journal.and_then(|journal| journal.find(self.place.prefix, tree));
+        let Some(extremes) = known else { return Ok(None) };
+        let array = &self.arrays[tree.level];
+        let index = self.index(self.shape.plane(tree.plane), tree.place);
+        let path = self.place.root.join(self.place.prefix).join(tree.level.to_string());
+        let path = path.join(array.keys.path(&index));
+        let bytes = array.chunk_bytes().unwrap_or_default();
+        match file::read(&path, bytes + bytes / 16 + (64 << 10), "a chunk")? {
+            // It is not stored, because it is 0.
+            None => samples.fill(0),
+            Some(stored) => {
+                let whole = codec::decompress(&array.codecs, &stored, bytes)
+                    .map_err(|error| ReadError::damaged(&path, error.to_string()))?;
+                let row = width * array.sample_type.bytes();
+                let stride = array.chunk.last().map_or(row, |side| side * array.sample_type.bytes());
+                let rows = whole.chunks_exact(stride.max(1)).take(height);
+                for (from, into) in rows.zip(samples.chunks_exact_mut(row.max(1))) {
+                    into.copy_from_slice(&from[..row]);
+                }
+            }
+        }
+        Ok(Some(extremes))
+    }
+
+    fn whole(&self, tree: &Tree, extremes: &Extremes, scratch: &mut Scratch) -> Result<(), WriteError> {
+        let Some(journal) = self.place.journal else { return Ok(()) };
+        journal.note(self.place.prefix, tree, extremes, &scratch.files)
     }
 
     fn store(&self, chunk: &Chunk<'_>, scratch: &mut Scratch) -> Result<(), WriteError> {
         let array = &self.arrays[chunk.level];
-        let plane = chunk.plane;
-        let place = [plane.t, plane.c, plane.z, chunk.place[0], chunk.place[1]];
-        let index: Vec<usize> = self.axes.iter().map(|axis| place[*axis]).collect();
+        let index = self.index(chunk.plane, chunk.place);
         // What is not stored is 0.
         let stored = match is_empty(chunk.samples.samples) {
             true => None,
@@ -271,7 +337,12 @@ impl Sink for Writer<'_> {
                 let path = self.place.root.join(&name);
                 let mut file = create(&path)?;
                 file.write_all(stored).map_err(WriteError::io("write", &path))?;
-                self.manifest.note(&name, stored)
+                let digest = manifest::hexadecimal(&Sha256::digest(stored));
+                self.manifest.line(&name, &digest)?;
+                if self.place.journal.is_some() {
+                    scratch.files.push((name, digest));
+                }
+                Ok(())
             }
             (Some(shard), stored) => {
                 let of: Vec<usize> =
@@ -290,6 +361,12 @@ impl Sink for Writer<'_> {
 }
 
 impl Writer<'_> {
+    /// The index of a chunk in its array.
+    fn index(&self, plane: Plane, [row, column]: [usize; 2]) -> Vec<usize> {
+        let place = [plane.t, plane.c, plane.z, row, column];
+        self.axes.iter().map(|axis| place[*axis]).collect()
+    }
+
     /// How many chunks of a shard lie in the image.
     fn chunks_of_shard(&self, level: usize, shard: &Shard, of: &[usize]) -> usize {
         let last = of.len() - 2;
@@ -301,8 +378,8 @@ impl Writer<'_> {
         along(0) * along(1)
     }
 
-    fn write_metadata(&self, version: Version, attributes: Value) -> Result<(), WriteError> {
-        let documents = Documents { root: self.place.root, manifest: self.manifest };
+    fn write_metadata(&self, version: Version) -> Result<(), WriteError> {
+        let documents = Documents { root: self.place.root, manifest: self.manifest, version, request: None };
         let names: Vec<&str> = self.axes.iter().map(|axis| NAMES[*axis]).collect();
         for (level, array) in self.arrays.iter().enumerate() {
             let folder = self.place.prefix.join(level.to_string());
@@ -311,41 +388,7 @@ impl Writer<'_> {
                 Version::V05 => documents.json(&folder.join("zarr.json"), &array.to_v3(&names))?,
             }
         }
-        documents.group(self.place.prefix, version, attributes)
-    }
-}
-
-/// Metadata on its way to files.
-struct Documents<'a> {
-    root: &'a Path,
-    manifest: &'a Manifest,
-}
-
-impl Documents<'_> {
-    /// A group with attributes of OME-NGFF.
-    fn group(&self, folder: &Path, version: Version, mut attributes: Value) -> Result<(), WriteError> {
-        match version {
-            Version::V04 => {
-                self.json(&folder.join(".zattrs"), &attributes)?;
-                self.json(&folder.join(".zgroup"), &json!({ "zarr_format": 2 }))
-            }
-            Version::V05 => {
-                attributes["version"] = "0.5".into();
-                let attributes = json!({ "ome": attributes });
-                let group = json!({ "zarr_format": 3, "node_type": "group", "attributes": attributes });
-                self.json(&folder.join("zarr.json"), &group)
-            }
-        }
-    }
-
-    fn json(&self, name: &Path, document: &Value) -> Result<(), WriteError> {
-        self.file(name, format!("{document:#}\n").as_bytes())
-    }
-
-    fn file(&self, name: &Path, content: &[u8]) -> Result<(), WriteError> {
-        let path = self.root.join(name);
-        create(&path)?.write_all(content).map_err(WriteError::io("write", &path))?;
-        self.manifest.note(name, content)
+        Ok(())
     }
 }
 
@@ -368,17 +411,4 @@ fn padded<'a>(chunk: &Chunk<'a>, tile: [usize; 2], bytes: usize, into: &'a mut V
         target[..row.len()].copy_from_slice(row);
     }
     into
-}
-
-/// Makes a file, and its folders where they are missing.
-fn create(path: &Path) -> Result<File, WriteError> {
-    let file = match File::create_new(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let parent = path.parent().unwrap_or(path);
-            fs::create_dir_all(parent).map_err(WriteError::io("make", parent))?;
-            File::create_new(path)
-        }
-        other => other,
-    };
-    file.map_err(WriteError::io("write", path))
 }

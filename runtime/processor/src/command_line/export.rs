@@ -15,6 +15,8 @@ Examples:
   processor export image.ome.tif --output exported/ --format 0.5 --shard 4
   processor export series.ome.tif --series 2 --output exported/ --codec lz4
   processor export series.ome.tif --layout bioformats2raw --output exported/
+  processor export plate.zarr --output exported/             all fields of the plate, as a plate
+  processor export image.ome.tif --labels=cells --output exported/
 
 What is written, exit codes and the shapes of --json: docs/export.md.")]
 pub(crate) struct Export {
@@ -42,6 +44,25 @@ pub(crate) struct Export {
     /// Only of 0.5: rows and columns of chunks that share a file, so that there are fewer files
     #[arg(long, value_name = "CHUNKS", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) shard: Option<u16>,
+    /// Also draw the regions of interest of the source into a label image of this name
+    #[arg(
+        long,
+        value_name = "NAME",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "0",
+        value_parser = name
+    )]
+    pub(crate) labels: Option<String>,
+    /// What becomes of a sample that lies in two of them
+    #[arg(long, value_name = "WHICH", value_enum, default_value = "error", requires = "labels")]
+    pub(crate) label_overlap: LabelOverlap,
+    /// Replace an OME-Zarr of that name, once the new one is whole
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+    /// Keep what is done when it is stopped or fails: the same command then goes on where it was, as after a crash
+    #[arg(long)]
+    pub(crate) keep_partial: bool,
     #[command(flatten)]
     pub(crate) series: Series,
     #[command(flatten)]
@@ -93,10 +114,23 @@ pub(crate) enum Version {
 /// Whose layout of images is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Layout {
-    /// As omero-cli-zarr has it: one image, axes of one sample left out
+    /// As omero-cli-zarr has it: one image or a plate, axes of one sample left out
     Omero,
     /// As bioformats2raw has it: all images, or that of --series, with five axes and OME/METADATA.ome.xml
     Bioformats2raw,
+}
+
+/// What becomes of a sample that lies in two regions of interest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LabelOverlap {
+    /// Nothing is written, and both are named
+    Error,
+    /// It belongs to the one with the lower id
+    First,
+    /// It belongs to the one with the higher id
+    Last,
+    /// It has the largest number of its type, as omero-cli-zarr's dtype_max
+    DtypeMax,
 }
 
 /// How chunks are compressed.

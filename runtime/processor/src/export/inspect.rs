@@ -5,6 +5,7 @@ use std::path::Path;
 use biomero_convert::open::{Images, Opening};
 use biomero_convert::work::Interruption;
 use biomero_events::json::Value;
+use biomero_export::label::Label;
 use biomero_export::manifest::{self, Verified};
 use biomero_export::metadata::Quantity;
 use biomero_export::preview;
@@ -21,7 +22,7 @@ pub(super) fn run(asked: &Inspect, answer: &mut Answer) -> Result<u8, Ended> {
     let interruption = Interruption::new()?;
     let images = read(asked, &interruption)?;
     let (images, first) = (images.all(), images.first(asked.series));
-    let chosen = images.iter().enumerate().map(|(place, image)| (place + first, image));
+    let chosen = images.iter().enumerate().map(|(place, image)| (place + first, &**image));
     let chosen: Vec<_> =
         chosen.filter(|(number, _)| asked.series.number.is_none_or(|wanted| wanted == *number)).collect();
     if chosen.is_empty() {
@@ -34,10 +35,11 @@ pub(super) fn run(asked: &Inspect, answer: &mut Answer) -> Result<u8, Ended> {
                 biomero_convert::Error::Series { path: asked.path.clone(), count: images.len() }.into()
             );
         };
-        preview::save(&***image, preview)?;
+        preview::save(*image, preview)?;
     }
     if answer.is_json() {
-        let images = chosen.iter().map(|(number, image)| object(*number, &***image)).collect();
+        let object = |(number, image): &(usize, &dyn Source)| Ok(object(*number, *image, &image.labels()?));
+        let images = chosen.iter().map(object).collect::<Result<_, Ended>>()?;
         let verified = verified.as_ref().map(|verified| {
             let names = |paths: &[std::path::PathBuf]| -> Value {
                 paths
@@ -61,7 +63,7 @@ pub(super) fn run(asked: &Inspect, answer: &mut Answer) -> Result<u8, Ended> {
             if position > 0 {
                 answer.line("")?;
             }
-            show(*number, &***image, images.len() > 1, answer)?;
+            show(*number, *image, images.len() > 1, answer)?;
         }
         if let Some(verified) = &verified {
             tell(verified, answer)?;
@@ -94,7 +96,7 @@ fn read(asked: &Inspect, interruption: &Interruption) -> Result<Images, Ended> {
 /// The numbers of a shape by the names of their axes.
 const AXES: [&str; 5] = ["t", "c", "z", "y", "x"];
 
-fn object(number: usize, image: &dyn Source) -> Value {
+fn object(number: usize, image: &dyn Source, labels: &[Label]) -> Value {
     let whole = |number: usize| Value::from(number as i64);
     let metadata = image.metadata();
     let levels = image.levels().iter().map(|level| {
@@ -116,6 +118,21 @@ fn object(number: usize, image: &dyn Source) -> Value {
             ("color", channel.colour.map(|colour| colour.to_string()).into()),
         ])
     });
+    let field = metadata.field.as_ref().map(|field| {
+        let line = |lines: &[String], number: usize| Value::from(lines.get(number).cloned());
+        Value::from([
+            ("plate", field.plate.name.clone().into()),
+            ("row", line(&field.plate.rows, field.row)),
+            ("column", line(&field.plate.columns, field.column)),
+            ("number", whole(field.number)),
+            ("acquisition", field.acquisition.map(whole).into()),
+        ])
+    });
+    let labels = labels.iter().map(|label| {
+        let shape = label.image.shape().sides().map(whole).to_vec();
+        let kind = label.image.sample_type().ome_name();
+        Value::from([("name", label.name.as_str().into()), ("shape", shape.into()), ("type", kind.into())])
+    });
     let complaints = image.complaints().iter().map(|complaint| Value::from(complaint.as_str()));
     [
         ("series", whole(number)),
@@ -129,6 +146,9 @@ fn object(number: usize, image: &dyn Source) -> Value {
         ("size_z", size(metadata.z).into()),
         ("time_step", size(metadata.t).into()),
         ("channels", Value::Array(channels.collect())),
+        ("field", field.into()),
+        ("labels", Value::Array(labels.collect())),
+        ("rois", whole(image.rois().len())),
         ("complaints", Value::Array(complaints.collect())),
     ]
     .into()
@@ -166,6 +186,20 @@ fn show(number: usize, image: &dyn Source, several: bool, answer: &mut Answer) -
         let name = channel.name.as_deref().unwrap_or("without a name");
         let colour = channel.colour.map_or_else(String::new, |colour| format!(", colour {colour}"));
         answer.line(format!("  channel {number}: {}{colour}", inert(name)))?;
+    }
+    if let Some(field) = &metadata.field {
+        let line = |lines: &[String], number: usize| lines.get(number).cloned().unwrap_or_default();
+        let well = line(&field.plate.rows, field.row) + &line(&field.plate.columns, field.column);
+        let plate = field.plate.name.as_deref().unwrap_or("without a name");
+        let run = field.acquisition.map_or_else(String::new, |run| format!(", acquisition {run}"));
+        answer.line(inert(&format!("  plate {plate}: well {well}, field {}{run}", field.number)))?;
+    }
+    for label in image.labels()? {
+        let (shape, kind) = (label.image.shape(), label.image.sample_type());
+        answer.line(inert(&format!("  labels {:?}: {shape} {kind}", label.name)))?;
+    }
+    if !image.rois().is_empty() {
+        answer.line(format!("  regions of interest: {}", image.rois().len()))?;
     }
     for complaint in image.complaints() {
         let line = format!("  to be looked at: {}", inert(complaint));
