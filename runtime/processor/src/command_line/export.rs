@@ -72,6 +72,9 @@ pub(crate) struct Convert {
     /// Also smaller copies, in SubIFDs
     #[arg(long)]
     pub(crate) pyramid: bool,
+    /// Its three channels are red, green and blue of one picture: write them so although it does not say it
+    #[arg(long)]
+    pub(crate) rgb: bool,
     /// Then read the file back, compare every sample, and remove ZARR
     #[arg(long, conflicts_with = "number")]
     pub(crate) remove_source: bool,

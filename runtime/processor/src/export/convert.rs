@@ -55,6 +55,7 @@ pub(super) fn run(asked: &Convert, answer: &mut Answer) -> Result<u8, Ended> {
         channels_first: asked.compat.is_some(),
         // Nothing else is expected where BIOMERO's converter was.
         digest: asked.compat.is_none(),
+        rgb: asked.rgb,
     };
     let (shape, kind) = (source.shape(), source.sample_type());
     let (began, path) = (Instant::now(), target.clone());
