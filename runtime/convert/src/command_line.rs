@@ -33,6 +33,9 @@ pub struct Convert {
     /// Also smaller copies, in SubIFDs
     #[arg(long)]
     pub pyramid: bool,
+    /// Its three channels are red, green and blue of one picture: write them so although it does not say it
+    #[arg(long, conflicts_with = "part")]
+    pub rgb: bool,
     /// Then read the file back, compare every sample, and remove ZARR
     #[arg(long, conflicts_with = "number")]
     pub remove_source: bool,

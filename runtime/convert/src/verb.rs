@@ -117,6 +117,7 @@ fn options(asked: &Convert) -> Options {
         channels_first: asked.compat.is_some(),
         // Nothing else is expected where BIOMERO's converter was.
         digest: asked.compat.is_none(),
+        rgb: asked.rgb,
     }
 }
 

@@ -112,8 +112,12 @@ pub(crate) fn entry(line: &[u8]) -> Option<(String, &Path)> {
     let (digest, name) = line.split_once("  ")?;
     let name = Path::new(name);
     let is_digest = digest.len() == 64 && digest.bytes().all(|digit| digit.is_ascii_hexdigit());
-    let is_within = name.components().all(|component| matches!(component, Component::Normal(_)));
-    (is_digest && is_within).then(|| (digest.to_ascii_lowercase(), name))
+    (is_digest && is_within(name)).then(|| (digest.to_ascii_lowercase(), name))
+}
+
+/// Whether a name leads nowhere else.
+pub(crate) fn is_within(name: &Path) -> bool {
+    name.components().all(|component| matches!(component, Component::Normal(_)))
 }
 
 /// The SHA-256 of a file, in hexadecimal digits.

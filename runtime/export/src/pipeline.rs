@@ -1,27 +1,28 @@
 //! From a source to a sink: every pixel of level 0 is read once, and the levels above are made on the way.
 //!
-//! A chunk of a level covers up to 2 × 2 chunks of the level below. A thread goes down such a tree, reads chunks of level 0
-//! where it arrives, and on its way up halves each chunk into its place in the one above. What it holds is one chunk of each
-//! level, whatever the size of the image. Where there are fewer planes than threads need, a plane is cut into trees of lower
-//! height; what is above these, a few chunks, is held for the plane until its last tree is done.
+//! Chunks of level 0 are taken in one order (`walk`), by any thread. Who has stored one halves it into its place in the chunk
+//! above, and who has brought the last part of that one stores it and goes on upwards. No thread may be more than a few chunks
+//! ahead of another: so what is begun of the levels above is little, whatever the size of the image, and a sink that wants its
+//! chunks in order has few of them waiting.
 //!
 //! Threads of its own instead of a pool that steals work: whoever steals holds chunks of two trees at once, and nobody can say
 //! beforehand how many. So the budget is kept by arithmetic (`plan`), not by waiting.
 
 mod extremes;
 mod plan;
+mod walk;
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 pub use extremes::Extremes;
-use plan::Plan;
+use plan::{Load, Plan};
+use walk::{Step, Walk};
 
 use crate::pyramid::{Grid, Samples, Target, reduce};
-use crate::resume::Tree;
 use crate::sample::SampleType;
-use crate::shape::{Plane, Region};
+use crate::shape::{Plane, Region, Shape};
 use crate::source::Source;
 use crate::write_error::WriteError;
 
@@ -52,11 +53,23 @@ impl std::fmt::Debug for Options<'_> {
 /// A chunk on its way to where it is stored: only what lies in the image.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Chunk<'a> {
+    /// In the order of all chunks of all levels, from 0 without a gap.
+    pub(crate) number: u64,
     pub(crate) level: usize,
+    /// The plane, or the first of those that go together.
     pub(crate) plane: Plane,
     /// Among the chunks of its level.
     pub(crate) place: [usize; 2],
+    /// Of each of the channels that go together, one after the other.
     pub(crate) samples: Samples<'a>,
+    /// Of level 0: the smallest and largest of them, where the sink wants these.
+    pub(crate) extremes: Extremes,
+}
+
+/// Where samples of a chunk are put: as many rows and columns of it as lie in the image.
+pub(crate) struct Part<'a> {
+    pub(crate) size: [usize; 2],
+    pub(crate) samples: &'a mut [u8],
 }
 
 /// Where chunks go.
@@ -70,29 +83,34 @@ pub(crate) trait Sink: Sync {
     /// Bytes that a thread needs for one chunk.
     fn memory(&self) -> usize;
 
-    /// Says that a tree begins. Where it was stored before, fills in the samples of its root and returns the extremes of what is
-    /// below.
-    fn found(
-        &self,
-        _tree: &Tree,
-        _size: [usize; 2],
-        _samples: &mut [u8],
-        _scratch: &mut Self::Scratch,
-    ) -> Result<Option<Extremes>, WriteError> {
-        Ok(None)
+    /// Bytes at most that are kept of chunks of so many bytes, while those before them are not stored.
+    fn kept(&self, _bytes: usize) -> usize {
+        0
     }
 
-    /// Says that a tree is whole.
-    fn whole(
+    /// How many channels of a plane come in one chunk: a divisor of how many the image has.
+    fn together(&self) -> usize {
+        1
+    }
+
+    /// Of the chunks above one of level 0, and itself: the highest that an earlier run has left whole with all that is below it.
+    /// Its level, and the extremes of what is below.
+    fn whole(&self, _plane: usize, _place: [usize; 2]) -> Option<(usize, Extremes)> {
+        None
+    }
+
+    /// Reads back a chunk that is whole: only what lies in the image.
+    fn load(
         &self,
-        _tree: &Tree,
-        _extremes: &Extremes,
-        _scratch: &mut Self::Scratch,
+        _level: usize,
+        _plane: Plane,
+        _place: [usize; 2],
+        _into: Part<'_>,
     ) -> Result<(), WriteError> {
         Ok(())
     }
 
-    /// Stores a chunk; each comes once, in any order, from any thread.
+    /// Stores a chunk; each comes once, from any thread, and nearly in the order of their numbers.
     fn store(&self, chunk: &Chunk<'_>, scratch: &mut Self::Scratch) -> Result<(), WriteError>;
 }
 
@@ -113,24 +131,39 @@ pub(crate) fn run<S: Sink>(
             remedy: "put them on another axis",
         });
     }
-    let plan = Plan::new(source, grid, sink.memory(), options)?;
+    let together = sink.together();
+    let load = Load {
+        grid,
+        pixel: source.sample_type().bytes() * together,
+        other: source.memory().saturating_add(sink.memory()),
+        kept: &|bytes| sink.kept(bytes),
+    };
+    let plan = Plan::new(load, options)?;
     let work = Work {
         source,
         grid,
         sink,
         options,
-        plan: &plan,
-        next: AtomicUsize::new(0),
-        failed: Mutex::new(None),
-        stopped: AtomicBool::new(false),
+        planes: Shape { c: shape.c / together, ..shape },
+        window: plan.window,
+        order: Mutex::new(Order {
+            walk: Walk::new(grid, shape.planes() / together),
+            first: 0,
+            numbers: 0,
+            missing: VecDeque::new(),
+            begun: HashMap::new(),
+            spare: vec![Vec::new(); grid.sizes.len()],
+            failed: None,
+            stopped: false,
+        }),
+        moved: Condvar::new(),
         done: AtomicU64::new(0),
         total: shape.samples().saturating_mul(source.sample_type().bytes() as u64),
-        tops: Mutex::default(),
     };
     let found = std::thread::scope(|scope| {
         let threads: Vec<_> =
-            (1..plan.threads).map(|_| scope.spawn(|| Descent::new(&work).run_to_end())).collect();
-        let mut found = vec![Descent::new(&work).run_to_end()];
+            (1..plan.threads).map(|_| scope.spawn(|| Climb::new(&work).run_to_end())).collect();
+        let mut found = vec![Climb::new(&work).run_to_end()];
         // A thread that panicked has no extremes; the panic goes on here.
         found.extend(threads.into_iter().map(|thread| match thread.join() {
             Ok(extremes) => extremes,
@@ -138,7 +171,7 @@ pub(crate) fn run<S: Sink>(
         }));
         found
     });
-    if let Some(error) = lock(&work.failed).take() {
+    if let Some(error) = lock(&work.order).failed.take() {
         return Err(error);
     }
     let mut all = vec![Extremes::default(); shape.c];
@@ -148,9 +181,10 @@ pub(crate) fn run<S: Sink>(
     Ok(all)
 }
 
-/// The memory that one thread needs, where a sink takes so much for a chunk.
+/// The memory that one thread needs, where storing a chunk takes so much of it.
 pub(crate) fn needed(source: &dyn Source, grid: &Grid, sink: usize) -> usize {
-    Plan::needed(source, grid, sink)
+    let other = source.memory().saturating_add(sink);
+    Plan::needed(Load { grid, pixel: source.sample_type().bytes(), other, kept: &|_| 0 })
 }
 
 /// What all threads share.
@@ -159,20 +193,50 @@ struct Work<'a, S> {
     grid: &'a Grid,
     sink: &'a S,
     options: &'a Options<'a>,
-    plan: &'a Plan,
-    next: AtomicUsize,
-    failed: Mutex<Option<WriteError>>,
-    stopped: AtomicBool,
+    /// The image as if the channels that go together were one.
+    planes: Shape,
+    window: usize,
+    order: Mutex<Order<'a>>,
+    /// Something was stored, or it is over.
+    moved: Condvar,
     done: AtomicU64,
     total: u64,
-    /// By the number of the plane.
-    tops: Mutex<HashMap<usize, Arc<Mutex<Top>>>>,
 }
 
-/// The level above the trees of a plane, whole.
-struct Top {
-    samples: Vec<u8>,
-    missing: usize,
+/// Where the work is. A turn is a chunk of level 0 with those above it that it is the last part of.
+struct Order<'a> {
+    walk: Walk<'a>,
+    /// The first turn that is not done.
+    first: u64,
+    /// How many chunks have a number.
+    numbers: u64,
+    /// Of each turn from the first on: how many of its chunks are missing.
+    missing: VecDeque<usize>,
+    begun: HashMap<Key, Begun>,
+    /// Memory that is used again, by level.
+    spare: Vec<Vec<Vec<u8>>>,
+    failed: Option<WriteError>,
+    stopped: bool,
+}
+
+/// A chunk of a level above: the number of its plane, its level, its place.
+type Key = (usize, usize, [usize; 2]);
+
+/// A chunk of which parts have come.
+#[derive(Default)]
+struct Begun {
+    samples: Arc<Mutex<Vec<u8>>>,
+    /// Parts that have not come.
+    parts: usize,
+    /// Known once the last chunk below it was taken.
+    ticket: Ticket,
+}
+
+/// When a chunk is stored.
+#[derive(Debug, Clone, Copy, Default)]
+struct Ticket {
+    number: u64,
+    turn: u64,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -180,15 +244,133 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What a thread does next.
+#[derive(Clone, Copy)]
+struct Task {
+    step: Step,
+    ticket: Ticket,
+    /// It is done already, with all that is below the chunk of this level.
+    whole: Option<(usize, Extremes)>,
+}
+
+impl<S: Sink> Work<'_, S> {
+    /// The next chunk of level 0, as soon as no other is too far behind; `None` at the end.
+    fn take(&self) -> Option<Task> {
+        let mut order = lock(&self.order);
+        while !order.stopped && order.missing.len() >= self.window {
+            order = self.moved.wait(order).unwrap_or_else(PoisonError::into_inner);
+        }
+        if order.stopped {
+            return None;
+        }
+        let order = &mut *order;
+        let (step, whole) = order.walk.find_map(|step| match self.sink.whole(step.plane, step.place) {
+            // The last of its chunks of level 0 stands for it.
+            Some((level, _)) if step.closes < level => None,
+            whole => Some((step, whole)),
+        })?;
+        let from = whole.map_or(0, |(level, _)| level);
+        let turn = order.first + order.missing.len() as u64;
+        let ticket = Ticket { number: order.numbers, turn };
+        order.numbers += u64::from(whole.is_none());
+        let mut missing = 1;
+        for level in from + 1..self.grid.sizes.len() {
+            let place @ [row, column] = step.place.map(|index| index >> level);
+            let begun = order.begun.entry((step.plane, level, place)).or_insert_with(|| Begun {
+                parts: self.grid.below(level, row, column).count(),
+                ..Begun::default()
+            });
+            if level <= step.closes {
+                begun.ticket = Ticket { number: order.numbers, turn };
+                if !self.grid.extent(level, row, column).contains(&0) {
+                    order.numbers += 1;
+                    missing += 1;
+                }
+            }
+        }
+        order.missing.push_back(missing);
+        Some(Task { step, ticket, whole })
+    }
+
+    /// A chunk was stored, and what it gives to the one above is there.
+    fn stored(&self, turn: u64) {
+        let mut order = lock(&self.order);
+        let order = &mut *order;
+        if let Some(missing) = order.missing.get_mut((turn - order.first) as usize) {
+            *missing -= 1;
+        }
+        while order.missing.front() == Some(&0) {
+            order.missing.pop_front();
+            order.first += 1;
+        }
+        self.moved.notify_all();
+    }
+
+    fn stop(&self, error: Option<WriteError>) {
+        let mut order = lock(&self.order);
+        order.stopped = true;
+        if order.failed.is_none() {
+            order.failed = error;
+        }
+        self.moved.notify_all();
+    }
+
+    /// Takes a chunk's part into the one above. Returns that, if it was the last.
+    fn pass_up(
+        &self,
+        (plane, level, [row, column]): Key,
+        part: &[u8],
+        halve: impl FnOnce(&mut Vec<u8>),
+    ) -> Option<(Key, Ticket, Vec<u8>)> {
+        let above = (plane, level + 1, [row / 2, column / 2]);
+        if !part.is_empty() {
+            let (target, spare) = {
+                let mut order = lock(&self.order);
+                let target = Arc::clone(&order.begun.get(&above)?.samples);
+                (target, order.spare[level + 1].pop())
+            };
+            let mut target = lock(&target);
+            let unused = match (target.is_empty(), spare) {
+                (true, Some(spare)) => {
+                    *target = spare;
+                    None
+                }
+                (_, spare) => spare,
+            };
+            halve(&mut target);
+            drop(target);
+            lock(&self.order).spare[level + 1].extend(unused);
+        }
+        let mut order = lock(&self.order);
+        let begun = order.begun.get_mut(&above)?;
+        begun.parts -= 1;
+        if begun.parts > 0 {
+            return None;
+        }
+        let begun = order.begun.remove(&above)?;
+        let samples = std::mem::take(&mut *lock(&begun.samples));
+        Some((above, begun.ticket, samples))
+    }
+}
+
 /// One thread.
-struct Descent<'a, S: Sink> {
+struct Climb<'a, S: Sink> {
     work: &'a Work<'a, S>,
     sample_type: SampleType,
     scratch: S::Scratch,
     extremes: Vec<Extremes>,
 }
 
-impl<'a, S: Sink> Descent<'a, S> {
+impl<S: Sink> Drop for Climb<'_, S> {
+    fn drop(&mut self) {
+        // The others would wait for its chunk.
+        if std::thread::panicking() {
+            self.work.stop(None);
+        }
+    }
+}
+
+impl<'a, S: Sink> Climb<'a, S> {
     fn new(work: &'a Work<'a, S>) -> Self {
         Self {
             work,
@@ -198,85 +380,90 @@ impl<'a, S: Sink> Descent<'a, S> {
         }
     }
 
-    /// Takes tree after tree until there are no more, or one fails.
+    /// Takes chunk after chunk until there are no more, or one fails.
     fn run_to_end(mut self) -> Vec<Extremes> {
-        let mut buffers = vec![Vec::new(); self.work.plan.split + 1];
-        while !self.work.stopped.load(Ordering::Relaxed) {
-            let number = self.work.next.fetch_add(1, Ordering::Relaxed);
-            if number >= self.work.plan.trees() {
-                break;
-            }
-            if let Err(error) = self.tree(number, &mut buffers) {
-                self.work.stopped.store(true, Ordering::Relaxed);
-                lock(&self.work.failed).get_or_insert(error);
+        let mut samples = Vec::new();
+        while let Some(task) = self.work.take() {
+            if let Err(error) = self.turn(&task, &mut samples) {
+                self.work.stop(Some(error));
             }
         }
-        self.extremes
+        std::mem::take(&mut self.extremes)
     }
 
-    fn tree(&mut self, number: usize, buffers: &mut [Vec<u8>]) -> Result<(), WriteError> {
-        let Work { grid, plan, source, .. } = *self.work;
-        let (of_plane, tree) = (number / plan.trees_of_plane, number % plan.trees_of_plane);
-        let plane = source.shape().plane(of_plane);
-        let [_, columns] = grid.chunks(plan.split);
-        let place = [tree / columns, tree % columns];
-        self.root(&Tree { level: plan.split, plane: of_plane, place }, plane, buffers)?;
-        if plan.split + 1 == grid.sizes.len() {
-            return Ok(());
+    /// Reads a chunk, stores it, and what is complete with it.
+    fn turn(&mut self, task: &Task, samples: &mut Vec<u8>) -> Result<(), WriteError> {
+        let (work, Task { step, ticket, whole }) = (self.work, *task);
+        if work.options.cancelled.load(Ordering::Relaxed) {
+            return Err(WriteError::Cancelled);
         }
-        let size @ [height, width] = grid.sizes[plan.split + 1];
-        let top = Arc::clone(lock(&self.work.tops).entry(of_plane).or_insert_with(|| {
-            let samples = vec![0; height * width * self.sample_type.bytes()];
-            Arc::new(Mutex::new(Top { samples, missing: plan.trees_of_plane }))
-        }));
-        let whole = {
-            let mut top = lock(&top);
-            let extent = grid.extent(plan.split, place[0], place[1]);
-            if let Some(samples) = buffers.last()
-                && contributes(extent, grid.sizes[plan.split])
-            {
-                let at = place.map(|index| index * grid.tile / 2);
-                let from = Samples { size: extent, samples };
-                reduce(
-                    self.work.source.reduction(),
-                    self.sample_type,
-                    from,
-                    Target { width, samples: &mut top.samples, at },
-                );
+        let mut key = (step.plane, 0, step.place);
+        let mut done = match whole {
+            None => {
+                let extremes = self.read(step, samples)?;
+                self.put(key, ticket, samples, extremes)?
             }
-            top.missing -= 1;
-            (top.missing == 0).then(|| std::mem::take(&mut top.samples))
+            Some((level, extremes)) => {
+                key = (step.plane, level, step.place.map(|index| index >> level));
+                self.load(key, samples, &extremes)?;
+                let above = self.pass_up(key, samples);
+                work.stored(ticket.turn);
+                above
+            }
         };
-        match whole {
-            Some(samples) => {
-                lock(&self.work.tops).remove(&of_plane);
-                self.rest(plan.split + 1, plane, size, samples)
-            }
-            None => Ok(()),
+        while let Some((above, ticket, samples)) = done {
+            key = above;
+            done = self.put(key, ticket, &samples, Extremes::default())?;
+            lock(&work.order).spare[key.1].push(samples);
         }
+        Ok(())
     }
 
-    /// Makes the root of a tree, in the last of the buffers, unless it is there already.
-    fn root(&mut self, tree: &Tree, plane: Plane, buffers: &mut [Vec<u8>]) -> Result<(), WriteError> {
-        let Work { grid, sink, .. } = *self.work;
-        let Tree { level, place: place @ [row, column], .. } = *tree;
-        let size @ [height, width] = grid.extent(level, row, column);
-        if let Some(samples) = buffers.last_mut() {
-            samples.resize(height * width * self.sample_type.bytes(), 0);
-            if let Some(extremes) = sink.found(tree, size, samples, &mut self.scratch)? {
+    fn read(
+        &mut self,
+        Step { plane, place: [row, column], .. }: Step,
+        into: &mut Vec<u8>,
+    ) -> Result<Extremes, WriteError> {
+        let Work { grid, source, sink, .. } = *self.work;
+        let [height, width] = grid.extent(0, row, column);
+        let together = sink.together();
+        let first = self.plane(plane);
+        let bytes = height * width * self.sample_type.bytes();
+        into.resize(bytes * together, 0);
+        let mut all = Extremes::default();
+        for (channel, samples) in into.chunks_exact_mut(bytes).enumerate() {
+            let plane = Plane { c: first.c + channel, ..first };
+            let region = Region { plane, y: row * grid.tile, x: column * grid.tile, height, width };
+            source.read(0, &region, samples)?;
+            if S::EXTREMES {
+                let mut extremes = Extremes::default();
+                extremes.see(self.sample_type, samples);
                 self.extremes[plane.c].merge(&extremes);
-                let [rows, columns] = [0, 1].map(|axis| {
-                    let side = grid.tile << level;
-                    grid.sizes[0][axis].saturating_sub(place[axis] * side).min(side)
-                });
-                self.tell(rows * columns * self.sample_type.bytes());
-                return Ok(());
+                all.merge(&extremes);
             }
         }
-        let before = std::mem::take(&mut self.extremes[plane.c]);
-        self.chunk(level, plane, place, buffers)?;
-        sink.whole(tree, &self.extremes[plane.c], &mut self.scratch)?;
-        self.extremes[plane.c].merge(&before);
+        self.tell(into.len());
+        Ok(all)
+    }
+
+    /// Reads back what an earlier run has left whole.
+    fn load(
+        &mut self,
+        (plane, level, place @ [row, column]): Key,
+        into: &mut Vec<u8>,
+        extremes: &Extremes,
+    ) -> Result<(), WriteError> {
+        let Work { grid, sink, .. } = *self.work;
+        let plane = self.plane(plane);
+        let size = grid.extent(level, row, column);
+        into.resize(area(size) * self.sample_type.bytes(), 0);
+        if !into.is_empty() {
+            sink.load(level, plane, place, Part { size, samples: into })?;
+        }
+        self.extremes[plane.c].merge(extremes);
+        let side = grid.tile << level;
+        let below = [0, 1].map(|axis| grid.sizes[0][axis].saturating_sub(place[axis] * side).min(side));
+        self.tell(area(below) * self.sample_type.bytes());
         Ok(())
     }
 
@@ -286,92 +473,57 @@ impl<'a, S: Sink> Descent<'a, S> {
         (self.work.options.progress)(done + bytes as u64, self.work.total);
     }
 
-    /// Makes a chunk from those below it, in the last of the buffers, and stores it and them.
-    fn chunk(
+    /// Stores a chunk. Returns the one above, if this was its last part.
+    fn put(
         &mut self,
-        level: usize,
-        plane: Plane,
-        place @ [row, column]: [usize; 2],
-        buffers: &mut [Vec<u8>],
-    ) -> Result<(), WriteError> {
-        let Some((samples, below)) = buffers.split_last_mut() else { return Ok(()) };
-        let Work { grid, source, .. } = *self.work;
-        let size @ [height, width] = grid.extent(level, row, column);
-        samples.resize(height * width * self.sample_type.bytes(), 0);
-        if level == 0 {
-            if self.work.options.cancelled.load(Ordering::Relaxed) {
-                return Err(WriteError::Cancelled);
-            }
-            let region = Region { plane, y: row * grid.tile, x: column * grid.tile, height, width };
-            source.read(0, &region, samples)?;
-            if S::EXTREMES {
-                self.extremes[plane.c].see(self.sample_type, samples);
-            }
-            let bytes = samples.len();
-            self.tell(bytes);
-        } else {
-            for [row, column] in grid.below(level, row, column) {
-                self.chunk(level - 1, plane, [row, column], below)?;
-                let extent = grid.extent(level - 1, row, column);
-                if let Some(part) = below.last()
-                    && contributes(extent, grid.sizes[level - 1])
-                {
-                    let at = grid.place(row, column);
-                    let from = Samples { size: extent, samples: part };
-                    reduce(
-                        self.work.source.reduction(),
-                        self.sample_type,
-                        from,
-                        Target { width, samples, at },
-                    );
-                }
-            }
+        key @ (plane, level, place @ [row, column]): Key,
+        Ticket { number, turn }: Ticket,
+        samples: &[u8],
+        extremes: Extremes,
+    ) -> Result<Option<(Key, Ticket, Vec<u8>)>, WriteError> {
+        let Work { grid, sink, .. } = *self.work;
+        if !samples.is_empty() {
+            let (plane, size) = (self.plane(plane), grid.extent(level, row, column));
+            let samples = Samples { size, samples };
+            sink.store(&Chunk { number, level, plane, place, samples, extremes }, &mut self.scratch)?;
         }
-        if samples.is_empty() {
-            return Ok(());
+        let above = self.pass_up(key, samples);
+        if !samples.is_empty() {
+            self.work.stored(turn);
         }
-        let samples = Samples { size, samples };
-        self.work.sink.store(&Chunk { level, plane, place, samples }, &mut self.scratch)
+        Ok(above)
     }
 
-    /// What is above the trees: cut into chunks, and halved to the end.
-    fn rest(
-        &mut self,
-        first: usize,
-        plane: Plane,
-        mut size: [usize; 2],
-        mut samples: Vec<u8>,
-    ) -> Result<(), WriteError> {
-        let Work { grid, sink, .. } = *self.work;
-        let bytes = self.sample_type.bytes();
-        let mut cut = Vec::new();
-        for level in first..grid.sizes.len() {
-            if level > first {
-                let next @ [height, width] = grid.sizes[level];
-                let mut halved = vec![0; height * width * bytes];
-                let into = Target { width, samples: &mut halved, at: [0, 0] };
-                reduce(
-                    self.work.source.reduction(),
-                    self.sample_type,
-                    Samples { size, samples: &samples },
-                    into,
-                );
-                (size, samples) = (next, halved);
-            }
-            let [rows, columns] = size.map(|side| side.div_ceil(grid.tile));
-            for place in (0..rows).flat_map(|row| (0..columns).map(move |column| [row, column])) {
-                let extent @ [height, width] = grid.extent(level, place[0], place[1]);
-                cut.clear();
-                for row in 0..height {
-                    let start = ((place[0] * grid.tile + row) * size[1] + place[1] * grid.tile) * bytes;
-                    cut.extend_from_slice(&samples[start..start + width * bytes]);
-                }
-                let samples = Samples { size: extent, samples: &cut };
-                sink.store(&Chunk { level, plane, place, samples }, &mut self.scratch)?;
-            }
+    /// Halves a chunk into the one above. Returns that, if this was its last part.
+    fn pass_up(&self, key: Key, samples: &[u8]) -> Option<(Key, Ticket, Vec<u8>)> {
+        let Work { grid, sink, source, .. } = *self.work;
+        let (_, level, [row, column]) = key;
+        if level + 1 == grid.sizes.len() {
+            return None;
         }
-        Ok(())
+        let size = grid.extent(level, row, column);
+        let part = if contributes(size, grid.sizes[level]) { samples } else { &[] };
+        self.work.pass_up(key, part, |target| {
+            let into @ [_, width] = grid.extent(level + 1, row / 2, column / 2);
+            let (of_part, of_whole) =
+                (area(size) * self.sample_type.bytes(), area(into) * self.sample_type.bytes());
+            target.resize(of_whole * sink.together(), 0);
+            for (samples, target) in part.chunks_exact(of_part).zip(target.chunks_exact_mut(of_whole)) {
+                let into = Target { width, samples: target, at: grid.place(row, column) };
+                reduce(source.reduction(), self.sample_type, Samples { size, samples }, into);
+            }
+        })
     }
+
+    /// A plane by its number, or the first of those that go together.
+    fn plane(&self, number: usize) -> Plane {
+        let plane = self.work.planes.plane(number);
+        Plane { c: plane.c * self.work.sink.together(), ..plane }
+    }
+}
+
+const fn area([height, width]: [usize; 2]) -> usize {
+    height * width
 }
 
 /// Whether anything of a chunk reaches the level above: the last row of an odd side alone does not, a side of 1 does.

@@ -1,7 +1,8 @@
 //! What an export was asked for, by which one that was interrupted is known again, and what of it is already done.
 //!
-//! A journal lies beside what is staged. In it is noted, tree by tree of the pipeline, which files a tree consists of and their
-//! digests. Nothing of it is believed: whoever goes on hashes the files first, and what differs is made again.
+//! A journal lies beside what is staged: a line for each chunk with the digest of its file. Nothing of it is believed: whoever
+//! goes on hashes the files first, and what differs is made again. What is above a chunk is made from chunks, so that of those
+//! that are whole with all below them the highest are read back, and nothing below them.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -12,8 +13,9 @@ use std::sync::{Mutex, PoisonError};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::manifest::{Manifest, digest_of, entry, hexadecimal};
+use crate::manifest::{Manifest, digest_of, entry, hexadecimal, is_within};
 use crate::pipeline::Extremes;
+use crate::pyramid::Grid;
 use crate::source::{ReadError, Source};
 use crate::write_error::WriteError;
 
@@ -84,27 +86,29 @@ fn look_at(path: &Path, depth: usize, note: &mut impl FnMut(&str)) -> Result<(),
     names.iter().try_for_each(|name| look_at(&path.join(name), depth - 1, note))
 }
 
-/// A tree of the pipeline within what is exported.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Tree {
-    pub(crate) level: usize,
-    /// The number of the plane.
-    pub(crate) plane: usize,
-    pub(crate) place: [usize; 2],
-}
+/// A chunk: the number of its plane, its level, its place.
+pub(crate) type Key = (usize, usize, [usize; 2]);
+
+/// What is known of a file by its name, of which this is the beginning of the SHA-256: names of half a million chunks are long.
+type Name = [u8; 16];
 
 /// What is done.
 #[derive(Debug)]
 pub(crate) struct Journal {
     path: PathBuf,
     file: Mutex<File>,
-    /// By the folder of the image: trees that were found to be whole, and their extremes.
-    whole: HashMap<PathBuf, HashMap<Tree, Extremes>>,
+    /// Chunks that were found to be as they were stored, and their extremes.
+    found: HashMap<Name, Extremes>,
+}
+
+fn short(name: &Path) -> Name {
+    let digest = Sha256::digest(name.as_os_str().as_encoded_bytes());
+    digest.first_chunk().copied().unwrap_or_default()
 }
 
 impl Journal {
-    /// Takes up a journal, or begins one where it is of another request. `None` in place of what was found where there is
-    /// nothing: what is staged is then of no use.
+    /// Takes up a journal, or begins one where it is of another request. `false` where there is nothing: what is staged is then
+    /// of no use.
     ///
     /// Nobody else has it as long as this value is there.
     pub(crate) fn open(path: PathBuf, request: &str) -> Result<(Self, bool), WriteError> {
@@ -124,105 +128,175 @@ impl Journal {
             file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0))).map_err(failed())?;
             file.write_all(header.as_bytes()).map_err(failed())?;
         }
-        Ok((Self { path, file: Mutex::new(file), whole: HashMap::new() }, is_ours))
+        Ok((Self { path, file: Mutex::new(file), found: HashMap::new() }, is_ours))
     }
 
-    /// Looks at every file that is noted, and notes those of whole trees in the manifest too.
+    /// Looks at the file of every chunk that is noted, and notes those that are as they were in the manifest too.
     pub(crate) fn verify(&mut self, root: &Path, manifest: &Manifest) -> Result<(), WriteError> {
         let failed = || WriteError::io("read", &self.path);
         let file = self.file.get_mut().unwrap_or_else(PoisonError::into_inner);
         let mut lines = BufReader::new(&*file);
-        // Where the last block ends that was written to its end.
-        let mut end = file.metadata().map_err(failed())?.len();
-        let mut position = lines.stream_position().map_err(failed())?;
+        // Where the last line ends that was written to its end.
+        let mut end = lines.stream_position().map_err(failed())?;
         let mut line = String::new();
-        let mut files = Vec::new();
-        while position < end {
+        loop {
             line.clear();
-            let read = lines.read_line(&mut line);
-            let Some(block) = read.ok().filter(|_| line.ends_with('\n')).and_then(|_| Block::read(&line))
-            else {
-                end = position;
-                break;
+            // What is no text is no line of ours.
+            let read = lines.read_line(&mut line).unwrap_or(0);
+            let Some((extremes, digest, name)) = line.strip_suffix('\n').and_then(noted) else { break };
+            end += read as u64;
+            let path = root.join(name);
+            let is_same = match digest {
+                Some(digest) => digest_of(&path).is_ok_and(|found| found == digest),
+                None => fs::symlink_metadata(&path).is_err(),
             };
-            files.clear();
-            for _ in 0..block.files {
-                line.clear();
-                let is_whole = lines.read_line(&mut line).is_ok() && line.ends_with('\n');
-                match entry(line.trim_end().as_bytes()).filter(|_| is_whole) {
-                    Some((digest, name)) => files.push((name.to_owned(), digest)),
-                    None => end = position,
-                }
-            }
-            if end == position {
-                break;
-            }
-            position = lines.stream_position().map_err(failed())?;
-            let is_same = |(name, digest): &(PathBuf, String)| {
-                digest_of(&root.join(name)).is_ok_and(|found| found == *digest)
-            };
-            if files.iter().all(is_same) {
-                files.iter().try_for_each(|(name, digest)| manifest.line(name, digest))?;
-                self.whole.entry(block.image).or_default().insert(block.tree, block.extremes);
+            // It may be noted again, after it was found to be another.
+            if is_same && self.found.insert(short(name), extremes).is_none() {
+                digest.map_or(Ok(()), |digest| manifest.line(name, digest))?;
             }
         }
         file.set_len(end).and_then(|()| file.seek(SeekFrom::Start(end))).map_err(failed())?;
         Ok(())
     }
 
-    /// A tree that is whole.
-    pub(crate) fn find(&self, image: &Path, tree: &Tree) -> Option<Extremes> {
-        self.whole.get(image)?.get(tree).copied()
+    /// Whether nothing was done before.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.found.is_empty()
     }
 
-    /// Notes that a tree is whole, and its files with their digests.
+    /// The extremes of a chunk that is done, by the name of its file.
+    pub(crate) fn find(&self, name: &Path) -> Option<Extremes> {
+        self.found.get(&short(name)).copied()
+    }
+
+    /// Notes that a chunk is stored, with the digest of its file if it has one.
     pub(crate) fn note(
         &self,
-        image: &Path,
-        tree: &Tree,
+        name: &Path,
         extremes: &Extremes,
-        files: &[(PathBuf, String)],
+        digest: Option<&str>,
     ) -> Result<(), WriteError> {
-        let Tree { level, plane, place: [row, column] } = tree;
         let bits = |number: Option<f64>| {
             number.map_or_else(|| "-".to_owned(), |number| number.to_bits().to_string())
         };
         let (low, high) = extremes.range().unzip();
-        let count = files.len();
-        let mut text = format!(
-            "tree {level} {plane} {row} {column} {} {} {count} {}\n",
-            bits(low),
-            bits(high),
-            image.display()
-        );
-        for (name, digest) in files {
-            text.push_str(&format!("{digest}  {}\n", name.display()));
-        }
+        let digest = digest.unwrap_or("-");
+        let line = format!("{} {} {digest}  {}\n", bits(low), bits(high), name.display());
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        file.write_all(text.as_bytes()).map_err(WriteError::io("write", &self.path))
+        file.write_all(line.as_bytes()).map_err(WriteError::io("write", &self.path))
     }
 }
 
-/// What a line says of the ones that follow it.
-struct Block {
-    image: PathBuf,
-    tree: Tree,
-    extremes: Extremes,
-    files: usize,
+/// What a line says: the extremes, the digest, the name.
+fn noted(line: &str) -> Option<(Extremes, Option<&str>, &Path)> {
+    let mut words = line.splitn(3, ' ');
+    let mut bits = || match words.next()? {
+        "-" => Some(None),
+        bits => Some(Some(f64::from_bits(bits.parse().ok()?))),
+    };
+    let extremes = Extremes::of(bits()?.zip(bits()?));
+    let rest = words.next()?;
+    if let Some(name) = rest.strip_prefix("-  ") {
+        return is_within(Path::new(name)).then(|| (extremes, None, Path::new(name)));
+    }
+    let (_, name) = entry(rest.as_bytes())?;
+    Some((extremes, rest.get(..64), name))
 }
 
-impl Block {
-    fn read(line: &str) -> Option<Self> {
-        let mut words = line.strip_suffix('\n')?.strip_prefix("tree ")?.splitn(8, ' ');
-        let mut number = || words.next()?.parse::<usize>().ok();
-        let (level, plane, row, column) = (number()?, number()?, number()?, number()?);
-        let mut bits = || match words.next()? {
-            "-" => Some(None),
-            bits => Some(Some(f64::from_bits(bits.parse().ok()?))),
-        };
-        let extremes = Extremes::of(bits()?.zip(bits()?));
-        let files = words.next()?.parse().ok()?;
-        let image = PathBuf::from(words.next()?);
-        Some(Self { image, tree: Tree { level, plane, place: [row, column] }, extremes, files })
+/// The highest chunks that are done with all that is below them, and the extremes of what is below.
+pub(crate) fn whole(
+    grid: &Grid,
+    planes: usize,
+    done: impl Fn(Key) -> Option<Extremes>,
+) -> HashMap<Key, Extremes> {
+    let mut whole = HashMap::new();
+    for plane in 0..planes {
+        let [rows, columns] = grid.chunks(0);
+        for level in 0..grid.sizes.len() {
+            let [rows, columns] = [rows, columns].map(|side| side.div_ceil(1 << level));
+            for place @ [row, column] in
+                (0..rows).flat_map(|row| (0..columns).map(move |column| [row, column]))
+            {
+                // What is beyond the edge of its level is never stored.
+                let is_nothing = grid.extent(level, row, column).contains(&0);
+                let own = if is_nothing { Some(Extremes::default()) } else { done((plane, level, place)) };
+                let Some(mut extremes) = own else { continue };
+                if level > 0 {
+                    let below = || grid.below(level, row, column).map(|place| (plane, level - 1, place));
+                    if !below().all(|key| whole.contains_key(&key)) {
+                        continue;
+                    }
+                    below().filter_map(|key| whole.remove(&key)).for_each(|below| extremes.merge(&below));
+                }
+                whole.insert((plane, level, place), extremes);
+            }
+        }
+    }
+    whole
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pyramid::sizes;
+
+    #[test]
+    fn a_line_is_read_as_it_was_noted() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("journal");
+        let (journal, is_ours) = Journal::open(path.clone(), "request").expect("it opens");
+        assert!(!is_ours);
+        let digest = hexadecimal(&Sha256::digest(b"samples"));
+        fs::create_dir(folder.path().join("0")).expect("a folder");
+        fs::write(folder.path().join("0/a b"), b"samples").expect("a file");
+        fs::write(folder.path().join("0/changed"), b"others").expect("a file");
+        let extremes = Extremes::of(Some((-0.5, 7.0)));
+        for (name, digest) in [("0/a b", Some(&*digest)), ("0/empty", None), ("0/changed", Some(&*digest))] {
+            journal.note(Path::new(name), &extremes, digest).expect("it is noted");
+        }
+        drop(journal);
+        // What was being written when the power went.
+        let mut file = File::options().append(true).open(&path).expect("a file");
+        file.write_all(b"- - 0123").expect("it is written");
+        let before = fs::metadata(&path).expect("a file").len();
+        let (mut journal, is_ours) = Journal::open(path.clone(), "request").expect("it opens");
+        assert!(is_ours);
+        journal.verify(folder.path(), &Manifest::new(folder.path().join("sums"))).expect("it is read");
+        assert_eq!(fs::metadata(&path).expect("a file").len(), before - 8);
+        for (name, expected) in [("0/a b", Some(extremes)), ("0/empty", Some(extremes)), ("0/changed", None)]
+        {
+            assert_eq!(journal.find(Path::new(name)), expected, "{name}");
+        }
+        drop(journal);
+        assert!(!Journal::open(path, "another request").expect("it opens").1);
+    }
+
+    #[test]
+    fn lines_that_lead_elsewhere_are_none() {
+        let digest = "0".repeat(64);
+        for line in
+            ["", "- -", "- - -  ../x", "- - -  /etc/passwd", "x - -  a", &format!("- - {digest}  ../x")]
+        {
+            assert!(noted(line).is_none(), "{line}");
+        }
+        assert!(noted("- - -  0/1").is_some());
+    }
+
+    #[test]
+    fn only_the_highest_that_are_whole_are_told() {
+        // 3 × 3 chunks, above them 2 × 2 of which the outer ones hold nothing but a sample or none, above them one.
+        let grid = Grid { tile: 8, sizes: sizes(17, 17, 4) };
+        let all = |key: Key| Some(Extremes::of(Some((key.2[0] as f64, key.2[1] as f64 + 10.0))));
+        let found = whole(&grid, 2, all);
+        let top = grid.sizes.len() - 1;
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert_eq!(found[&(1, top, [0, 0])].range(), Some((0.0, 12.0)));
+        // Without one leaf everything above it is missing; the others stay as high as they are whole.
+        let found = whole(&grid, 1, |key| if key == (0, 0, [0, 0]) { None } else { all(key) });
+        assert!(!found.contains_key(&(0, 1, [0, 0])) && found.contains_key(&(0, 0, [1, 1])), "{found:?}");
+        assert!(found.keys().all(|(_, level, place)| place.map(|at| at << level) != [0, 0]), "{found:?}");
+        // A chunk above that was not stored keeps those below it as they are.
+        let found = whole(&grid, 1, |key| if key.1 == 1 { None } else { all(key) });
+        assert!(found.contains_key(&(0, 0, [0, 0])) && !found.contains_key(&(0, top, [0, 0])), "{found:?}");
     }
 }

@@ -29,7 +29,10 @@ fn images_of_others_are_read_and_others_read_what_is_made_of_them() -> Result<()
         std::fs::rename(stage.path(&samples), stage.path(&format!("made/{samples}")))
             .map_err(Trouble::doing(format!("move {samples}")))?;
         for (number, (verb, arguments)) in WRITTEN.iter().enumerate() {
-            let output = if *verb == "export" { made.clone() } else { format!("{made}/{number}.tif") };
+            // Colour is asked after by the name.
+            let colour = if matches!(image.as_str(), "rgb.ome.tif" | "separate.tif") { "rgb_" } else { "" };
+            let output =
+                if *verb == "export" { made.clone() } else { format!("{made}/{colour}{number}.tif") };
             stage.answer(&[&[*verb, image.as_str(), "--output", output.as_str()], *arguments].concat())?;
             written += 1;
         }

@@ -135,6 +135,7 @@ fn channel(element: &BytesStart<'_>, image: &mut Pixels) {
         let [red, green, blue, _] = colour.to_be_bytes();
         Colour([red, green, blue])
     });
+    image.metadata.is_rgb |= samples == 3 && image.sides[1] == 3;
     for sample in 0..samples {
         if image.metadata.channels.len() >= image.sides[1] {
             return;

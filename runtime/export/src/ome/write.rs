@@ -13,12 +13,19 @@ pub(crate) struct Described<'a> {
     pub(crate) shape: Shape,
     pub(crate) sample_type: SampleType,
     pub(crate) metadata: &'a Metadata,
+    /// Whether its channels are the samples of one pixel.
+    pub(crate) colour: bool,
 }
 
 impl<'a> Described<'a> {
     /// What a source says of itself.
     pub(crate) fn of(source: &'a dyn Source) -> Self {
-        Self { shape: source.shape(), sample_type: source.sample_type(), metadata: source.metadata() }
+        Self {
+            shape: source.shape(),
+            sample_type: source.sample_type(),
+            metadata: source.metadata(),
+            colour: false,
+        }
     }
 }
 
@@ -91,7 +98,7 @@ pub(crate) fn write(images: &[Described<'_>], planes: Planes<'_>) -> String {
 }
 
 fn write_image(text: &mut String, image: usize, described: &Described<'_>, planes: Planes<'_>) {
-    let Described { shape, sample_type, metadata } = *described;
+    let Described { shape, sample_type, metadata, colour } = *described;
     let _ = write!(text, "  <Image ID=\"Image:{image}\"");
     attribute(text, "Name", metadata.name.as_deref());
     let _ = write!(text, ">\n    <Pixels ID=\"Pixels:{image}\"");
@@ -105,7 +112,7 @@ fn write_image(text: &mut String, image: usize, described: &Described<'_>, plane
         attribute(text, &format!("Size{axis}"), Some(&side.to_string()));
     }
     attribute(text, "BigEndian", Some("false"));
-    attribute(text, "Interleaved", Some("false"));
+    attribute(text, "Interleaved", Some(if colour { "true" } else { "false" }));
     for (name, size) in
         [("PhysicalSizeX", metadata.x), ("PhysicalSizeY", metadata.y), ("PhysicalSizeZ", metadata.z)]
     {
@@ -113,7 +120,12 @@ fn write_image(text: &mut String, image: usize, described: &Described<'_>, plane
     }
     quantity(text, "TimeIncrement", metadata.t);
     text.push_str(">\n");
-    for number in 0..shape.c {
+    if colour {
+        // One that stands for all: neither a name nor a colour of its own.
+        let samples = shape.c;
+        let _ = writeln!(text, "      <Channel ID=\"Channel:{image}:0\" SamplesPerPixel=\"{samples}\"/>");
+    }
+    for number in 0..if colour { 0 } else { shape.c } {
         let _ = write!(text, "      <Channel ID=\"Channel:{image}:{number}\" SamplesPerPixel=\"1\"");
         let known = metadata.channel(number);
         attribute(text, "Name", known.and_then(|known| known.name.as_deref()));
@@ -127,7 +139,8 @@ fn write_image(text: &mut String, image: usize, described: &Described<'_>, plane
     }
     match planes {
         Planes::Pages { .. } => {
-            let _ = writeln!(text, "      <TiffData IFD=\"0\" PlaneCount=\"{}\"/>", shape.planes());
+            let pages = shape.planes() / if colour { shape.c } else { 1 };
+            let _ = writeln!(text, "      <TiffData IFD=\"0\" PlaneCount=\"{pages}\"/>");
         }
         Planes::Files { files, .. } => {
             for File { name, identity, first: Plane { t, c, z }, count } in files {
@@ -192,7 +205,8 @@ mod tests {
             ..Metadata::default()
         };
         let shape = Shape::new([1, 2, 3, 4, 5]).expect("it is small");
-        let described = Described { shape, sample_type: SampleType::Float, metadata: &metadata };
+        let described =
+            Described { shape, sample_type: SampleType::Float, metadata: &metadata, colour: false };
         let text = write(&[described], Planes::Pages { channels_first: false });
         insta::assert_snapshot!(text);
         let read = crate::ome::read(&text).expect("it is well-formed");

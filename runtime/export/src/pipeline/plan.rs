@@ -1,36 +1,39 @@
-//! How the work is cut, and how many threads the memory allows.
+//! How many threads the memory allows, and how far one may be ahead of another.
 
 use super::Options;
 use crate::pyramid::Grid;
-use crate::source::Source;
 use crate::write_error::WriteError;
 
-/// Trees for each thread at least, where the image has so many: the last of them are then short compared with the whole.
-const TREES: usize = 4;
+/// So many chunks of level 0 for each thread may be under way: while one thread makes what is above its chunk, the others go on.
+const AHEAD: usize = 4;
 
-/// Which trees, by how many threads.
+/// How it is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Plan {
     pub(super) threads: usize,
-    /// The level that the roots of the trees are on.
-    pub(super) split: usize,
-    pub(super) trees_of_plane: usize,
-    planes: usize,
+    /// From the first chunk of level 0 that is not done to the last that was taken.
+    pub(super) window: usize,
+}
+
+/// What the work is, as far as memory goes.
+#[derive(Clone, Copy)]
+pub(super) struct Load<'a> {
+    pub(super) grid: &'a Grid,
+    /// Bytes of a pixel: of the samples of all channels that go together.
+    pub(super) pixel: usize,
+    /// What reading and storing take of each thread.
+    pub(super) other: usize,
+    /// What the sink keeps of chunks of so many bytes that are not yet stored.
+    pub(super) kept: &'a dyn Fn(usize) -> usize,
 }
 
 impl Plan {
     /// The most threads that fit.
-    pub(super) fn new(
-        source: &dyn Source,
-        grid: &Grid,
-        sink: usize,
-        options: &Options<'_>,
-    ) -> Result<Self, WriteError> {
-        let planes = source.shape().planes();
+    pub(super) fn new(load: Load<'_>, options: &Options<'_>) -> Result<Self, WriteError> {
         let mut needed = 0;
         for threads in (1..=options.threads.max(1)).rev() {
-            let plan = Self::of(threads, planes, grid);
-            needed = plan.memory(grid, source.sample_type().bytes(), source.memory() + sink);
+            let plan = Self::of(threads);
+            needed = plan.memory(load);
             if needed <= options.memory {
                 return Ok(plan);
             }
@@ -39,35 +42,35 @@ impl Plan {
     }
 
     /// What one thread takes.
-    pub(super) fn needed(source: &dyn Source, grid: &Grid, sink: usize) -> usize {
-        let plan = Self::of(1, source.shape().planes(), grid);
-        plan.memory(grid, source.sample_type().bytes(), source.memory().saturating_add(sink))
+    pub(super) fn needed(load: Load<'_>) -> usize {
+        Self::of(1).memory(load)
     }
 
-    fn of(threads: usize, planes: usize, grid: &Grid) -> Self {
-        let trees = |level: usize| grid.chunks(level).into_iter().product::<usize>();
-        let split = (0..grid.sizes.len())
-            .rev()
-            .find(|level| trees(*level).saturating_mul(planes) >= TREES * threads)
-            .unwrap_or(0);
-        Self { threads, split, trees_of_plane: trees(split), planes }
+    const fn of(threads: usize) -> Self {
+        // Alone, nobody is ahead of anybody.
+        Self { threads, window: if threads == 1 { 1 } else { AHEAD * threads } }
     }
 
-    /// How many trees there are.
-    pub(super) const fn trees(&self) -> usize {
-        self.trees_of_plane.saturating_mul(self.planes)
+    /// Bytes at most: a chunk of each thread with what reading and storing take, and those of the levels above that are begun.
+    fn memory(&self, Load { grid, pixel, other, kept }: Load<'_>) -> usize {
+        let area = |level: usize| {
+            let [height, width] = grid.largest(level);
+            height.saturating_mul(width).saturating_mul(pixel)
+        };
+        let begun: usize = (1..grid.sizes.len()).map(|level| self.begun(grid, level) * area(level)).sum();
+        let kept = if self.threads == 1 { 0 } else { kept(self.window * area(0) + begun) };
+        let threads = area(0).saturating_add(other).saturating_mul(self.threads);
+        threads.saturating_add(begun).saturating_add(kept)
     }
 
-    /// Bytes at most: of each thread a chunk of each level in its tree, one that is cut out of what is above, and what reading
-    /// and storing take; and of the planes that are under way what is above their trees.
-    fn memory(&self, grid: &Grid, bytes: usize, other: usize) -> usize {
-        let area = |size: [usize; 2]| size[0].saturating_mul(size[1]).saturating_mul(bytes);
-        let tree: usize = (0..=self.split).map(|level| area(grid.largest(level))).sum();
-        let above = grid.sizes.get(self.split + 1).map_or(0, |size| area(*size));
-        let (cut, halved) = (if above > 0 { area(grid.largest(self.split + 1)) } else { 0 }, above / 4);
-        let under_way = self.threads.min(self.planes);
-        let threads = (tree + cut + halved).saturating_add(other).saturating_mul(self.threads);
-        threads.saturating_add(above.saturating_mul(under_way))
+    /// How many chunks of a level above can be begun at the same time.
+    fn begun(&self, grid: &Grid, level: usize) -> usize {
+        let [rows, columns] = grid.chunks(0);
+        let [below, beside] = [rows, columns].map(|side| side.min(1 << level));
+        // At the edges of a plane they are narrow, but not all of them where there is more than one row or column of them.
+        let least = if below == rows || beside == columns { below * beside } else { below.min(beside) };
+        let planes = self.window / rows.saturating_mul(columns) + 2;
+        self.window.min(self.window / least + 2 + planes)
     }
 }
 
@@ -76,31 +79,35 @@ mod tests {
     use super::*;
     use crate::pyramid::sizes;
 
-    fn plan(threads: usize, planes: usize, height: usize, width: usize) -> (Plan, usize) {
+    fn memory(threads: usize, height: usize, width: usize) -> usize {
         let grid = Grid { tile: 1024, sizes: sizes(height, width, 96) };
-        let plan = Plan::of(threads, planes, &grid);
-        let memory = plan.memory(&grid, 2, 0);
-        (plan, memory)
-    }
-
-    #[test]
-    fn many_planes_are_taken_whole_and_a_large_one_is_cut() {
-        let (many, memory) = plan(2, 48, 2048, 2048);
-        assert_eq!((many.split, many.trees()), (5, 48));
-        assert!(memory < 16 << 20, "{memory}");
-        let (one, _) = plan(2, 1, 20_000, 20_000);
-        assert_eq!((one.split, one.trees()), (3, 9));
-        let (small, _) = plan(8, 1, 100, 100);
-        assert_eq!((small.split, small.trees()), (0, 1));
+        Plan::of(threads).memory(Load { grid: &grid, pixel: 2, other: 0, kept: &|_| 0 })
     }
 
     #[test]
     fn memory_does_not_grow_with_the_image() {
-        for (planes, height, width) in
-            [(1, 100_000, 100_000), (1, 1, 2_000_000_000), (1000, 100_000, 100_000), (1, 1025, 2_000_000)]
-        {
-            let (plan, memory) = plan(2, planes, height, width);
-            assert!(memory < 96 << 20, "{plan:?}: {memory}");
+        for (height, width) in [(2048, 2048), (100_000, 100_000), (1, 2_000_000_000), (1025, 2_000_000)] {
+            let (alone, two) = (memory(1, height, width), memory(2, height, width));
+            assert!(alone < 48 << 20 && two < 128 << 20, "{height} × {width}: {alone} {two}");
+        }
+    }
+
+    #[test]
+    fn no_more_are_begun_than_may_be() {
+        for (height, width) in [(1, 1), (3, 3), (1, 70), (9, 8), (5, 31), (16, 16), (17, 17)] {
+            let grid = Grid { tile: 2, sizes: sizes(2 * height, 2 * width, 2) };
+            let steps: Vec<_> = super::super::walk::Walk::new(&grid, 7).collect();
+            for plan in [Plan::of(1), Plan::of(2), Plan::of(5)] {
+                for level in 1..grid.sizes.len() {
+                    for taken in steps.windows(plan.window.min(steps.len())) {
+                        let mut places: Vec<_> =
+                            taken.iter().map(|step| (step.plane, step.place.map(|at| at >> level))).collect();
+                        places.dedup();
+                        let (found, allowed) = (places.len(), plan.begun(&grid, level));
+                        assert!(found <= allowed, "{grid:?} {level} {plan:?}: {found} > {allowed}");
+                    }
+                }
+            }
         }
     }
 }

@@ -327,6 +327,9 @@ impl TiffImage {
             }
             _ => {}
         }
+        // Red, green and blue, or what becomes so. With a fourth sample, which is mostly an alpha, they stay channels: what it
+        // does to the others is nobody's to decide here.
+        metadata.is_rgb = shape.c == 3 && layout.samples == 3 && matches!(layout.photometric, 2 | 6);
         metadata.channels.truncate(shape.c);
         if metadata.name.is_none() {
             metadata.name = path.file_name().map(|name| name.to_string_lossy().into_owned());

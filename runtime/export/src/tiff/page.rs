@@ -144,20 +144,20 @@ impl Layout {
 
     /// Whether a part of a row can be read from where it is.
     fn is_plain(&self) -> bool {
-        !self.tiled
-            && self.method == Method::None
-            && self.predictor == Predictor::None
-            && self.interleaved() == 1
+        !self.tiled && self.method == Method::None && self.predictor == Predictor::None
     }
 
     /// Bytes that a thread needs while it reads.
     pub(crate) fn memory(&self) -> usize {
         match self.is_plain() {
-            true => 0,
+            true => PIECE,
             false => self.tile_bytes().map_or(usize::MAX / 4, |bytes| 2 * bytes + largest(bytes)),
         }
     }
 }
+
+/// Bytes that are read at once of pixels of several samples, of which one is taken.
+const PIECE: usize = 256 << 10;
 
 /// The most bytes that a tile of so many is stored in: LZW makes half as much again of noise.
 const fn largest(bytes: usize) -> usize {
@@ -229,14 +229,15 @@ impl Page {
     /// Straight from the strips.
     fn rows(&self, file: &TiffFile, wanted: &Wanted, into: &mut [u8]) -> Result<(), ReadError> {
         let Layout { width, tile: [rows, _], sample_type, .. } = *self.layout;
-        let bytes = sample_type.bytes();
-        let (stride, length) = (width * bytes, wanted.width * bytes);
+        let (bytes, pixel) = (sample_type.bytes(), self.layout.interleaved() * sample_type.bytes());
+        let (stride, length) = (width * pixel, wanted.width * pixel);
+        let mut pixels = Vec::new();
         let mut row = 0;
         while row < wanted.height {
             let y = wanted.y + row;
             let number = self.number(y / rows, 0, wanted.sample) as u64;
             let in_strip = (rows - y % rows).min(wanted.height - row);
-            let start = (y % rows * stride + wanted.x * bytes) as u64;
+            let start = (y % rows * stride + wanted.x * pixel) as u64;
             let stored = file.number(&self.counts, number)?;
             let end = start + ((in_strip - 1) * stride + length) as u64;
             if end > stored {
@@ -245,12 +246,25 @@ impl Page {
             }
             let offset = file.number(&self.offsets, number)?.checked_add(start);
             let offset = offset.ok_or_else(|| file.damaged("a strip lies beyond what a file can hold"))?;
-            let target = &mut into[row * length..(row + in_strip) * length];
-            if wanted.width == width {
-                file.bytes(offset, target)?;
-            } else {
-                for (line, target) in target.chunks_exact_mut(length).enumerate() {
-                    file.bytes(offset.saturating_add((line * stride) as u64), target)?;
+            let target = &mut into[row * wanted.width * bytes..(row + in_strip) * wanted.width * bytes];
+            // Rows that follow each other are read at once.
+            let together = if wanted.width == width { in_strip } else { 1 };
+            for (lines, target) in target.chunks_mut(together * wanted.width * bytes).enumerate() {
+                let mut at = offset.saturating_add((lines * stride) as u64);
+                if pixel == bytes {
+                    file.bytes(at, target)?;
+                    continue;
+                }
+                for target in target.chunks_mut((PIECE / pixel).max(1) * bytes) {
+                    pixels.resize(target.len() / bytes * pixel, 0);
+                    file.bytes(at, &mut pixels)?;
+                    at = at.saturating_add(pixels.len() as u64);
+                    let samples =
+                        pixels.chunks_exact(pixel).map(|pixel| &pixel[wanted.sample * bytes..][..bytes]);
+                    target
+                        .chunks_exact_mut(bytes)
+                        .zip(samples)
+                        .for_each(|(into, from)| into.copy_from_slice(from));
                 }
             }
             row += in_strip;

@@ -82,8 +82,10 @@ pub fn write_part(
         .collect();
     let place =
         ome::Planes::Files { channels_first: options.channels_first, files: &files, own: part.number - 1 };
-    let describe = || ome::write(&[ome::Described::of(source)], place);
+    // Its planes may be in several files: channels stay channels.
+    let describe = |_| ome::write(&[ome::Described::of(source)], place);
     let portion = Portion::new(source, part.planes(planes), options);
+    let options = &Options { rgb: false, ..*options };
     let target = part.path(set);
     let written = writer::write_described(&portion, &target, options, describe, work)?;
     Ok((target, written))
@@ -206,7 +208,7 @@ mod tests {
         for channels_first in [false, true] {
             for layout in [Layout::Strip, Layout::Tiles { tile: 16, pyramid: true }] {
                 let compress = if layout == Layout::Strip { Compress::None } else { Compress::Lzw };
-                let options = Options { layout, compress, channels_first, digest: false };
+                let options = Options { layout, compress, channels_first, digest: false, rgb: false };
                 let folder = tempfile::tempdir().expect("a folder");
                 let set = folder.path().join("set.ome.tif");
                 for number in [4, 1, 5, 2, 3] {
@@ -224,8 +226,13 @@ mod tests {
             }
         }
         let folder = tempfile::tempdir().expect("a folder");
-        let options =
-            Options { layout: Layout::Strip, compress: Compress::None, channels_first: false, digest: false };
+        let options = Options {
+            layout: Layout::Strip,
+            compress: Compress::None,
+            channels_first: false,
+            digest: false,
+            rgb: false,
+        };
         let part = Part::new(1, 25).expect("a part");
         let refused = write_part(&image, &folder.path().join("set.ome.tif"), part, &options, &work);
         assert!(matches!(refused, Err(WriteError::Unsupported { .. })), "{refused:?}");

@@ -43,28 +43,36 @@ pub(crate) fn undo(predictor: Predictor, rows: &mut [u8], width: usize, channels
     }
 }
 
-/// Undoes [`undo`], for one sample a pixel.
-pub(crate) fn apply(predictor: Predictor, rows: &mut [u8], width: usize, bytes: usize) {
-    let row = width * bytes;
+/// Undoes [`undo`].
+pub(crate) fn apply(predictor: Predictor, rows: &mut [u8], width: usize, channels: usize, bytes: usize) {
+    let row = width * channels * bytes;
     if row == 0 {
         return;
     }
     match (predictor, bytes) {
         (Predictor::None, _) => {}
-        (Predictor::Horizontal, 1) => rows.chunks_exact_mut(row).for_each(difference::<1>),
-        (Predictor::Horizontal, 2) => rows.chunks_exact_mut(row).for_each(difference::<2>),
-        (Predictor::Horizontal, 4) => rows.chunks_exact_mut(row).for_each(difference::<4>),
-        (Predictor::Horizontal, _) => rows.chunks_exact_mut(row).for_each(difference::<8>),
+        (Predictor::Horizontal, 1) => {
+            rows.chunks_exact_mut(row).for_each(|row| difference::<1>(row, channels));
+        }
+        (Predictor::Horizontal, 2) => {
+            rows.chunks_exact_mut(row).for_each(|row| difference::<2>(row, channels));
+        }
+        (Predictor::Horizontal, 4) => {
+            rows.chunks_exact_mut(row).for_each(|row| difference::<4>(row, channels));
+        }
+        (Predictor::Horizontal, _) => {
+            rows.chunks_exact_mut(row).for_each(|row| difference::<8>(row, channels));
+        }
         (Predictor::Float, _) => {
             let mut samples = vec![0; row];
             for row in rows.chunks_exact_mut(row) {
                 samples.copy_from_slice(row);
                 for (number, sample) in samples.chunks_exact(bytes).enumerate() {
                     for (byte, value) in sample.iter().enumerate() {
-                        row[(bytes - 1 - byte) * width + number] = *value;
+                        row[(bytes - 1 - byte) * width * channels + number] = *value;
                     }
                 }
-                difference::<1>(row);
+                difference::<1>(row, channels);
             }
         }
     }
@@ -88,13 +96,10 @@ fn sum<const BYTES: usize>(row: &mut [u8], channels: usize) {
     }
 }
 
-fn difference<const BYTES: usize>(row: &mut [u8]) {
+fn difference<const BYTES: usize>(row: &mut [u8], channels: usize) {
     let samples = row.as_chunks_mut::<BYTES>().0;
-    let mut before = 0;
-    for sample in samples {
-        let found = number(sample);
-        *sample = bytes(found.wrapping_sub(before));
-        before = found;
+    for at in (channels..samples.len()).rev() {
+        samples[at] = bytes(number(&samples[at]).wrapping_sub(number(&samples[at - channels])));
     }
 }
 
@@ -115,14 +120,15 @@ mod tests {
         #[test]
         fn what_is_predicted_comes_back(
             bytes in prop::sample::select(vec![1_usize, 2, 4, 8]),
-            width in 1_usize..20,
-            seed in prop::collection::vec(any::<u8>(), 480),
+            (width, channels) in (1_usize..20, 1_usize..4),
+            seed in prop::collection::vec(any::<u8>(), 960),
         ) {
-            let rows = seed[..seed.len() / (width * bytes) * width * bytes].to_vec();
+            let row = width * channels * bytes;
+            let rows = seed[..seed.len() / row * row].to_vec();
             for predictor in [Predictor::None, Predictor::Horizontal, Predictor::Float] {
                 let mut stored = rows.clone();
-                apply(predictor, &mut stored, width, bytes);
-                undo(predictor, &mut stored, width, 1, bytes);
+                apply(predictor, &mut stored, width, channels, bytes);
+                undo(predictor, &mut stored, width, channels, bytes);
                 prop_assert_eq!(&stored, &rows);
             }
         }

@@ -1,22 +1,26 @@
-//! An image as OME-TIFF: tiles in the order in which they are done, directories at the end.
+//! An image as OME-TIFF: tiles in the order of the pipeline, directories at the end.
 //!
-//! Where a tile goes is decided when it is compressed, by adding to the end of the file, so that threads never wait for each
-//! other. Everything that names an offset comes last; only then is it known whether 32 bits hold all of them, and the header
-//! is written as that of a classic TIFF or a BigTIFF.
+//! Where a tile goes is decided when all before it are compressed, by adding to the end of the file (`queue`). Everything that
+//! names an offset comes last; only then is it known whether 32 bits hold all of them, and the header is written as that of a
+//! classic TIFF or a BigTIFF. The bytes of a file follow from the image and the options alone: there is no date and no random
+//! id in it, and the number of threads makes no difference.
 
 mod ifd;
+mod queue;
+mod resolution;
+mod tile;
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use ifd::{Ifd, Value};
+use queue::{Queue, Stored};
+use tile::{Pixel, Scratch};
 
-use super::predictor::{self, Predictor};
+use super::predictor::Predictor;
 use super::tag;
-use crate::codec::{CodecError, Workspace};
 use crate::manifest;
 use crate::ome;
 use crate::pipeline::{self, Chunk, Sink};
@@ -71,6 +75,8 @@ pub struct Options {
     pub channels_first: bool,
     /// Whether its digest is written beside it.
     pub digest: bool,
+    /// Whether its three channels are taken for red, green and blue of one picture although it does not say so.
+    pub rgb: bool,
 }
 
 /// What was written.
@@ -101,19 +107,22 @@ pub fn write(
     work: &pipeline::Options<'_>,
 ) -> Result<Written, WriteError> {
     let planes = ome::Planes::Pages { channels_first: options.channels_first };
-    write_described(source, target, options, || ome::write(&[ome::Described::of(source)], planes), work)
+    let describe = |colour| ome::write(&[ome::Described { colour, ..ome::Described::of(source) }], planes);
+    write_described(source, target, options, describe, work)
 }
 
-/// Writes an image that is described by this OME-XML, which is made once it is known that the image can be written.
+/// Writes an image that is described by this OME-XML, which is made once it is known that the image can be written, and whether
+/// as a picture in colour.
 pub(super) fn write_described(
     source: &dyn Source,
     target: &Path,
     options: &Options,
-    describe: impl FnOnce() -> String,
+    describe: impl FnOnce(bool) -> String,
     work: &pipeline::Options<'_>,
 ) -> Result<Written, WriteError> {
     let unsupported = |what: &str, remedy| Err(WriteError::Unsupported { what: what.to_owned(), remedy });
     let shape = source.shape();
+    let colour = is_colour(source, options)?;
     let fitting = |tile: usize| tile.min(shape.y.max(shape.x).next_multiple_of(16));
     let grid = match options.layout {
         Layout::Tiles { tile, .. } if tile < 16 || tile % 16 != 0 => {
@@ -134,10 +143,12 @@ pub(super) fn write_described(
             Grid { tile, sizes: vec![[shape.y, shape.x]] }
         }
     };
+    let samples = if colour { 3 } else { 1 };
+    let pages = Shape { c: shape.c / samples, ..shape };
     if let Layout::Tiles { .. } = options.layout {
         // Offset and length of each tile: a quarter of what there is, so that the tiles have the rest.
         let tiles = (0..grid.sizes.len()).map(|level| tiles(&grid, level).into_iter().product::<usize>());
-        let needed = tiles.sum::<usize>().saturating_mul(shape.planes()).saturating_mul(16);
+        let needed = tiles.sum::<usize>().saturating_mul(pages.planes()).saturating_mul(16);
         let allowed = work.memory / 4;
         if needed > allowed {
             return Err(WriteError::Memory { needed, allowed });
@@ -145,13 +156,14 @@ pub(super) fn write_described(
     }
     let single = Single::new(target)?;
     let sample_type = source.sample_type();
-    let page = shape.y as u64 * shape.x as u64 * sample_type.bytes() as u64;
+    let pixel = Pixel { bytes: sample_type.bytes(), samples };
+    let page = shape.y as u64 * shape.x as u64 * pixel.size() as u64;
     let (tables, end) = match options.layout {
         // Where each page is, is known.
-        Layout::Strip => (Vec::new(), HEADER + page.next_multiple_of(2) * shape.planes() as u64),
+        Layout::Strip => (Vec::new(), HEADER + page.next_multiple_of(2) * pages.planes() as u64),
         Layout::Tiles { .. } => {
             let tables = (0..grid.sizes.len()).map(|level| {
-                Mutex::new(vec![(0, 0); shape.planes() * tiles(&grid, level).into_iter().product::<usize>()])
+                Mutex::new(vec![(0, 0); pages.planes() * tiles(&grid, level).into_iter().product::<usize>()])
             });
             (tables.collect(), HEADER)
         }
@@ -165,12 +177,14 @@ pub(super) fn write_described(
     let writer = Writer {
         file: single.file(),
         target,
-        shape,
+        pages,
+        pixel,
         sample_type,
+        resolution: resolution::of(source.metadata()),
         grid: &grid,
         options,
         predictor,
-        end: AtomicU64::new(end),
+        queue: Queue::new(end),
         tables,
     };
     let work = match options.layout {
@@ -178,7 +192,7 @@ pub(super) fn write_described(
         Layout::Tiles { .. } => pipeline::Options { memory: work.memory - work.memory / 4, ..*work },
     };
     pipeline::run(source, &grid, &writer, &work)?;
-    let (big, bytes) = writer.write_directories(describe().into_bytes())?;
+    let (big, bytes) = writer.write_directories(describe(colour).into_bytes())?;
     let digest = match options.digest {
         true => Some(manifest::digest_of(single.path()).map_err(WriteError::io("read", target))?),
         false => None,
@@ -193,6 +207,19 @@ pub(super) fn write_described(
     Ok(Written { sizes: grid.sizes, big, bytes })
 }
 
+/// Whether three channels become the samples of one pixel. Those of a type that colours do not have stay channels.
+fn is_colour(source: &dyn Source, options: &Options) -> Result<bool, WriteError> {
+    let (shape, kind) = (source.shape(), source.sample_type());
+    let can_be = shape.c == 3 && matches!(kind, SampleType::Uint8 | SampleType::Uint16);
+    if options.rgb && !can_be {
+        return Err(WriteError::Unsupported {
+            what: format!("an image of {} channels of {kind} is no picture in red, green and blue", shape.c),
+            remedy: "write its channels as they are, or give it three of uint8 or uint16",
+        });
+    }
+    Ok(can_be && (options.rgb || source.metadata().is_rgb))
+}
+
 /// Rows and columns of tiles.
 fn tiles(grid: &Grid, level: usize) -> [usize; 2] {
     grid.sizes[level].map(|side| side.div_ceil(grid.tile))
@@ -201,22 +228,18 @@ fn tiles(grid: &Grid, level: usize) -> [usize; 2] {
 struct Writer<'a> {
     file: &'a File,
     target: &'a Path,
-    shape: Shape,
+    /// The image as if a page had one channel.
+    pages: Shape,
+    pixel: Pixel,
     sample_type: SampleType,
+    /// Pixels in a centimetre, as fractions.
+    resolution: Option<[[u32; 2]; 2]>,
     grid: &'a Grid,
     options: &'a Options,
     predictor: Predictor,
-    end: AtomicU64,
+    queue: Queue,
     /// Offset and length of each tile of each page, by level.
     tables: Vec<Mutex<Vec<(u64, u64)>>>,
-}
-
-/// What a thread uses again from tile to tile.
-#[derive(Debug, Default)]
-struct Scratch {
-    tile: Vec<u8>,
-    stored: Vec<u8>,
-    workspace: Workspace,
 }
 
 impl Sink for Writer<'_> {
@@ -225,19 +248,31 @@ impl Sink for Writer<'_> {
     const EXTREMES: bool = false;
 
     fn memory(&self) -> usize {
+        let tile = self.grid.tile * self.grid.tile * self.pixel.size();
+        match self.options.layout {
+            Layout::Strip if self.pixel.samples == 1 => 0,
+            Layout::Strip => tile,
+            // The tile, what LZW may make of noise, and the tables of the compressor.
+            Layout::Tiles { .. } => tile * 3 + (4 << 20),
+        }
+    }
+
+    fn kept(&self, bytes: usize) -> usize {
         match self.options.layout {
             Layout::Strip => 0,
-            // The tile, what LZW may make of noise, and the tables of the compressor.
-            Layout::Tiles { .. } => {
-                self.grid.tile * self.grid.tile * self.sample_type.bytes() * 3 + (4 << 20)
-            }
+            // Again what LZW may make of noise.
+            Layout::Tiles { .. } => bytes + bytes / 2,
         }
+    }
+
+    fn together(&self) -> usize {
+        self.pixel.samples
     }
 
     fn store(&self, chunk: &Chunk<'_>, scratch: &mut Scratch) -> Result<(), WriteError> {
         let page = self.page(chunk.plane);
         match self.options.layout {
-            Layout::Strip => self.store_rows(chunk, page),
+            Layout::Strip => self.store_rows(chunk, page, scratch),
             Layout::Tiles { .. } => self.store_tile(chunk, page, scratch),
         }
     }
@@ -246,55 +281,52 @@ impl Sink for Writer<'_> {
 impl Writer<'_> {
     /// The number of the page of a plane.
     const fn page(&self, plane: Plane) -> usize {
+        let plane = Plane { c: plane.c / self.pixel.samples, ..plane };
         match self.options.channels_first {
-            true => (plane.t * self.shape.z + plane.z) * self.shape.c + plane.c,
-            false => self.shape.number(plane),
+            true => (plane.t * self.pages.z + plane.z) * self.pages.c + plane.c,
+            false => self.pages.number(plane),
         }
     }
 
     /// Bytes of a page that is one strip, and where it begins.
     fn strip(&self, page: usize) -> (u64, u64) {
-        let bytes = self.shape.y as u64 * self.shape.x as u64 * self.sample_type.bytes() as u64;
+        let bytes = self.pages.y as u64 * self.pages.x as u64 * self.pixel.size() as u64;
         (bytes, HEADER + page as u64 * bytes.next_multiple_of(2))
     }
 
-    fn store_rows(&self, chunk: &Chunk<'_>, page: usize) -> Result<(), WriteError> {
-        let bytes = self.sample_type.bytes();
-        let [_, width] = chunk.samples.size;
+    fn store_rows(&self, chunk: &Chunk<'_>, page: usize, scratch: &mut Scratch) -> Result<(), WriteError> {
+        let bytes = self.pixel.size();
+        let [height, width] = chunk.samples.size;
         let [row, column] = chunk.place.map(|index| index * self.grid.tile);
         let (_, start) = self.strip(page);
-        let at = |row: usize| start + ((row * self.shape.x + column) * bytes) as u64;
+        let at = |row: usize| start + ((row * self.pages.x + column) * bytes) as u64;
+        let pixels = if self.pixel.samples == 1 {
+            chunk.samples.samples
+        } else {
+            self.pixel.interleave(chunk.samples, width, height, &mut scratch.tile);
+            &scratch.tile
+        };
         // Rows that follow each other are written at once.
-        let together = if width == self.shape.x { chunk.samples.samples.len() } else { width * bytes };
-        for (number, rows) in chunk.samples.samples.chunks(together.max(1)).enumerate() {
+        let together = if width == self.pages.x { pixels.len() } else { width * bytes };
+        for (number, rows) in pixels.chunks(together.max(1)).enumerate() {
             self.put(rows, at(row + number))?;
         }
         Ok(())
     }
 
     fn store_tile(&self, chunk: &Chunk<'_>, page: usize, scratch: &mut Scratch) -> Result<(), WriteError> {
-        let tile = self.grid.tile;
-        let bytes = self.sample_type.bytes();
-        let [_, width] = chunk.samples.size;
-        scratch.tile.clear();
-        scratch.tile.resize(tile * tile * bytes, 0);
-        let rows = chunk.samples.samples.chunks_exact(width * bytes);
-        for (row, target) in rows.zip(scratch.tile.chunks_exact_mut(tile * bytes)) {
-            target[..row.len()].copy_from_slice(row);
-        }
-        predictor::apply(self.predictor, &mut scratch.tile, tile, bytes);
-        compress(self.options.compress, scratch)?;
-        let stored = match self.options.compress {
-            Compress::None => &scratch.tile,
-            _ => &scratch.stored,
-        };
-        let length = stored.len() as u64;
-        let at = self.end.fetch_add(length.next_multiple_of(2), Ordering::Relaxed);
-        self.put(stored, at)?;
+        scratch.make(chunk.samples, self.grid.tile, self.pixel, self.predictor, self.options.compress)?;
         let [rows, columns] = tiles(self.grid, chunk.level);
-        let number = (page * rows + chunk.place[0]) * columns + chunk.place[1];
-        let mut table = self.tables[chunk.level].lock().unwrap_or_else(PoisonError::into_inner);
-        table[number] = (at, length);
+        let tile = (chunk.level, (page * rows + chunk.place[0]) * columns + chunk.place[1]);
+        let bytes = std::mem::take(&mut scratch.stored);
+        scratch.stored = self.queue.push(chunk.number, Stored { tile, bytes });
+        while let Some((at, Stored { tile: (level, number), bytes })) = self.queue.pop() {
+            self.put(&bytes, at)?;
+            let mut table = self.tables[level].lock().unwrap_or_else(PoisonError::into_inner);
+            table[number] = (at, bytes.len() as u64);
+            drop(table);
+            self.queue.give_back(bytes);
+        }
         Ok(())
     }
 
@@ -304,8 +336,8 @@ impl Writer<'_> {
 
     /// Writes the directories and the header. Returns whether it is a BigTIFF, and how long it is.
     fn write_directories(&self, description: Vec<u8>) -> Result<(bool, u64), WriteError> {
-        let start = self.end.load(Ordering::Relaxed);
-        let pages = self.shape.planes();
+        let start = self.queue.end();
+        let pages = self.pages.planes();
         // How long everything is does not depend on what the offsets are.
         let mut lengths = [0, 0];
         for (length, big) in lengths.iter_mut().zip([false, true]) {
@@ -354,15 +386,16 @@ impl Writer<'_> {
                 ifd.set(tag::NEW_SUBFILE_TYPE, Value::Long(u32::from(level > 0)));
                 ifd.set(tag::IMAGE_WIDTH, Value::Long(width as u32));
                 ifd.set(tag::IMAGE_LENGTH, Value::Long(height as u32));
-                ifd.set(tag::BITS_PER_SAMPLE, Value::Short(8 * self.sample_type.bytes() as u16));
+                let each = |value: u16| Value::Shorts(vec![value; self.pixel.samples]);
+                ifd.set(tag::BITS_PER_SAMPLE, each(8 * self.pixel.bytes as u16));
                 ifd.set(tag::COMPRESSION, Value::Short(self.options.compress.number()));
-                // Dark is 0.
-                ifd.set(tag::PHOTOMETRIC, Value::Short(1));
-                ifd.set(tag::SAMPLES_PER_PIXEL, Value::Short(1));
+                // Red, green and blue; or dark is 0.
+                ifd.set(tag::PHOTOMETRIC, Value::Short(if self.pixel.samples == 3 { 2 } else { 1 }));
+                ifd.set(tag::SAMPLES_PER_PIXEL, Value::Short(self.pixel.samples as u16));
                 ifd.set(tag::PLANAR_CONFIGURATION, Value::Short(1));
                 ifd.set(
                     tag::SAMPLE_FORMAT,
-                    Value::Short(match self.sample_type {
+                    each(match self.sample_type {
                         SampleType::Uint8 | SampleType::Uint16 | SampleType::Uint32 => 1,
                         SampleType::Int8 | SampleType::Int16 | SampleType::Int32 => 2,
                         SampleType::Float | SampleType::Double => 3,
@@ -395,6 +428,12 @@ impl Writer<'_> {
                     // Their number is known, and with it how much room they take.
                     ifd.set(tag::SUB_IFDS, Value::Offsets(vec![0; self.grid.sizes.len() - 1]));
                 }
+                if let (0, Some([x, y])) = (level, self.resolution) {
+                    ifd.set(tag::X_RESOLUTION, Value::Fraction(x));
+                    ifd.set(tag::Y_RESOLUTION, Value::Fraction(y));
+                    // Centimetres.
+                    ifd.set(tag::RESOLUTION_UNIT, Value::Short(3));
+                }
                 if level == 0 && page == 0 {
                     ifd.set(tag::IMAGE_DESCRIPTION, Value::Text(description.to_vec()));
                     ifd.set(tag::SOFTWARE, Value::Text(b"biomero-worker".to_vec()));
@@ -414,29 +453,6 @@ impl Compress {
             Self::Zstd { .. } => 50_000,
         }
     }
-}
-
-/// Compresses the tile of a scratch.
-fn compress(how: Compress, scratch: &mut Scratch) -> Result<(), WriteError> {
-    let Scratch { tile, stored, workspace } = scratch;
-    stored.clear();
-    match how {
-        Compress::None => {}
-        Compress::Lzw => {
-            let mut encoder =
-                weezl::encode::Configuration::with_tiff_size_switch(weezl::BitOrder::Msb, 8).build();
-            let result = encoder.into_vec(stored).encode_all(tile);
-            result.status.map_err(|error| CodecError::new(format!("LZW: {error}")))?;
-        }
-        Compress::Deflate { level } => {
-            let level = flate2::Compression::new(level.into());
-            let mut encoder = flate2::read::ZlibEncoder::new(tile.as_slice(), level);
-            std::io::Read::read_to_end(&mut encoder, stored)
-                .map_err(|error| CodecError::new(format!("Deflate: {error}")))?;
-        }
-        Compress::Zstd { level } => workspace.zstd(level, tile, stored)?,
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -554,6 +554,7 @@ fn an_array_that_claims_millions_of_channels_takes_no_memory_for_them() {
         compress: crate::tiff::Compress::None,
         channels_first: false,
         digest: false,
+        rgb: false,
     };
     let error = crate::tiff::write(&images[0], &folder.path().join("out"), &tiff, &work(2));
     assert!(matches!(error, Err(WriteError::Memory { .. })), "{error:?}");

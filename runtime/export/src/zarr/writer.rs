@@ -1,5 +1,6 @@
 //! An image as OME-Zarr: chunks as they come out of the pipeline, metadata at the end, digests of all.
 
+use std::collections::HashMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -12,12 +13,12 @@ use super::labels::{self, Rois};
 use super::shard::Shards;
 use crate::codec::{self, BloscCodec, Compression, Workspace};
 use crate::manifest::{self, Manifest};
-use crate::pipeline::{self, Chunk, Extremes, Sink};
+use crate::pipeline::{self, Chunk, Extremes, Part, Sink};
 use crate::publish::Folder;
 use crate::pyramid::{Grid, sizes};
-use crate::resume::{Journal, Request, Tree};
+use crate::resume::{self, Journal, Key, Request};
 use crate::sample::SampleType;
-use crate::shape::{Plane, Shape};
+use crate::shape::Plane;
 use crate::source::{ReadError, Source, file};
 use crate::write_error::WriteError;
 
@@ -201,7 +202,19 @@ pub(super) fn write_levels(
     let shape = source.shape();
     let grid = Grid { tile: options.tile, sizes: sizes(shape.y, shape.x, 96) };
     let arrays = (0..grid.sizes.len()).map(|level| array(axes, &grid, level, source, options)).collect();
-    let writer = Writer { place, shape, axes, arrays, grid: &grid, manifest, shards: Shards::default() };
+    let mut writer = Writer {
+        place,
+        axes,
+        arrays,
+        grid: &grid,
+        manifest,
+        shards: Shards::default(),
+        whole: HashMap::new(),
+    };
+    if let Some(journal) = place.journal.filter(|journal| !journal.is_empty()) {
+        let done = |(plane, level, place): Key| journal.find(&writer.name(level, shape.plane(plane), place));
+        writer.whole = resume::whole(&grid, shape.planes(), done);
+    }
     let extremes = pipeline::run(source, &grid, &writer, work)?;
     writer.write_metadata(options.version)?;
     Ok(Levels { sizes: grid.sizes, extremes })
@@ -251,13 +264,14 @@ fn array(axes: &[usize], grid: &Grid, level: usize, source: &dyn Source, options
 
 struct Writer<'a> {
     place: Place<'a>,
-    shape: Shape,
     /// The axes that are written, by their number.
     axes: &'a [usize],
     grid: &'a Grid,
     arrays: Vec<Array>,
     manifest: &'a Manifest,
     shards: Shards,
+    /// The highest chunks that an earlier run has left whole.
+    whole: HashMap<Key, Extremes>,
 }
 
 /// What a thread uses again from chunk to chunk.
@@ -266,8 +280,6 @@ struct Scratch {
     padded: Vec<u8>,
     stored: Vec<u8>,
     workspace: Workspace,
-    /// The files of the tree, and their digests, where a journal is kept.
-    files: Vec<(PathBuf, String)>,
 }
 
 impl Sink for Writer<'_> {
@@ -279,20 +291,23 @@ impl Sink for Writer<'_> {
         self.arrays.first().map_or(0, memory)
     }
 
-    fn found(
+    fn whole(&self, plane: usize, place: [usize; 2]) -> Option<(usize, Extremes)> {
+        if self.whole.is_empty() {
+            return None;
+        }
+        let above = |level: usize| (plane, level, place.map(|index| index >> level));
+        (0..self.grid.sizes.len()).find_map(|level| Some((level, *self.whole.get(&above(level))?)))
+    }
+
+    fn load(
         &self,
-        tree: &Tree,
-        [height, width]: [usize; 2],
-        samples: &mut [u8],
-        scratch: &mut Scratch,
-    ) -> Result<Option<Extremes>, WriteError> {
-        scratch.files.clear();
-        let known = self.place.journal.and_then(|journal| journal.find(self.place.prefix, tree));
-        let Some(extremes) = known else { return Ok(None) };
-        let array = &self.arrays[tree.level];
-        let index = self.index(self.shape.plane(tree.plane), tree.place);
-        let path = self.place.root.join(self.place.prefix).join(tree.level.to_string());
-        let path = path.join(array.keys.path(&index));
+        level: usize,
+        plane: Plane,
+        place: [usize; 2],
+        Part { size: [height, width], samples }: Part<'_>,
+    ) -> Result<(), WriteError> {
+        let array = &self.arrays[level];
+        let path = self.place.root.join(self.name(level, plane, place));
         let bytes = array.chunk_bytes().unwrap_or_default();
         match file::read(&path, bytes + bytes / 16 + (64 << 10), "a chunk")? {
             // It is not stored, because it is 0.
@@ -308,17 +323,17 @@ impl Sink for Writer<'_> {
                 }
             }
         }
-        Ok(Some(extremes))
-    }
-
-    fn whole(&self, tree: &Tree, extremes: &Extremes, scratch: &mut Scratch) -> Result<(), WriteError> {
-        let Some(journal) = self.place.journal else { return Ok(()) };
-        journal.note(self.place.prefix, tree, extremes, &scratch.files)
+        Ok(())
     }
 
     fn store(&self, chunk: &Chunk<'_>, scratch: &mut Scratch) -> Result<(), WriteError> {
         let array = &self.arrays[chunk.level];
         let index = self.index(chunk.plane, chunk.place);
+        let name = self.name(chunk.level, chunk.plane, chunk.place);
+        // It is done, but not all that is made from it.
+        if self.place.journal.is_some_and(|journal| journal.find(&name).is_some()) {
+            return Ok(());
+        }
         // What is not stored is 0.
         let stored = match is_empty(chunk.samples.samples) {
             true => None,
@@ -329,24 +344,23 @@ impl Sink for Writer<'_> {
                 Some(scratch.stored.as_slice())
             }
         };
-        let level = self.place.prefix.join(chunk.level.to_string());
         match (&array.shard, stored) {
-            (None, None) => Ok(()),
-            (None, Some(stored)) => {
-                let name = level.join(array.keys.path(&index));
-                let path = self.place.root.join(&name);
-                let mut file = create(&path)?;
-                file.write_all(stored).map_err(WriteError::io("write", &path))?;
-                let digest = manifest::hexadecimal(&Sha256::digest(stored));
-                self.manifest.line(&name, &digest)?;
-                if self.place.journal.is_some() {
-                    scratch.files.push((name, digest));
+            (None, stored) => {
+                let digest = stored.map(|stored| manifest::hexadecimal(&Sha256::digest(stored)));
+                if let (Some(stored), Some(digest)) = (stored, &digest) {
+                    let path = self.place.root.join(&name);
+                    create(&path)?.write_all(stored).map_err(WriteError::io("write", &path))?;
+                    self.manifest.line(&name, digest)?;
                 }
-                Ok(())
+                match self.place.journal {
+                    Some(journal) => journal.note(&name, &chunk.extremes, digest.as_deref()),
+                    None => Ok(()),
+                }
             }
             (Some(shard), stored) => {
                 let of: Vec<usize> =
                     index.iter().zip(&shard.chunks).map(|(index, chunks)| index / chunks).collect();
+                let level = self.place.prefix.join(chunk.level.to_string());
                 let name = level.join(array.keys.path(&of));
                 let path = self.place.root.join(&name);
                 let expected = self.chunks_of_shard(chunk.level, shard, &of);
@@ -361,6 +375,12 @@ impl Sink for Writer<'_> {
 }
 
 impl Writer<'_> {
+    /// The file of a chunk that is not in a shard.
+    fn name(&self, level: usize, plane: Plane, place: [usize; 2]) -> PathBuf {
+        let path = self.arrays[level].keys.path(&self.index(plane, place));
+        self.place.prefix.join(level.to_string()).join(path)
+    }
+
     /// The index of a chunk in its array.
     fn index(&self, plane: Plane, [row, column]: [usize; 2]) -> Vec<usize> {
         let place = [plane.t, plane.c, plane.z, row, column];

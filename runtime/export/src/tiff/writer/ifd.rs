@@ -6,7 +6,11 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Value {
     Short(u16),
+    /// One for each sample of a pixel.
+    Shorts(Vec<u16>),
     Long(u32),
+    /// Numerator and denominator.
+    Fraction([u32; 2]),
     /// Bytes of UTF-8, without the NUL at the end.
     Text(Vec<u8>),
     /// Places and lengths: 32 bits each, 64 in a BigTIFF.
@@ -35,6 +39,10 @@ impl Value {
     fn encode(&self, tag: u16, big: bool) -> (u16, u64, Vec<u8>) {
         match self {
             Self::Short(value) => (3, 1, value.to_le_bytes().to_vec()),
+            Self::Shorts(values) => {
+                (3, values.len() as u64, values.iter().flat_map(|value| value.to_le_bytes()).collect())
+            }
+            Self::Fraction(parts) => (5, 1, parts.iter().flat_map(|part| part.to_le_bytes()).collect()),
             Self::Long(value) => (4, 1, value.to_le_bytes().to_vec()),
             Self::Text(text) => (2, text.len() as u64 + 1, [text.as_slice(), b"\0"].concat()),
             Self::Offsets(offsets) if big => {

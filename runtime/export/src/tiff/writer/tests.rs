@@ -29,12 +29,13 @@ proptest! {
         (layout, compress) in layouts(),
         kind in prop::sample::select(SampleType::ALL.to_vec()),
         channels_first in any::<bool>(),
+        is_rgb in any::<bool>(),
     ) {
         let shape = Shape::new([t, c, z, height, width]).expect("it is small");
-        let source = Synthetic::new(shape, kind, Pattern::Every, Metadata::default());
+        let source = Synthetic::new(shape, kind, Pattern::Every, Metadata { is_rgb, ..Metadata::default() });
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("image.ome.tif");
-        let options = Options { layout, compress, channels_first, digest: true };
+        let options = Options { layout, compress, channels_first, digest: true, rgb: false };
         let written = write(&source, &path, &options, &work(2)).expect("nothing fails");
         prop_assert!(!written.big);
         prop_assert_eq!(written.bytes, std::fs::metadata(&path).expect("it is there").len());
@@ -71,7 +72,7 @@ proptest! {
         let source = Synthetic::new(shape, SampleType::Uint16, Pattern::Waves, Metadata::default());
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("image.ome.tif");
-        let options = Options { layout, compress, channels_first: false, digest: false };
+        let options = Options { layout, compress, channels_first: false, digest: false, rgb: false };
         write(&source, &path, &options, &work(1)).expect("nothing fails");
         let mut bytes = std::fs::read(&path).expect("it is there");
         // Most of a file is pixels: half of the damage is done to what describes them.
@@ -93,6 +94,74 @@ proptest! {
     }
 }
 
+/// The bytes of an image that is written by so many threads.
+fn bytes(source: &Synthetic, options: &Options, threads: usize) -> Vec<u8> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("image.ome.tif");
+    write(source, &path, options, &work(threads)).expect("nothing fails");
+    std::fs::read(&path).expect("it is there")
+}
+
+#[test]
+fn however_many_threads_there_are_the_bytes_are_the_same() {
+    let shape = Shape::new([1, 3, 2, 700, 500]).expect("it is small");
+    for (layout, compress) in [
+        (Layout::Strip, Compress::None),
+        (Layout::Tiles { tile: 32, pyramid: true }, Compress::None),
+        (Layout::Tiles { tile: 32, pyramid: true }, Compress::Lzw),
+        (Layout::Tiles { tile: 64, pyramid: true }, Compress::Zstd { level: 1 }),
+        (Layout::Tiles { tile: 64, pyramid: false }, Compress::Deflate { level: 1 }),
+    ] {
+        for rgb in [false, true] {
+            let options = Options { layout, compress, channels_first: false, digest: false, rgb };
+            let source = Synthetic::new(shape, SampleType::Uint8, Pattern::Waves, Metadata::default());
+            let alone = bytes(&source, &options, 1);
+            for threads in [1, 2, 4, 7] {
+                assert!(bytes(&source, &options, threads) == alone, "{options:?} with {threads} threads");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_picture_in_colour_stays_one_and_three_channels_stay_three() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let shape = Shape::new([2, 3, 2, 70, 50]).expect("it is small");
+    let image = |kind, is_rgb| {
+        Synthetic::new(shape, kind, Pattern::Every, Metadata { is_rgb, ..Metadata::default() })
+    };
+    let options = |rgb| Options {
+        layout: Layout::Tiles { tile: 32, pyramid: false },
+        compress: Compress::Lzw,
+        channels_first: false,
+        digest: false,
+        rgb,
+    };
+    for (number, (kind, is_rgb, rgb, expected)) in [
+        (SampleType::Uint8, true, false, true),
+        (SampleType::Uint16, true, false, true),
+        (SampleType::Uint16, false, true, true),
+        (SampleType::Uint8, false, false, false),
+        (SampleType::Float, true, false, false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let path = folder.path().join(format!("{number}.ome.tif"));
+        write(&image(kind, is_rgb), &path, &options(rgb), &work(2)).expect("nothing fails");
+        let images = open(&path, Limits::default()).expect("it is whole");
+        assert_eq!(
+            (images[0].metadata().is_rgb, images[0].shape()),
+            (expected, shape),
+            "{kind} {is_rgb} {rgb}"
+        );
+    }
+    let target = folder.path().join("refused.tif");
+    let error = write(&image(SampleType::Float, true), &target, &options(true), &work(1));
+    assert!(matches!(error, Err(WriteError::Unsupported { .. })), "{error:?}");
+    assert!(!target.exists());
+}
+
 #[test]
 fn a_file_beyond_four_gigabytes_is_a_bigtiff() {
     // Empty: the file has holes and takes no room.
@@ -101,18 +170,25 @@ fn a_file_beyond_four_gigabytes_is_a_bigtiff() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("image.tif");
     let single = Single::new(&path).expect("there is room");
-    let options =
-        Options { layout: Layout::Strip, compress: Compress::None, channels_first: false, digest: false };
+    let options = Options {
+        layout: Layout::Strip,
+        compress: Compress::None,
+        channels_first: false,
+        digest: false,
+        rgb: false,
+    };
     let grid = Grid { tile: 1024, sizes: vec![[shape.y, shape.x]] };
     let writer = Writer {
         file: single.file(),
         target: &path,
-        shape,
+        pages: shape,
+        pixel: Pixel { bytes: 1, samples: 1 },
         sample_type: source.sample_type(),
+        resolution: None,
         grid: &grid,
         options: &options,
         predictor: Predictor::None,
-        end: AtomicU64::new(HEADER + 5 * 900_000_000),
+        queue: Queue::new(HEADER + 5 * 900_000_000),
         tables: Vec::new(),
     };
     let (big, bytes) = writer.write_directories(b"a description".to_vec()).expect("there is room");
