@@ -31,15 +31,10 @@ fn left(stage: &Stage, folder: &str) -> Vec<String> {
 #[test]
 fn formats_that_bio_formats_alone_reads_are_read_to_the_last_bit() -> Result<()> {
     let stage = Stage::new()?;
-    stage.images(&["tiles.ome.tif", "packbits.ome.tif", "float.ome.tif"])?;
+    stage.images(&["tiles.ome.tif", "packbits.ome.tif"])?;
     imaging::bioformats2raw(&stage.path("bioformats2raw"))?;
     let mut written = 0;
-    for (image, format) in [
-        ("tiles.ome.tif", "ics"),
-        ("tiles.ome.tif", "ome"),
-        ("packbits.ome.tif", "dcm"),
-        ("float.ome.tif", "ics"),
-    ] {
+    for (image, format) in [("tiles.ome.tif", "ics"), ("tiles.ome.tif", "ome"), ("packbits.ome.tif", "ics")] {
         let name = format!("{}.{format}", image.replace(".ome.tif", ""));
         imaging::bio_formats("ImageConverter", &[&stage.path(image), &stage.path(&name)])?;
         let made = format!("made/{name}");

@@ -139,6 +139,10 @@ impl Heard {
             progress(percent);
             return;
         }
+        // Where it happened in a program of others pushes out what happened.
+        if line.starts_with("\tat ") || line.starts_with("\t... ") {
+            return;
+        }
         self.complained |= line.split_whitespace().take(6).any(|word| word == "ERROR");
         self.lines.push_back(line);
         if self.lines.len() > LINES {
@@ -199,7 +203,7 @@ mod tests {
     fn the_last_words_are_kept_and_a_bar_is_progress() {
         let never = AtomicBool::new(false);
         let told = std::sync::Mutex::new(Vec::new());
-        let text = "for n in 1 2 3 4 5 6 7 8 9 10 11 12 13 14; do echo $n; done; printf '\\r [==  ] 40%%\\r [====] 100%%\\n' >&2; exit 3";
+        let text = "for n in 1 2 3 4 5 6 7 8 9 10 11 12 13 14; do echo $n; printf '\tat loci.Reader(Reader.java:1)\n'; done; printf '\\r [==  ] 40%%\\r [====] 100%%\\n' >&2; exit 3";
         let ended = shell(text).run(&never, None, &|percent| {
             told.lock().expect("nobody panicked").push(percent);
         });
