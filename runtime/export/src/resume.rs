@@ -146,15 +146,16 @@ impl Journal {
                 break;
             };
             files.clear();
-            for _ in 0..block.files {
+            while files.len() < block.files {
                 line.clear();
                 let is_whole = lines.read_line(&mut line).is_ok() && line.ends_with('\n');
-                match entry(line.trim_end().as_bytes()).filter(|_| is_whole) {
-                    Some((digest, name)) => files.push((name.to_owned(), digest)),
-                    None => end = position,
-                }
+                let Some((digest, name)) = entry(line.trim_end().as_bytes()).filter(|_| is_whole) else {
+                    break;
+                };
+                files.push((name.to_owned(), digest));
             }
-            if end == position {
+            if files.len() < block.files {
+                end = position;
                 break;
             }
             position = lines.stream_position().map_err(failed())?;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -13,6 +13,7 @@ use crate::codec::BloscCodec;
 use crate::label::Overlap;
 use crate::metadata::{Channel, Colour, Field, Metadata, Quantity, Unit};
 use crate::pyramid::sizes;
+use crate::resume::Request;
 use crate::roi::{Figure, Outline, Roi};
 use crate::sample::SampleType;
 use crate::shape::{Plane, Region, Shape};
@@ -500,6 +501,139 @@ fn label_images_outside_of_the_image_are_refused() {
     let error =
         open(&path, Limits::default()).expect("it is whole")[0].labels().expect_err("it is there twice");
     assert!(error.to_string().contains("twice"), "{error}");
+}
+
+/// A source that can be read so often, and counts.
+struct Limited {
+    inner: Synthetic,
+    left: AtomicUsize,
+}
+
+impl Source for Limited {
+    fn sample_type(&self) -> SampleType {
+        self.inner.sample_type()
+    }
+
+    fn levels(&self) -> &[crate::source::Level] {
+        self.inner.levels()
+    }
+
+    fn metadata(&self) -> &Metadata {
+        self.inner.metadata()
+    }
+
+    fn storage(&self) -> &str {
+        "limited"
+    }
+
+    fn memory(&self) -> usize {
+        0
+    }
+
+    fn read(&self, level: usize, region: &Region, into: &mut [u8]) -> Result<(), ReadError> {
+        let is_left =
+            self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        if is_left.is_err() {
+            return Err(ReadError::unsupported(
+                std::path::Path::new("here"),
+                "it was read often enough",
+                "stop",
+            ));
+        }
+        self.inner.read(level, region, into)
+    }
+}
+
+#[test]
+fn what_was_done_before_is_not_done_again_and_what_is_damaged_is() {
+    let shape = Shape::new([1, 3, 2, 150, 130]).expect("it is small");
+    let limited = |kind, reads| Limited {
+        inner: Synthetic::new(shape, kind, Pattern::Waves, Metadata::default()),
+        left: AtomicUsize::new(reads),
+    };
+    for (kind, version) in [(SampleType::Uint16, Version::V04), (SampleType::Float, Version::V05)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut request = Request::new(folder.path(), &[], "options").expect("it is there");
+        request.keep = true;
+        let options = Options { tile: 16, request: Some(request), ..Options::new(version) };
+        let undisturbed = folder.path().join("undisturbed");
+        let all = limited(kind, usize::MAX);
+        write(&all, &undisturbed, &options, &work(1)).expect("nothing fails");
+        let needed = usize::MAX - all.left.into_inner();
+        let path = folder.path().join("image");
+        let staged = folder.path().join(crate::publish::incoming(&path));
+        for (reads, threads) in [(needed / 3, 1), (needed / 3, 2), (10, 4)] {
+            let error = write(&limited(kind, reads), &path, &options, &work(threads));
+            assert!(matches!(error, Err(WriteError::Read(_))), "{error:?}");
+            assert!(staged.join("journal").exists() && !path.exists());
+        }
+        // With as many threads as at first, so that trees are the same.
+        let journal = fs::read_to_string(staged.join("journal")).expect("it is there");
+        let file = journal.lines().nth(2).and_then(|line| line.split_once("  ")).expect("a file was noted").1;
+        fs::write(staged.join("image").join(file), "damaged").expect("it is written");
+        let rest = limited(kind, usize::MAX);
+        write(&rest, &path, &options, &work(1)).expect("nothing fails");
+        let read = usize::MAX - rest.left.into_inner();
+        assert!(read < needed - needed / 5, "{read} of {needed}");
+        assert!(content(&path) == content(&undisturbed));
+        assert!(!staged.exists());
+        assert!(is_written(&path, options.request.as_ref().expect("it is there")));
+        let other = Request::new(folder.path(), &[], "other options").expect("it is there");
+        assert!(!is_written(&path, &other) && !is_written(folder.path(), &other));
+    }
+}
+
+#[test]
+fn a_plate_that_was_interrupted_goes_on() {
+    let sources = plate(&[[0, 0, 0, 0], [0, 1, 0, 0], [1, 0, 0, 1], [2, 3, 0, 0], [2, 4, 0, 0]]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut request = Request::new(folder.path(), &sources, "").expect("it is there");
+    request.keep = true;
+    let options = Options { tile: 16, request: Some(request), ..Options::new(Version::V04) };
+    let undisturbed = folder.path().join("undisturbed");
+    write_plate(&sources, &undisturbed, &options, &work(2)).expect("nothing fails");
+    let path = folder.path().join("plate");
+    let stopped = AtomicBool::new(false);
+    let told = |done: u64, total: u64| stopped.store(done > total / 2, Ordering::Relaxed);
+    let half = pipeline::Options { cancelled: &stopped, progress: &told, ..work(2) };
+    let error = write_plate(&sources, &path, &options, &half);
+    assert!(matches!(error, Err(WriteError::Paused { .. })), "{error:?}");
+    write_plate(&sources, &path, &options, &work(1)).expect("nothing fails");
+    assert!(content(&path) == content(&undisturbed));
+}
+
+#[test]
+fn what_is_staged_is_nobody_elses_and_a_journal_that_makes_no_sense_is_not_believed() {
+    let (folder, _) = small(Version::V04);
+    let shape = Shape::new([1, 1, 1, 40, 30]).expect("it is small");
+    let source = Synthetic::new(shape, SampleType::Uint8, Pattern::Waves, Metadata::default());
+    let request = Request::new(folder.path(), &[], "").expect("it is there");
+    let options = Options { tile: 16, request: Some(request.clone()), ..Options::new(Version::V04) };
+    let path = folder.path().join("image");
+    let staged = folder.path().join(crate::publish::incoming(&path));
+    std::os::unix::fs::symlink("/tmp", &staged).expect("a link");
+    let error = write(&source, &path, &options, &work(1));
+    assert!(matches!(error, Err(WriteError::Foreign { .. })), "{error:?}");
+    fs::remove_file(&staged).expect("it is there");
+    let digest = "0".repeat(64);
+    for journal in [
+        "tree".to_owned(),
+        format!("tree 0 0 0 0 1 2 1 \n{digest}  ../../image.ome.zarr/.zattrs\n"),
+        format!("tree 0 0 0 0 1 2 99999999999 \n{digest}  0/0/0\n"),
+        format!("tree 0 0 0 0 - - 1 \n{digest}  0/0/0"),
+        "tree 99999999999999999999 0 0 0 - - 0 \n".to_owned(),
+        "\0\u{ffff}".to_owned(),
+    ] {
+        fs::create_dir_all(staged.join("image/0/0")).expect("a folder");
+        fs::write(staged.join("image/0/0/0"), "something").expect("it is written");
+        fs::write(staged.join("journal"), format!("{}\n{journal}", request.digest())).expect("it is written");
+        write(&source, &path, &options, &work(1)).expect("nothing fails");
+        assert!(manifest::verify(&path).expect("it has digests").is_whole());
+        let image = &open(&path, Limits::default()).expect("it is whole")[0];
+        assert!(whole(image, 0, Plane::default()) == whole(&source, 0, Plane::default()), "{journal:?}");
+        assert!(!staged.exists());
+        fs::remove_dir_all(&path).expect("it is there");
+    }
 }
 
 #[test]
