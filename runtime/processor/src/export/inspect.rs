@@ -32,9 +32,10 @@ pub(super) fn run(asked: &Inspect, answer: &mut Answer) -> Result<u8, Ended> {
         preview::save(&*open(&asked.path, asked.series, Limits::default())?, preview)?;
     }
     if answer.is_json() {
-        let object =
-            |(number, image): &(usize, &Box<dyn Source>)| Ok(object(*number, &***image, &image.labels()?));
-        let images = chosen.iter().map(object).collect::<Result<_, Ended>>()?;
+        let mut images = Vec::with_capacity(chosen.len());
+        for (number, image) in &chosen {
+            images.push(object(*number, &***image, &image.labels()?));
+        }
         let verified = verified.as_ref().map(|verified| {
             let names = |paths: &[std::path::PathBuf]| -> Value {
                 paths
