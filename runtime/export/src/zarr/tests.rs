@@ -636,6 +636,210 @@ fn what_is_staged_is_nobody_elses_and_a_journal_that_makes_no_sense_is_not_belie
     }
 }
 
+/// Opens an image and reads the beginning of each of its levels and labels, as far as that goes.
+fn look_at(path: &std::path::Path) -> Result<(), String> {
+    let images = open(path, Limits::of(8 << 20)).map_err(|error| error.to_string())?;
+    let look = |image: &dyn Source| {
+        for (number, level) in image.levels().iter().enumerate() {
+            let Shape { y, x, .. } = level.shape;
+            let region = Region { plane: Plane::default(), y: 0, x: 0, height: y.min(64), width: x.min(64) };
+            let mut samples = vec![0; region.samples() * image.sample_type().bytes()];
+            image.read(number, &region, &mut samples).map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    };
+    images.iter().try_for_each(|image| {
+        look(image)?;
+        let labels = image.labels().map_err(|error| error.to_string())?;
+        labels.iter().try_for_each(|label| look(&*label.image))
+    })
+}
+
+#[test]
+fn documents_that_make_no_sense_are_told_and_nothing_worse() {
+    let mut told = Vec::new();
+    let mut wrong = |version: Version, file: &str, pointer: &str, value: serde_json::Value| {
+        let (_folder, path) = small(version);
+        change(&path.join(file), |document| match document.pointer_mut(pointer) {
+            Some(place) => *place = value.clone(),
+            None => panic!("{file} has no {pointer}"),
+        });
+        let error =
+            look_at(&path).expect_err("it makes no sense").replace(&path.display().to_string(), "image");
+        told.push(format!("{file} {pointer} = {value}: {error}"));
+    };
+    for (pointer, value) in [
+        ("/shape", json!([2, 1e300, 30])),
+        ("/shape", json!([[2], 40, 30])),
+        ("/shape", json!([2, 40])),
+        ("/shape", json!([2, u64::MAX, 30])),
+        ("/shape", json!([])),
+        ("/chunks", json!([1, 0, 16])),
+        ("/chunks", json!([2_000_000_000, 2_000_000_000, 2_000_000_000])),
+        ("/chunks", json!(null)),
+        ("/dtype", json!("|O")),
+        ("/dtype", json!("")),
+        ("/dtype", json!("é1")),
+        ("/fill_value", json!({ "a": 1 })),
+        ("/fill_value", json!("NaN")),
+        ("/order", json!(7)),
+        ("/compressor", json!("blosc")),
+        ("/dimension_separator", json!("/../")),
+    ] {
+        wrong(Version::V04, "0/.zarray", pointer, value);
+    }
+    for (pointer, value) in [
+        ("/node_type", json!("group")),
+        ("/data_type", json!({ "name": "uint8" })),
+        ("/data_type", json!("complex64")),
+        ("/chunk_grid/name", json!("rectilinear")),
+        ("/chunk_grid/configuration/chunk_shape", json!([1, -16, 16])),
+        ("/chunk_key_encoding/name", json!("other")),
+        ("/chunk_key_encoding/configuration/separator", json!("..")),
+        ("/codecs", json!([])),
+        ("/codecs", json!([{ "name": "transpose", "configuration": { "order": [1, 0, 2] } }])),
+        (
+            "/codecs",
+            json!([{ "name": "bytes" }, { "name": "gzip" }, { "name": "gzip" }, { "name": "gzip" }, { "name": "gzip" }, { "name": "gzip" }]),
+        ),
+        // A shard within a shard.
+        (
+            "/codecs",
+            json!([{ "name": "sharding_indexed", "configuration": {
+                "chunk_shape": [1, 8, 8],
+                "codecs": [{ "name": "sharding_indexed", "configuration": { "chunk_shape": [1, 4, 4], "codecs": [{ "name": "bytes" }] } }],
+                "index_codecs": [{ "name": "bytes", "configuration": { "endian": "little" } }],
+            }}]),
+        ),
+        (
+            "/codecs",
+            json!([{ "name": "sharding_indexed", "configuration": {
+                "chunk_shape": [1, 5, 16],
+                "codecs": [{ "name": "bytes" }],
+                "index_codecs": [{ "name": "bytes", "configuration": { "endian": "little" } }],
+            }}]),
+        ),
+        ("/fill_value", json!("0xff")),
+    ] {
+        wrong(Version::V05, "0/zarr.json", pointer, value);
+    }
+    for (pointer, value) in [
+        ("/multiscales", json!({})),
+        ("/multiscales/0/axes", json!([{ "name": "x" }, { "name": "x" }, { "name": "y" }])),
+        ("/multiscales/0/axes", json!([{ "name": "y" }, { "name": "x" }])),
+        ("/multiscales/0/datasets", json!([])),
+        ("/multiscales/0/datasets/0/path", json!("/etc")),
+        ("/multiscales/0/datasets/0/path", json!("0/../../../x")),
+        ("/multiscales/0/datasets/0/path", json!(".")),
+        // The image within itself.
+        ("/multiscales/0/datasets/0/path", json!("")),
+        ("/multiscales/0/datasets/0/path", json!("missing")),
+    ] {
+        wrong(Version::V04, ".zattrs", pointer, value);
+    }
+    insta::assert_snapshot!(told.join("\n"));
+}
+
+#[test]
+fn numbers_that_are_odd_but_true_are_read() {
+    for (pointer, value) in [
+        ("/fill_value", json!(-0.0)),
+        ("/fill_value", json!(null)),
+        ("/compressor", json!({ "id": "blosc", "cname": "other", "clevel": 1e9, "shuffle": -7 })),
+    ] {
+        let (_folder, path) = small(Version::V04);
+        change(&path.join("0/.zarray"), |document| document[&pointer[1..]] = value.clone());
+        look_at(&path).expect("it is read");
+    }
+    // Not one of the scales is a size.
+    let (_folder, path) = small(Version::V04);
+    change(&path.join(".zattrs"), |document| {
+        document["multiscales"][0]["datasets"][0]["coordinateTransformations"][0]["scale"] =
+            json!([-1, "a", f64::MAX]);
+    });
+    let images = open(&path, Limits::default()).expect("it is read");
+    assert_eq!((images[0].metadata().y, images[0].metadata().z), (None, None));
+}
+
+#[test]
+fn chunks_that_are_cut_changed_or_bombs_are_told_by_their_names() {
+    use crate::codec::{Compression, Workspace, compress};
+    let shape = Shape::new([1, 1, 1, 40, 40]).expect("it is small");
+    let source = Synthetic::new(shape, SampleType::Uint16, Pattern::Waves, Metadata::default());
+    let width = 2;
+    for (id, codec) in [
+        (json!({ "id": "blosc" }), Compression::Blosc { inner: BloscCodec::Lz4, level: 5, width }),
+        (json!({ "id": "blosc" }), Compression::Blosc { inner: BloscCodec::Zlib, level: 5, width }),
+        (json!({ "id": "blosc" }), Compression::Blosc { inner: BloscCodec::Zstd, level: 5, width }),
+        (json!({ "id": "zstd" }), Compression::Zstd { level: 1 }),
+        (json!({ "id": "gzip" }), Compression::Gzip { level: 6 }),
+        (json!({ "id": "zlib" }), Compression::Zlib { level: 6 }),
+        (json!({ "id": "lz4" }), Compression::Lz4),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("image");
+        write(&source, &path, &Options { tile: 64, ..Options::new(Version::V04) }, &work(1))
+            .expect("nothing fails");
+        change(&path.join("0/.zarray"), |document| document["compressor"] = id.clone());
+        let chunk = path.join("0/0/0");
+        let stored = |samples: &[u8]| {
+            let mut stored = Vec::new();
+            compress(&[codec], samples, &mut stored, &mut Workspace::default()).expect("it compresses");
+            stored
+        };
+        let right = stored(&[7; 64 * 64 * 2]);
+        fs::write(&chunk, &right).expect("it is written");
+        look_at(&path).expect("it is whole");
+        let mut wrong = vec![
+            // A bomb, small as it is stored; what is a little too long or too short; what is cut; what is larger than can be.
+            stored(&vec![0; 64 << 20]),
+            stored(&[7; 64 * 64 * 2 + 1]),
+            stored(&[7; 64 * 64 * 2 - 2]),
+            right[..right.len() - 1].to_vec(),
+            right[..1].to_vec(),
+            Vec::new(),
+            vec![0xff; 1 << 20],
+        ];
+        // A bomb within a bomb is not opened at all.
+        wrong.push(stored(&stored(&vec![0; 64 << 20])));
+        for (number, bytes) in wrong.iter().enumerate() {
+            fs::write(&chunk, bytes).expect("it is written");
+            let error = look_at(&path).expect_err("it is damaged");
+            assert!(error.contains("0/0/0 is damaged"), "{codec} {number}: {error}");
+        }
+    }
+}
+
+#[test]
+fn plates_and_series_that_lead_elsewhere_are_refused_and_circles_end() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let outer = folder.path().join("outer");
+    fs::create_dir_all(outer.join("A/1")).expect("a folder");
+    let write_json = |name: &str, document: serde_json::Value| {
+        fs::write(outer.join(name), document.to_string()).expect("it is written");
+    };
+    let plate = |path: &str| json!({ "plate": { "rows": [{ "name": "A" }], "columns": [{ "name": "1" }], "wells": [{ "path": path, "rowIndex": 0, "columnIndex": 0 }] } });
+    for path in ["..", "../x", "/etc", "A/../..", "", "."] {
+        write_json(".zattrs", plate(path));
+        assert!(look_at(&outer).expect_err("it leads elsewhere").contains("it names"), "{path}");
+    }
+    write_json(".zattrs", plate("A/1"));
+    for field in ["..", "../../..", "/etc", ""] {
+        write_json("A/1/.zattrs", json!({ "well": { "images": [{ "path": field }] } }));
+        assert!(look_at(&outer).expect_err("it leads elsewhere").contains("it names"), "{field}");
+    }
+    // The plate is its own field, by a link: a plate is no image.
+    write_json("A/1/.zattrs", json!({ "well": { "images": [{ "path": "0" }] } }));
+    std::os::unix::fs::symlink(&outer, outer.join("A/1/0")).expect("a link");
+    assert!(look_at(&outer).expect_err("it goes in a circle").contains("there should be an image"));
+    // Label images that have themselves as label images are looked at once.
+    let (_image, path) = small(Version::V04);
+    fs::create_dir(path.join("labels")).expect("a folder");
+    fs::write(path.join("labels/.zattrs"), r#"{"labels":["self"]}"#).expect("it is written");
+    std::os::unix::fs::symlink(&path, path.join("labels/self")).expect("a link");
+    look_at(&path).expect("it is an image, wherever it is");
+}
+
 #[test]
 fn a_folder_of_something_else_is_told_what_to_do() {
     let folder = tempfile::tempdir().expect("a folder");
