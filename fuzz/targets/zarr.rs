@@ -1,8 +1,9 @@
 //! An OME-Zarr: the first byte tells which of its files is foreign (the attributes of the group, the metadata of the array, or a
-//! chunk of one codec), the rest is what that one holds. The others are in order.
+//! chunk of one codec; of a plate those of the plate or a well; those of label images), the rest is what that one holds. The
+//! others are in order.
 #![no_main]
 
-use biomero_export::source::Limits;
+use biomero_export::source::{Limits, Source as _};
 use biomero_export::zarr;
 use biomero_fuzz::{look_at, root_with};
 use libfuzzer_sys::fuzz_target;
@@ -13,6 +14,9 @@ const CODECS: [&str; 6] = ["", "blosc", "zstd", "gzip", "zlib", "lz4"];
 
 fuzz_target!(|data: &[u8]| {
     let Some((first, content)) = data.split_first() else { return };
+    if *first >= 0xf0 {
+        return tree(first % 4, content);
+    }
     let codec = CODECS[usize::from(first / 8) % CODECS.len()];
     let compressor = if codec.is_empty() { "null".to_owned() } else { format!(r#"{{"id":"{codec}"}}"#) };
     let array = format!(
@@ -38,3 +42,32 @@ fuzz_target!(|data: &[u8]| {
         look_at(&image);
     }
 });
+
+const PLATE: &str = r#"{"plate":{"rows":[{"name":"A"}],"columns":[{"name":"1"}],"wells":[{"path":"A/1","rowIndex":0,"columnIndex":0}]}}"#;
+const WELL: &str = r#"{"well":{"images":[{"path":"0"}]}}"#;
+const LABELS: &str = r#"{"labels":["a"]}"#;
+const ARRAY: &str = r#"{"zarr_format":2,"shape":[16,16],"chunks":[16,16],"dtype":"<i8","order":"C","compressor":null,"filters":null,"fill_value":0}"#;
+
+/// A plate of one field with a label image: of its attributes those of this number are foreign. Its chunk is too, if none is.
+fn tree(foreign: u8, content: &[u8]) {
+    let of = |number: u8, usual: &'static str| if number == foreign { content } else { usual.as_bytes() };
+    let mut path = std::path::PathBuf::new();
+    for (name, text) in [
+        (".zattrs", of(0, PLATE)),
+        ("A/1/.zattrs", of(1, WELL)),
+        ("A/1/0/.zattrs", GROUP.as_bytes()),
+        ("A/1/0/0/.zarray", ARRAY.as_bytes()),
+        ("A/1/0/labels/.zattrs", of(2, LABELS)),
+        ("A/1/0/labels/a/.zattrs", GROUP.as_bytes()),
+        ("A/1/0/labels/a/0/.zarray", ARRAY.as_bytes()),
+        ("A/1/0/labels/a/0/0.0", of(3, "")),
+    ] {
+        path = root_with(&format!("tree/{name}"), text).join("tree");
+    }
+    for image in zarr::open(&path, Limits::of(4 << 20)).into_iter().flatten().take(4) {
+        look_at(&image);
+        for label in image.labels().into_iter().flatten().take(4) {
+            look_at(&*label.image);
+        }
+    }
+}

@@ -114,6 +114,12 @@ impl<'a> Drawn<'a> {
                 colours.insert(number, fill);
             }
         }
+        // Validators want a colour for each number that is described, or for none: those that have none are white then.
+        if !colours.is_empty() {
+            (1..=self.rois.len()).for_each(|number| {
+                colours.entry(number).or_insert([255; 4]);
+            });
+        }
         let colours = colours.iter().map(|(number, rgba)| json!({ "label-value": number, "rgba": rgba }));
         let mut description = Map::new();
         description.insert("colors".into(), colours.collect());

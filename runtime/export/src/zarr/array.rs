@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::codec::{BloscCodec, Compression};
-use crate::sample::SampleType;
+use crate::codec::{BloscCodec, CodecError, Compression};
+use crate::sample::{SampleType, swap};
 use crate::source::ReadError;
 
 /// An array, as far as images have it.
@@ -18,6 +18,8 @@ pub(crate) struct Array {
     /// Chunks that are stored in one file, along each dimension; v3 only.
     pub(crate) shard: Option<Shard>,
     pub(crate) sample_type: SampleType,
+    /// Whether whole numbers of 64 bits are stored, which all fit into 32.
+    pub(crate) wide: bool,
     pub(crate) big_endian: bool,
     /// The sample of what is not stored, little-endian in the first bytes.
     pub(crate) fill: [u8; 8],
@@ -84,7 +86,7 @@ impl Array {
             return Err(ReadError::unsupported(path, "it has filters", REWRITE));
         }
         let kind = document["dtype"].as_str().ok_or_else(|| damaged("its dtype is no plain type"))?;
-        let (sample_type, big_endian) = numpy_type(kind).ok_or_else(|| {
+        let (Stored { sample_type, wide }, big_endian) = numpy_type(kind).ok_or_else(|| {
             let what = format!("samples of the type {kind:?} are none of OMERO's real numbers");
             ReadError::unsupported(path, what, "convert them to one of up to 32 bits, or to a float")
         })?;
@@ -105,6 +107,7 @@ impl Array {
             chunk: sides(&document["chunks"]).ok_or_else(|| damaged("the shape of its chunks is none"))?,
             shard: None,
             sample_type,
+            wide,
             big_endian,
             fill: fill(&document["fill_value"], sample_type)
                 .ok_or_else(|| damaged("its fill_value is no sample"))?,
@@ -118,12 +121,11 @@ impl Array {
     pub(crate) fn read_v3(path: &Path, document: &Value) -> Result<Self, ReadError> {
         let damaged = |problem: &str| ReadError::damaged(path, problem);
         let kind = document["data_type"].as_str().unwrap_or_default();
-        let sample_type =
-            SampleType::ALL.into_iter().find(|known| known.zarr_name() == kind).ok_or_else(|| {
-                let what =
-                    format!("samples of the type {} are none of OMERO's real numbers", document["data_type"]);
-                ReadError::unsupported(path, what, "convert them to one of up to 32 bits, or to a float")
-            })?;
+        let Stored { sample_type, wide } = Stored::of(kind).ok_or_else(|| {
+            let what =
+                format!("samples of the type {} are none of OMERO's real numbers", document["data_type"]);
+            ReadError::unsupported(path, what, "convert them to one of up to 32 bits, or to a float")
+        })?;
         let grid = &document["chunk_grid"];
         if grid["name"] != "regular" {
             return Err(damaged("its chunk_grid is not regular"));
@@ -157,6 +159,7 @@ impl Array {
             chunk,
             shard,
             sample_type,
+            wide,
             big_endian,
             fill: fill(&document["fill_value"], sample_type)
                 .ok_or_else(|| damaged("its fill_value is no sample"))?,
@@ -175,7 +178,33 @@ impl Array {
 
     /// Samples of a chunk as it is compressed, in bytes; `None` beyond what 64 bits count.
     pub(crate) fn chunk_bytes(&self) -> Option<usize> {
-        self.chunk.iter().try_fold(self.sample_type.bytes(), |bytes, side| bytes.checked_mul(*side))
+        self.chunk.iter().try_fold(self.stored_width(), |bytes, side| bytes.checked_mul(*side))
+    }
+
+    /// Bytes of a sample as it is stored.
+    pub(crate) const fn stored_width(&self) -> usize {
+        if self.wide { 8 } else { self.sample_type.bytes() }
+    }
+
+    /// Makes samples as all have them of those of a chunk as it is stored.
+    pub(crate) fn normal(&self, mut samples: Vec<u8>) -> Result<Vec<u8>, CodecError> {
+        if self.big_endian {
+            swap(&mut samples, self.stored_width());
+        }
+        if !self.wide {
+            return Ok(samples);
+        }
+        let narrow = |bytes: &[u8; 8]| {
+            let number = i64::from_le_bytes(*bytes);
+            let narrow = match self.sample_type {
+                SampleType::Int32 => i32::try_from(number).map(i32::to_le_bytes),
+                // Larger ones than a signed number has are negative here, and refused too.
+                _ => u32::try_from(number).map(u32::to_le_bytes),
+            };
+            narrow.map_err(|_| CodecError(format!("the sample {number} of 64 bits does not fit into 32")))
+        };
+        let narrowed = samples.as_chunks().0.iter().map(narrow).collect::<Result<Vec<_>, _>>()?;
+        Ok(narrowed.into_flattened())
     }
 
     /// Writes `.zarray`.
@@ -251,23 +280,41 @@ fn sides(value: &Value) -> Option<Vec<usize>> {
 }
 
 /// A type as numpy writes it, and whether its bytes are the other way round.
-fn numpy_type(name: &str) -> Option<(SampleType, bool)> {
+fn numpy_type(name: &str) -> Option<(Stored, bool)> {
     let (order, kind) = name.split_at_checked(1)?;
-    let sample_type = match kind {
-        "i1" => SampleType::Int8,
-        "u1" => SampleType::Uint8,
-        "i2" => SampleType::Int16,
-        "u2" => SampleType::Uint16,
-        "i4" => SampleType::Int32,
-        "u4" => SampleType::Uint32,
-        "f4" => SampleType::Float,
-        "f8" => SampleType::Double,
+    let (family, bytes) = kind.split_at_checked(1)?;
+    let bits = 8 * bytes.parse::<usize>().ok().filter(|count| [1, 2, 4, 8].contains(count))?;
+    let name = match family {
+        "i" => format!("int{bits}"),
+        "u" => format!("uint{bits}"),
+        "f" => format!("float{bits}"),
+        "b" if bits == 8 => "bool".to_owned(),
         _ => return None,
     };
+    let stored = Stored::of(&name)?;
     match order {
-        "<" | "|" => Some((sample_type, false)),
-        ">" => Some((sample_type, true)),
+        "<" | "|" => Some((stored, false)),
+        ">" => Some((stored, true)),
         _ => None,
+    }
+}
+
+/// What samples are stored as.
+struct Stored {
+    sample_type: SampleType,
+    wide: bool,
+}
+
+impl Stored {
+    /// By the name that zarr v3 has. Numbers of objects often have 64 bits, of which none is used.
+    fn of(name: &str) -> Option<Self> {
+        let (sample_type, wide) = match name {
+            "int64" => (SampleType::Int32, true),
+            "uint64" => (SampleType::Uint32, true),
+            "bool" => (SampleType::Uint8, false),
+            name => (SampleType::ALL.into_iter().find(|known| known.zarr_name() == name)?, false),
+        };
+        Some(Self { sample_type, wide })
     }
 }
 
@@ -275,7 +322,8 @@ fn numpy_type(name: &str) -> Option<(SampleType, bool)> {
 fn fill(value: &Value, sample_type: SampleType) -> Option<[u8; 8]> {
     let mut fill = [0; 8];
     let bytes = match (sample_type, value) {
-        (_, Value::Null) => return Some(fill),
+        (_, Value::Null | Value::Bool(false)) => return Some(fill),
+        (SampleType::Uint8, Value::Bool(true)) => vec![1],
         (SampleType::Float | SampleType::Double, value) => {
             let number = match value.as_str() {
                 Some("NaN") => f64::NAN,
@@ -449,6 +497,7 @@ mod tests {
             chunk: vec![1, 512, 512],
             shard,
             sample_type: SampleType::Uint16,
+            wide: false,
             big_endian: false,
             fill: [0; 8],
             codecs: vec![Compression::Blosc { inner: BloscCodec::Zstd, level: 1, width: 2 }],
@@ -486,7 +535,9 @@ mod tests {
             ("shape", json!("large")),
             ("shape", json!([700, 900])),
             ("chunks", json!([1, 1, u64::MAX])),
-            ("dtype", json!("<i8")),
+            ("dtype", json!("<c8")),
+            ("dtype", json!("<u3")),
+            ("dtype", json!("<f2")),
             ("dtype", json!([["a", "<u2"]])),
             ("order", json!("F")),
             ("filters", json!([{ "id": "delta" }])),
@@ -504,6 +555,22 @@ mod tests {
     }
 
     #[test]
+    fn numbers_of_64_bits_are_read_where_they_fit_into_32() {
+        let of = |kind: &str, numbers: [i64; 2]| {
+            let mut document = array(None).to_v2();
+            document["dtype"] = kind.into();
+            let array = Array::read_v2(Path::new("image/.zarray"), &document).expect("it is whole");
+            array.normal(numbers.map(i64::to_le_bytes).concat()).map_err(|error| error.to_string())
+        };
+        assert_eq!(of("<i8", [-1, 7]), Ok([-1_i32, 7].map(i32::to_le_bytes).concat()));
+        assert_eq!(of("<u8", [i64::from(u32::MAX), 7]), Ok([u32::MAX, 7].map(u32::to_le_bytes).concat()));
+        assert_eq!(of(">u8", [1 << 56, 0]), Ok([1_u32, 0].map(u32::to_le_bytes).concat()));
+        for (kind, number) in [("<i8", 1 << 31), ("<u8", 1 << 32), ("<u8", -1)] {
+            assert!(of(kind, [0, number]).expect_err("it does not fit").contains("does not fit into 32"));
+        }
+    }
+
+    #[test]
     fn what_is_not_stored_is_a_sample_of_the_type() {
         let of = |kind, value: Value| fill(&value, kind).map(|bytes| bytes[..kind.bytes()].to_vec());
         assert_eq!(of(SampleType::Int16, json!(-2)), Some(vec![254, 255]));
@@ -511,5 +578,6 @@ mod tests {
         assert_eq!(of(SampleType::Uint32, json!(null)), Some(vec![0; 4]));
         assert_eq!(of(SampleType::Float, json!("-Infinity")), Some(f32::NEG_INFINITY.to_le_bytes().to_vec()));
         assert_eq!(of(SampleType::Uint8, json!(-1)), None);
+        assert_eq!(of(SampleType::Uint8, json!(true)), Some(vec![1]));
     }
 }

@@ -16,7 +16,7 @@ use crate::codec;
 use crate::label::Label;
 use crate::metadata::{Field, Metadata};
 use crate::pyramid::Reduction;
-use crate::sample::{SampleType, swap};
+use crate::sample::SampleType;
 use crate::shape::{Region, Shape};
 use crate::source::cache::Cache;
 use crate::source::{Level, Limits, ReadError, Source, check, file};
@@ -166,11 +166,9 @@ impl ZarrImage {
             }
         };
         let Some((path, bytes)) = stored else { return Ok(None) };
-        let mut samples = codec::decompress(&array.codecs, &bytes, *chunk_bytes)
+        let samples = codec::decompress(&array.codecs, &bytes, *chunk_bytes)
+            .and_then(|samples| array.normal(samples))
             .map_err(|error| ReadError::damaged(&path, error.to_string()))?;
-        if array.big_endian {
-            swap(&mut samples, array.sample_type.bytes());
-        }
         let chunk = Arc::new(samples);
         if !part.whole {
             self.shared.chunks.keep(key, &chunk);
@@ -226,6 +224,9 @@ fn storage(version: Option<&str>, array: &Array) -> String {
     let mut text = format!("OME-Zarr {}, {zarr}, chunks {}", version.unwrap_or("?"), sides(&array.chunk));
     if let Some(shard) = &array.shard {
         text.push_str(&format!(" in shards of {}", sides(&shard.chunks)));
+    }
+    if array.wide {
+        text.push_str(", stored as 64 bits");
     }
     for codec in &array.codecs {
         text.push_str(&format!(", {codec}"));

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -13,6 +13,7 @@ use crate::codec::BloscCodec;
 use crate::label::Overlap;
 use crate::metadata::{Channel, Colour, Field, Metadata, Quantity, Unit};
 use crate::pyramid::sizes;
+use crate::resume::Request;
 use crate::roi::{Figure, Outline, Roi};
 use crate::sample::SampleType;
 use crate::shape::{Plane, Region, Shape};
@@ -500,6 +501,343 @@ fn label_images_outside_of_the_image_are_refused() {
     let error =
         open(&path, Limits::default()).expect("it is whole")[0].labels().expect_err("it is there twice");
     assert!(error.to_string().contains("twice"), "{error}");
+}
+
+/// A source that can be read so often, and counts.
+struct Limited {
+    inner: Synthetic,
+    left: AtomicUsize,
+}
+
+impl Source for Limited {
+    fn sample_type(&self) -> SampleType {
+        self.inner.sample_type()
+    }
+
+    fn levels(&self) -> &[crate::source::Level] {
+        self.inner.levels()
+    }
+
+    fn metadata(&self) -> &Metadata {
+        self.inner.metadata()
+    }
+
+    fn storage(&self) -> &str {
+        "limited"
+    }
+
+    fn memory(&self) -> usize {
+        0
+    }
+
+    fn read(&self, level: usize, region: &Region, into: &mut [u8]) -> Result<(), ReadError> {
+        let is_left =
+            self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        if is_left.is_err() {
+            return Err(ReadError::unsupported(
+                std::path::Path::new("here"),
+                "it was read often enough",
+                "stop",
+            ));
+        }
+        self.inner.read(level, region, into)
+    }
+}
+
+#[test]
+fn what_was_done_before_is_not_done_again_and_what_is_damaged_is() {
+    let shape = Shape::new([1, 3, 2, 150, 130]).expect("it is small");
+    let limited = |kind, reads| Limited {
+        inner: Synthetic::new(shape, kind, Pattern::Waves, Metadata::default()),
+        left: AtomicUsize::new(reads),
+    };
+    for (kind, version) in [(SampleType::Uint16, Version::V04), (SampleType::Float, Version::V05)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut request = Request::new(folder.path(), &[], "options").expect("it is there");
+        request.keep = true;
+        let options = Options { tile: 16, request: Some(request), ..Options::new(version) };
+        let undisturbed = folder.path().join("undisturbed");
+        let all = limited(kind, usize::MAX);
+        write(&all, &undisturbed, &options, &work(1)).expect("nothing fails");
+        let needed = usize::MAX - all.left.into_inner();
+        let path = folder.path().join("image");
+        let staged = folder.path().join(crate::publish::incoming(&path));
+        for (reads, threads) in [(needed / 3, 1), (needed / 3, 2), (10, 4)] {
+            let error = write(&limited(kind, reads), &path, &options, &work(threads));
+            assert!(matches!(error, Err(WriteError::Read(_))), "{error:?}");
+            assert!(staged.join("journal").exists() && !path.exists());
+        }
+        // With as many threads as at first, so that trees are the same.
+        let journal = fs::read_to_string(staged.join("journal")).expect("it is there");
+        let file = journal.lines().nth(2).and_then(|line| line.split_once("  ")).expect("a file was noted").1;
+        fs::write(staged.join("image").join(file), "damaged").expect("it is written");
+        let rest = limited(kind, usize::MAX);
+        write(&rest, &path, &options, &work(1)).expect("nothing fails");
+        let read = usize::MAX - rest.left.into_inner();
+        assert!(read < needed - needed / 5, "{read} of {needed}");
+        assert!(content(&path) == content(&undisturbed));
+        assert!(!staged.exists());
+        assert!(is_written(&path, options.request.as_ref().expect("it is there")));
+        let other = Request::new(folder.path(), &[], "other options").expect("it is there");
+        assert!(!is_written(&path, &other) && !is_written(folder.path(), &other));
+    }
+}
+
+#[test]
+fn a_plate_that_was_interrupted_goes_on() {
+    let sources = plate(&[[0, 0, 0, 0], [0, 1, 0, 0], [1, 0, 0, 1], [2, 3, 0, 0], [2, 4, 0, 0]]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut request = Request::new(folder.path(), &sources, "").expect("it is there");
+    request.keep = true;
+    let options = Options { tile: 16, request: Some(request), ..Options::new(Version::V04) };
+    let undisturbed = folder.path().join("undisturbed");
+    write_plate(&sources, &undisturbed, &options, &work(2)).expect("nothing fails");
+    let path = folder.path().join("plate");
+    let stopped = AtomicBool::new(false);
+    let told = |done: u64, total: u64| stopped.store(done > total / 2, Ordering::Relaxed);
+    let half = pipeline::Options { cancelled: &stopped, progress: &told, ..work(2) };
+    let error = write_plate(&sources, &path, &options, &half);
+    assert!(matches!(error, Err(WriteError::Paused { .. })), "{error:?}");
+    write_plate(&sources, &path, &options, &work(1)).expect("nothing fails");
+    assert!(content(&path) == content(&undisturbed));
+}
+
+#[test]
+fn what_is_staged_is_nobody_elses_and_a_journal_that_makes_no_sense_is_not_believed() {
+    let (folder, _) = small(Version::V04);
+    let shape = Shape::new([1, 1, 1, 40, 30]).expect("it is small");
+    let source = Synthetic::new(shape, SampleType::Uint8, Pattern::Waves, Metadata::default());
+    let request = Request::new(folder.path(), &[], "").expect("it is there");
+    let options = Options { tile: 16, request: Some(request.clone()), ..Options::new(Version::V04) };
+    let path = folder.path().join("image");
+    let staged = folder.path().join(crate::publish::incoming(&path));
+    std::os::unix::fs::symlink("/tmp", &staged).expect("a link");
+    let error = write(&source, &path, &options, &work(1));
+    assert!(matches!(error, Err(WriteError::Foreign { .. })), "{error:?}");
+    fs::remove_file(&staged).expect("it is there");
+    let digest = "0".repeat(64);
+    for journal in [
+        "tree".to_owned(),
+        format!("tree 0 0 0 0 1 2 1 \n{digest}  ../../image.ome.zarr/.zattrs\n"),
+        format!("tree 0 0 0 0 1 2 99999999999 \n{digest}  0/0/0\n"),
+        format!("tree 0 0 0 0 - - 1 \n{digest}  0/0/0"),
+        "tree 99999999999999999999 0 0 0 - - 0 \n".to_owned(),
+        "\0\u{ffff}".to_owned(),
+    ] {
+        fs::create_dir_all(staged.join("image/0/0")).expect("a folder");
+        fs::write(staged.join("image/0/0/0"), "something").expect("it is written");
+        fs::write(staged.join("journal"), format!("{}\n{journal}", request.digest())).expect("it is written");
+        write(&source, &path, &options, &work(1)).expect("nothing fails");
+        assert!(manifest::verify(&path).expect("it has digests").is_whole());
+        let image = &open(&path, Limits::default()).expect("it is whole")[0];
+        assert!(whole(image, 0, Plane::default()) == whole(&source, 0, Plane::default()), "{journal:?}");
+        assert!(!staged.exists());
+        fs::remove_dir_all(&path).expect("it is there");
+    }
+}
+
+/// Opens an image and reads the beginning of each of its levels and labels, as far as that goes.
+fn look_at(path: &std::path::Path) -> Result<(), String> {
+    let images = open(path, Limits::of(8 << 20)).map_err(|error| error.to_string())?;
+    let look = |image: &dyn Source| {
+        for (number, level) in image.levels().iter().enumerate() {
+            let Shape { y, x, .. } = level.shape;
+            let region = Region { plane: Plane::default(), y: 0, x: 0, height: y.min(64), width: x.min(64) };
+            let mut samples = vec![0; region.samples() * image.sample_type().bytes()];
+            image.read(number, &region, &mut samples).map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    };
+    images.iter().try_for_each(|image| {
+        look(image)?;
+        let labels = image.labels().map_err(|error| error.to_string())?;
+        labels.iter().try_for_each(|label| look(&*label.image))
+    })
+}
+
+#[test]
+fn documents_that_make_no_sense_are_told_and_nothing_worse() {
+    let mut told = Vec::new();
+    let mut wrong = |version: Version, file: &str, pointer: &str, value: serde_json::Value| {
+        let (_folder, path) = small(version);
+        change(&path.join(file), |document| match document.pointer_mut(pointer) {
+            Some(place) => *place = value.clone(),
+            None => panic!("{file} has no {pointer}"),
+        });
+        let error =
+            look_at(&path).expect_err("it makes no sense").replace(&path.display().to_string(), "image");
+        told.push(format!("{file} {pointer} = {value}: {error}"));
+    };
+    for (pointer, value) in [
+        ("/shape", json!([2, 1e300, 30])),
+        ("/shape", json!([[2], 40, 30])),
+        ("/shape", json!([2, 40])),
+        ("/shape", json!([2, u64::MAX, 30])),
+        ("/shape", json!([])),
+        ("/chunks", json!([1, 0, 16])),
+        ("/chunks", json!([2_000_000_000, 2_000_000_000, 2_000_000_000])),
+        ("/chunks", json!(null)),
+        ("/dtype", json!("|O")),
+        ("/dtype", json!("")),
+        ("/dtype", json!("é1")),
+        ("/fill_value", json!({ "a": 1 })),
+        ("/fill_value", json!("NaN")),
+        ("/order", json!(7)),
+        ("/compressor", json!("blosc")),
+        ("/dimension_separator", json!("/../")),
+    ] {
+        wrong(Version::V04, "0/.zarray", pointer, value);
+    }
+    for (pointer, value) in [
+        ("/node_type", json!("group")),
+        ("/data_type", json!({ "name": "uint8" })),
+        ("/data_type", json!("complex64")),
+        ("/chunk_grid/name", json!("rectilinear")),
+        ("/chunk_grid/configuration/chunk_shape", json!([1, -16, 16])),
+        ("/chunk_key_encoding/name", json!("other")),
+        ("/chunk_key_encoding/configuration/separator", json!("..")),
+        ("/codecs", json!([])),
+        ("/codecs", json!([{ "name": "transpose", "configuration": { "order": [1, 0, 2] } }])),
+        (
+            "/codecs",
+            json!([{ "name": "bytes" }, { "name": "gzip" }, { "name": "gzip" }, { "name": "gzip" }, { "name": "gzip" }, { "name": "gzip" }]),
+        ),
+        // A shard within a shard.
+        (
+            "/codecs",
+            json!([{ "name": "sharding_indexed", "configuration": {
+                "chunk_shape": [1, 8, 8],
+                "codecs": [{ "name": "sharding_indexed", "configuration": { "chunk_shape": [1, 4, 4], "codecs": [{ "name": "bytes" }] } }],
+                "index_codecs": [{ "name": "bytes", "configuration": { "endian": "little" } }],
+            }}]),
+        ),
+        (
+            "/codecs",
+            json!([{ "name": "sharding_indexed", "configuration": {
+                "chunk_shape": [1, 5, 16],
+                "codecs": [{ "name": "bytes" }],
+                "index_codecs": [{ "name": "bytes", "configuration": { "endian": "little" } }],
+            }}]),
+        ),
+        ("/fill_value", json!("0xff")),
+    ] {
+        wrong(Version::V05, "0/zarr.json", pointer, value);
+    }
+    for (pointer, value) in [
+        ("/multiscales", json!({})),
+        ("/multiscales/0/axes", json!([{ "name": "x" }, { "name": "x" }, { "name": "y" }])),
+        ("/multiscales/0/axes", json!([{ "name": "y" }, { "name": "x" }])),
+        ("/multiscales/0/datasets", json!([])),
+        ("/multiscales/0/datasets/0/path", json!("/etc")),
+        ("/multiscales/0/datasets/0/path", json!("0/../../../x")),
+        ("/multiscales/0/datasets/0/path", json!(".")),
+        // The image within itself.
+        ("/multiscales/0/datasets/0/path", json!("")),
+        ("/multiscales/0/datasets/0/path", json!("missing")),
+    ] {
+        wrong(Version::V04, ".zattrs", pointer, value);
+    }
+    insta::assert_snapshot!(told.join("\n"));
+}
+
+#[test]
+fn numbers_that_are_odd_but_true_are_read() {
+    for (pointer, value) in [
+        ("/fill_value", json!(-0.0)),
+        ("/fill_value", json!(null)),
+        ("/compressor", json!({ "id": "blosc", "cname": "other", "clevel": 1e9, "shuffle": -7 })),
+    ] {
+        let (_folder, path) = small(Version::V04);
+        change(&path.join("0/.zarray"), |document| document[&pointer[1..]] = value.clone());
+        look_at(&path).expect("it is read");
+    }
+    // Not one of the scales is a size.
+    let (_folder, path) = small(Version::V04);
+    change(&path.join(".zattrs"), |document| {
+        document["multiscales"][0]["datasets"][0]["coordinateTransformations"][0]["scale"] =
+            json!([-1, "a", f64::MAX]);
+    });
+    let images = open(&path, Limits::default()).expect("it is read");
+    assert_eq!((images[0].metadata().y, images[0].metadata().z), (None, None));
+}
+
+#[test]
+fn chunks_that_are_cut_changed_or_bombs_are_told_by_their_names() {
+    use crate::codec::{Compression, Workspace, compress};
+    let shape = Shape::new([1, 1, 1, 40, 40]).expect("it is small");
+    let source = Synthetic::new(shape, SampleType::Uint16, Pattern::Waves, Metadata::default());
+    let width = 2;
+    for (id, codec) in [
+        (json!({ "id": "blosc" }), Compression::Blosc { inner: BloscCodec::Lz4, level: 5, width }),
+        (json!({ "id": "blosc" }), Compression::Blosc { inner: BloscCodec::Zlib, level: 5, width }),
+        (json!({ "id": "blosc" }), Compression::Blosc { inner: BloscCodec::Zstd, level: 5, width }),
+        (json!({ "id": "zstd" }), Compression::Zstd { level: 1 }),
+        (json!({ "id": "gzip" }), Compression::Gzip { level: 6 }),
+        (json!({ "id": "zlib" }), Compression::Zlib { level: 6 }),
+        (json!({ "id": "lz4" }), Compression::Lz4),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("image");
+        write(&source, &path, &Options { tile: 64, ..Options::new(Version::V04) }, &work(1))
+            .expect("nothing fails");
+        change(&path.join("0/.zarray"), |document| document["compressor"] = id.clone());
+        let chunk = path.join("0/0/0");
+        let stored = |samples: &[u8]| {
+            let mut stored = Vec::new();
+            compress(&[codec], samples, &mut stored, &mut Workspace::default()).expect("it compresses");
+            stored
+        };
+        let right = stored(&[7; 64 * 64 * 2]);
+        fs::write(&chunk, &right).expect("it is written");
+        look_at(&path).expect("it is whole");
+        let mut wrong = vec![
+            // A bomb, small as it is stored; what is a little too long or too short; what is cut; what is larger than can be.
+            stored(&vec![0; 64 << 20]),
+            stored(&[7; 64 * 64 * 2 + 1]),
+            stored(&[7; 64 * 64 * 2 - 2]),
+            right[..right.len() - 1].to_vec(),
+            right[..1].to_vec(),
+            Vec::new(),
+            vec![0xff; 1 << 20],
+        ];
+        // A bomb within a bomb is not opened at all.
+        wrong.push(stored(&stored(&vec![0; 64 << 20])));
+        for (number, bytes) in wrong.iter().enumerate() {
+            fs::write(&chunk, bytes).expect("it is written");
+            let error = look_at(&path).expect_err("it is damaged");
+            assert!(error.contains("0/0/0 is damaged"), "{codec} {number}: {error}");
+        }
+    }
+}
+
+#[test]
+fn plates_and_series_that_lead_elsewhere_are_refused_and_circles_end() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let outer = folder.path().join("outer");
+    fs::create_dir_all(outer.join("A/1")).expect("a folder");
+    let write_json = |name: &str, document: serde_json::Value| {
+        fs::write(outer.join(name), document.to_string()).expect("it is written");
+    };
+    let plate = |path: &str| json!({ "plate": { "rows": [{ "name": "A" }], "columns": [{ "name": "1" }], "wells": [{ "path": path, "rowIndex": 0, "columnIndex": 0 }] } });
+    for path in ["..", "../x", "/etc", "A/../..", "", "."] {
+        write_json(".zattrs", plate(path));
+        assert!(look_at(&outer).expect_err("it leads elsewhere").contains("it names"), "{path}");
+    }
+    write_json(".zattrs", plate("A/1"));
+    for field in ["..", "../../..", "/etc", ""] {
+        write_json("A/1/.zattrs", json!({ "well": { "images": [{ "path": field }] } }));
+        assert!(look_at(&outer).expect_err("it leads elsewhere").contains("it names"), "{field}");
+    }
+    // The plate is its own field, by a link: a plate is no image.
+    write_json("A/1/.zattrs", json!({ "well": { "images": [{ "path": "0" }] } }));
+    std::os::unix::fs::symlink(&outer, outer.join("A/1/0")).expect("a link");
+    assert!(look_at(&outer).expect_err("it goes in a circle").contains("there should be an image"));
+    // Label images that have themselves as label images are looked at once.
+    let (_image, path) = small(Version::V04);
+    fs::create_dir(path.join("labels")).expect("a folder");
+    fs::write(path.join("labels/.zattrs"), r#"{"labels":["self"]}"#).expect("it is written");
+    std::os::unix::fs::symlink(&path, path.join("labels/self")).expect("a link");
+    look_at(&path).expect("it is an image, wherever it is");
 }
 
 #[test]

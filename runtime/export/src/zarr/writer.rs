@@ -255,6 +255,7 @@ fn array(axes: &[usize], grid: &Grid, level: usize, source: &dyn Source, options
         chunk: sides(tile),
         shard,
         sample_type: source.sample_type(),
+        wide: false,
         big_endian: false,
         fill: [0; 8],
         codecs: options.encoding.codecs(source.sample_type()),

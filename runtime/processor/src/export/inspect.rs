@@ -38,8 +38,10 @@ pub(super) fn run(asked: &Inspect, answer: &mut Answer) -> Result<u8, Ended> {
         preview::save(*image, preview)?;
     }
     if answer.is_json() {
-        let object = |(number, image): &(usize, &dyn Source)| Ok(object(*number, *image, &image.labels()?));
-        let images = chosen.iter().map(object).collect::<Result<_, Ended>>()?;
+        let mut images = Vec::with_capacity(chosen.len());
+        for (number, image) in &chosen {
+            images.push(object(*number, *image, &image.labels()?));
+        }
         let verified = verified.as_ref().map(|verified| {
             let names = |paths: &[std::path::PathBuf]| -> Value {
                 paths
