@@ -60,13 +60,37 @@ fn site_packages(interpreter: &Path, package: &str) -> Result<PathBuf> {
         .ok_or_else(|| Trouble::new(format!("{} has no package {package}", interpreter.display())))
 }
 
-/// Runs a script of the fixtures to its end where omero-cli-zarr is; what it wrote to standard output.
+/// A version of omero-cli-zarr.
+#[derive(Debug, Clone, Copy)]
+pub enum OmeroCliZarr {
+    /// The last that wrote with zarr 2.
+    V0_5_5,
+    /// What BIOMERO pins.
+    V0_8_0,
+}
+
+impl OmeroCliZarr {
+    /// The interpreter that has it.
+    ///
+    /// # Errors
+    /// As for [`python::environment`].
+    pub fn interpreter(self) -> Result<PathBuf> {
+        let (name, requirements) = match self {
+            Self::V0_5_5 => ("omero-cli-zarr-0.5", "omero_cli_zarr_0_5_5.txt"),
+            Self::V0_8_0 => ("omero-cli-zarr-0.8", "omero_cli_zarr.txt"),
+        };
+        python::environment(name, &fixtures().join(requirements))
+    }
+}
+
+/// Runs a script of the fixtures to its end where omero-cli-zarr 0.8.0 is; what it wrote to standard output.
 ///
 /// # Errors
 /// It fails or is not done in time.
 pub fn omero_cli_zarr(script: &str, arguments: &[&Path]) -> Result<String> {
-    let interpreter = python::environment("omero-cli-zarr-0.8", &fixtures().join("omero_cli_zarr.txt"))?;
-    let mut command = Command::new(interpreter);
+    let mut command = Command::new(OmeroCliZarr::V0_8_0.interpreter()?);
+    // What it imports is beside it, where nothing is left.
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
     command.arg(fixtures().join(script)).args(arguments);
     process::succeed(&mut command, DEADLINE)
 }

@@ -24,7 +24,11 @@ pub fn cells(folder: &Path, names: &[&str]) -> Result<()> {
     process::succeed(&mut python, DEADLINE).map(drop)
 }
 
-fn wheel() -> Result<PathBuf> {
+/// The wheel of scikit-image, which has pictures in it.
+///
+/// # Errors
+/// PyPI is out of reach.
+pub fn wheel() -> Result<PathBuf> {
     let cache = binary::cache().join("scikit-image");
     let found = |cache: &Path| std::fs::read_dir(cache).ok()?.flatten().map(|entry| entry.path()).next();
     if let Some(wheel) = found(&cache) {

@@ -147,6 +147,7 @@ impl Stage<'_> {
     /// Milliseconds that omero-cli-zarr takes, without the start of Python.
     fn omero_cli_zarr(&self, version: OmeroCliZarr, image: &str) -> Result<f64, Failure> {
         let mut command = Command::new(version.interpreter()?);
+        command.env("PYTHONDONTWRITEBYTECODE", "1");
         command.arg(imaging::fixtures().join("omero_cli_zarr_time.py"));
         std::fs::create_dir(self.folder.join("theirs")).map_err(|source| Failure::File {
             action: "make",
