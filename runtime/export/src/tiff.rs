@@ -8,6 +8,7 @@ mod compression;
 mod directory;
 mod files;
 mod image;
+mod jpeg;
 mod page;
 mod part;
 mod planes;
@@ -45,6 +46,7 @@ pub(crate) mod tag {
     pub(crate) const TILE_BYTE_COUNTS: u16 = 325;
     pub(crate) const SUB_IFDS: u16 = 330;
     pub(crate) const SAMPLE_FORMAT: u16 = 339;
+    pub(crate) const JPEG_TABLES: u16 = 347;
 }
 
 /// Whether a file that begins so is a TIFF.

@@ -84,3 +84,80 @@ fn bio_formats_reads_what_is_written_and_what_it_writes_is_read() -> Result<()> 
     assert!(described.contains("PhysicalSizeX=\"0.25\" PhysicalSizeXUnit=\"µm\""), "{described}");
     Ok(())
 }
+
+#[test]
+fn jpeg_in_a_tiff_is_read_as_others_read_it() -> Result<()> {
+    let stage = Stage::new()?;
+    let images = ["jpeg_ycbcr.tif", "jpeg_full.tif", "jpeg_grey.tif", "jpeg_tables.tif"];
+    stage.images(&images)?;
+    for image in images {
+        let colour = if image == "jpeg_grey.tif" { "" } else { "rgb_" };
+        std::fs::create_dir_all(stage.path(&format!("made/{image}")))
+            .map_err(Trouble::doing("make a folder"))?;
+        stage.answer(&["convert", image, "--output", &format!("made/{image}/{colour}ours.tif")])?;
+        stage.answer(&[
+            "convert",
+            image,
+            "--output",
+            &format!("made/{image}/{colour}lzw.tif"),
+            "--compress",
+            "lzw",
+        ])?;
+        std::fs::rename(stage.path(&format!("{image}.npy")), stage.path(&format!("made/{image}.npy")))
+            .map_err(Trouble::doing("move samples"))?;
+    }
+    let told = imaging::run("readers.py", &[&stage.path("made")])?;
+    assert_eq!(told.trim(), "8 images read");
+    Ok(())
+}
+
+#[test]
+fn bio_formats_sees_a_picture_in_colour_and_its_resolution() -> Result<()> {
+    let stage = Stage::new()?;
+    stage.images(&["rgb.ome.tif"])?;
+    stage.answer(&[
+        "convert",
+        "rgb.ome.tif",
+        "--output",
+        "ours.ome.tif",
+        "--compress",
+        "lzw",
+        "--pyramid",
+    ])?;
+    let described = imaging::bio_formats("ImageInfo", &[Path::new("-nopix"), &stage.path("ours.ome.tif")])?;
+    for expected in ["RGB = true (3)", "Width = 30", "SizeC = 3"] {
+        assert!(described.contains(expected), "{expected} is not in\n{described}");
+    }
+    let tags = "import sys, tifffile; page = tifffile.TiffFile(sys.argv[1]).pages[0]; print(page.get_resolution('micrometer'))";
+    let looked = std::process::Command::new(imaging::interpreter()?)
+        .args(["-c", tags])
+        .arg(stage.path("ours.ome.tif"))
+        .output()
+        .map_err(Trouble::doing("look at the tags"))?;
+    assert_eq!(String::from_utf8_lossy(&looked.stdout).trim(), "(4.0, 2.0)");
+    Ok(())
+}
+
+#[test]
+fn however_many_threads_write_it_a_tiff_has_the_same_bytes() -> Result<()> {
+    let stage = Stage::new()?;
+    stage.images(&["pyramid.ome.tif"])?;
+    let mut found = Vec::new();
+    for (number, threads) in ["1", "2", "4", "4"].iter().enumerate() {
+        let output = format!("{number}.ome.tif");
+        stage.answer(&[
+            "convert",
+            "pyramid.ome.tif",
+            "--output",
+            &output,
+            "--compress",
+            "zstd",
+            "--pyramid",
+            "--threads",
+            threads,
+        ])?;
+        found.push(std::fs::read(stage.path(&output)).map_err(Trouble::doing("read an image"))?);
+    }
+    assert!(found.iter().all(|bytes| *bytes == found[0]));
+    Ok(())
+}

@@ -11,7 +11,7 @@ use super::stage::Stage;
 #[test]
 fn each_mistake_has_its_message_and_its_code() -> Result<()> {
     let stage = Stage::new()?;
-    stage.images(&["lzw.ome.tif", "lz4.zarr"])?;
+    stage.images(&["lzw.ome.tif", "lz4.zarr", "complex.tif"])?;
     let whole = std::fs::read(stage.path("lzw.ome.tif")).map_err(Trouble::doing("read an image"))?;
     let write = |name: &str, content: &[u8]| {
         std::fs::write(stage.path(name), content).map_err(Trouble::doing(format!("write {name}")))
@@ -26,6 +26,16 @@ fn each_mistake_has_its_message_and_its_code() -> Result<()> {
     for (code, arguments, message) in [
         (66, &["export", "nothing.tif", "--output", "out"][..], "No such file"),
         (69, &["export", "text.tif", "--output", "out", "--bioformats2raw", "/nowhere"], "bioformats2raw"),
+        (
+            1,
+            &["convert", "complex.tif", "--output", "out/complex.ome.tif"],
+            "complex numbers; save their real parts",
+        ),
+        (
+            64,
+            &["convert", "lz4.zarr", "--output", "out/rgb.ome.tif", "--rgb"],
+            "no picture in red, green and blue",
+        ),
         (65, &["export", "circle.tif", "--output", "out"], "circle"),
         (65, &["export", "short.tif", "--output", "out"], "short.tif is damaged"),
         (73, &["export", "lz4.zarr", "--output", "there", "--level", "2"], "is there already"),

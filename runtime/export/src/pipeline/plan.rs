@@ -5,7 +5,7 @@ use crate::pyramid::Grid;
 use crate::write_error::WriteError;
 
 /// So many chunks of level 0 for each thread may be under way: while one thread makes what is above its chunk, the others go on.
-const AHEAD: usize = 4;
+const AHEAD: usize = 2;
 
 /// How it is done.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -15,6 +15,8 @@ pub(crate) enum Method {
     Lzw,
     /// 8, and 32946 of old writers.
     Deflate,
+    /// 7, whose streams `jpeg` decodes.
+    Jpeg,
     /// 32773.
     PackBits,
     /// 50000, and 34926 of old writers.
@@ -28,11 +30,12 @@ impl Method {
             1 => Self::None,
             5 => Self::Lzw,
             8 | 32_946 => Self::Deflate,
+            7 => Self::Jpeg,
             32_773 => Self::PackBits,
             34_926 | 50_000 => Self::Zstd,
             other => {
                 let name = match other {
-                    6 | 7 => "JPEG",
+                    6 => "JPEG as TIFF 6.0 had it, before it was mended",
                     34_712 | 33_003 | 33_005 => "JPEG 2000",
                     2..=4 => "a fax code",
                     _ => "an unusual compression",
@@ -49,6 +52,7 @@ impl Method {
             Self::None => "not compressed",
             Self::Lzw => "LZW",
             Self::Deflate => "Deflate",
+            Self::Jpeg => "JPEG",
             Self::PackBits => "PackBits",
             Self::Zstd => "zstd",
         }
@@ -70,6 +74,9 @@ impl Method {
                 whole
             }
             Self::Zstd => zstd_frame(&from, bytes)?,
+            Self::Jpeg => {
+                return Err(CodecError::new("JPEG: it is not decoded without what the page says of it"));
+            }
         };
         let found = whole.len();
         if found < bytes {
@@ -147,6 +154,30 @@ mod tests {
         for method in [Method::None, Method::Lzw, Method::Deflate, Method::PackBits, Method::Zstd] {
             assert!(method.decompress(Vec::new(), 10).is_err(), "{method:?}");
             let _ = method.decompress(vec![0xff; 100], 10_000);
+        }
+    }
+
+    #[test]
+    fn a_bomb_makes_no_more_than_was_expected() {
+        let zeros = vec![0; 64 << 20];
+        let mut lzw = Vec::new();
+        let mut encoder =
+            weezl::encode::Configuration::with_tiff_size_switch(weezl::BitOrder::Msb, 8).build();
+        encoder.into_vec(&mut lzw).encode_all(&zeros).status.expect("it compresses");
+        let mut deflate = Vec::new();
+        flate2::read::ZlibEncoder::new(zeros.as_slice(), flate2::Compression::new(1))
+            .read_to_end(&mut deflate)
+            .expect("it compresses");
+        let mut zstd = Vec::new();
+        crate::codec::Workspace::default().zstd(1, &zeros, &mut zstd).expect("it compresses");
+        // Runs of 128 zeros.
+        let runs = [0x81, 0].repeat(1 << 16);
+        for (method, bomb) in
+            [(Method::Lzw, lzw), (Method::Deflate, deflate), (Method::Zstd, zstd), (Method::PackBits, runs)]
+        {
+            if let Ok(found) = method.decompress(bomb, 1000) {
+                assert!(found.len() == 1000 && found.capacity() <= 2128, "{method:?}: {}", found.capacity());
+            }
         }
     }
 }

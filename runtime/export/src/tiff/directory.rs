@@ -237,6 +237,20 @@ impl TiffFile {
     }
 }
 
+impl TiffFile {
+    /// The bytes of an entry, of which there are not more than so many.
+    pub(crate) fn raw(&self, entry: &Entry, most: u64) -> Result<Vec<u8>, ReadError> {
+        if !matches!(entry.kind, 1 | 7) || entry.count > most {
+            return Err(
+                self.damaged(format!("a tag of bytes has {} of the type {}", entry.count, entry.kind))
+            );
+        }
+        let mut bytes = vec![0; entry.count as usize];
+        self.bytes(entry.at, &mut bytes)?;
+        Ok(bytes)
+    }
+}
+
 /// Bytes of a value of a type.
 const fn width(kind: u16) -> Option<u64> {
     match kind {

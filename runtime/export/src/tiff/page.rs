@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::compression::Method;
 use super::directory::{Directory, Entry, TiffFile};
+use super::jpeg::{self, Expected};
 use super::predictor::{self, Predictor};
 use super::tag;
 use crate::sample::{SampleType, swap};
@@ -38,6 +39,8 @@ pub(crate) struct Page {
     pub(crate) at: u64,
     offsets: Entry,
     counts: Entry,
+    /// What the streams of JPEG have in common.
+    tables: Option<Entry>,
 }
 
 /// Strips and tiles that are kept: by file, directory and number.
@@ -110,6 +113,19 @@ impl Layout {
             1 => Predictor::None,
             other => return Err(file.damaged(format!("a page has the predictor {other}"))),
         };
+        let photometric = number(tag::PHOTOMETRIC)?.unwrap_or(1);
+        match (method, sample_type) {
+            (Method::Jpeg, SampleType::Uint8) => {}
+            (Method::Jpeg, _) => {
+                let what = format!("it is compressed with JPEG of {bits} bits");
+                return Err(unsupported(what, "convert it with bioformats2raw first"));
+            }
+            _ if photometric == 6 => {
+                let what = "its colours are YCbCr, and not compressed with JPEG".to_owned();
+                return Err(unsupported(what, "save it in red, green and blue"));
+            }
+            _ => {}
+        }
         let tiled = entry(tag::TILE_OFFSETS).is_some();
         let tile = if tiled {
             [side(tag::TILE_LENGTH, "height of tiles")?, side(tag::TILE_WIDTH, "width of tiles")?]
@@ -127,7 +143,7 @@ impl Layout {
             predictor,
             tile,
             tiled,
-            photometric: number(tag::PHOTOMETRIC)?.unwrap_or(1),
+            photometric,
         })
     }
 
@@ -151,7 +167,10 @@ impl Layout {
     pub(crate) fn memory(&self) -> usize {
         match self.is_plain() {
             true => PIECE,
-            false => self.tile_bytes().map_or(usize::MAX / 4, |bytes| 2 * bytes + largest(bytes)),
+            false => self.tile_bytes().map_or(usize::MAX / 4, |bytes| {
+                let decoder = if self.method == Method::Jpeg { jpeg::COEFFICIENTS * bytes } else { 0 };
+                2 * bytes + largest(bytes) + decoder
+            }),
         }
     }
 }
@@ -195,6 +214,7 @@ impl Page {
         Ok(Self {
             layout,
             at: directory.at,
+            tables: directory.entries.get(&tag::JPEG_TABLES).copied(),
             offsets: entry([tag::TILE_OFFSETS, tag::STRIP_OFFSETS])?,
             counts: entry([tag::TILE_BYTE_COUNTS, tag::STRIP_BYTE_COUNTS])?,
         })
@@ -318,6 +338,12 @@ impl Page {
         Ok(())
     }
 
+    /// What the streams of JPEG have in common; nothing where each has its own.
+    fn tables(&self, file: &TiffFile) -> Result<Vec<u8>, ReadError> {
+        let Some(tables) = &self.tables else { return Ok(Vec::new()) };
+        file.raw(tables, jpeg::TABLES)
+    }
+
     /// A strip or tile, decompressed, in little-endian order.
     fn tile(
         &self,
@@ -330,8 +356,9 @@ impl Page {
         if let Some(tile) = chunks.get(&key) {
             return Ok(tile);
         }
-        let Layout { height, tile: [rows, columns], tiled, method, predictor, sample_type, .. } =
-            *self.layout;
+        let Layout {
+            height, tile: [rows, columns], tiled, method, predictor, sample_type, photometric, ..
+        } = *self.layout;
         // The last strip ends with the page, a tile goes on.
         let rows = if tiled { rows } else { rows.min(height - row * rows) };
         let pixel = self.layout.interleaved() * sample_type.bytes();
@@ -349,7 +376,20 @@ impl Page {
         let count = count.ok_or_else(|| damaged("it is larger than it can be".to_owned()))?;
         let mut stored = vec![0; count];
         file.bytes(offset, &mut stored)?;
-        let mut samples = method.decompress(stored, bytes).map_err(|error| damaged(error.to_string()))?;
+        let samples = if method == Method::Jpeg {
+            let tables = self.tables(file)?;
+            let expected = Expected {
+                rows,
+                most: self.layout.tile[0],
+                columns,
+                samples: self.layout.interleaved(),
+                is_ycbcr: photometric == 6,
+            };
+            jpeg::decode(&tables, &stored, expected)
+        } else {
+            method.decompress(stored, bytes)
+        };
+        let mut samples = samples.map_err(|error| damaged(error.to_string()))?;
         if !file.is_little() && predictor != Predictor::Float {
             swap(&mut samples, sample_type.bytes());
         }

@@ -94,6 +94,25 @@ proptest! {
     }
 }
 
+#[test]
+fn a_file_that_was_cut_off_is_no_image() {
+    let shape = Shape::new([1, 3, 1, 40, 40]).expect("it is small");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("image.tif");
+    for (rgb, compress) in [(false, Compress::Lzw), (true, Compress::Zstd { level: 1 })] {
+        let layout = Layout::Tiles { tile: 16, pyramid: true };
+        let options = Options { layout, compress, channels_first: false, digest: false, rgb };
+        let source = Synthetic::new(shape, SampleType::Uint8, Pattern::Waves, Metadata::default());
+        let whole = bytes(&source, &options, 1);
+        // The directories are at the end: the last one ends with a table of offsets or lengths.
+        for length in 0..whole.len() {
+            std::fs::write(&path, &whole[..length]).expect("it is written");
+            let images = open(&path, Limits::default());
+            assert!(images.is_err() || length > whole.len() - 160, "{length} of {}", whole.len());
+        }
+    }
+}
+
 /// The bytes of an image that is written by so many threads.
 fn bytes(source: &Synthetic, options: &Options, threads: usize) -> Vec<u8> {
     let folder = tempfile::tempdir().expect("a folder");
