@@ -38,6 +38,10 @@ impl Described<'_> {
         let mut attributes = self.multiscales();
         attributes["omero"] = self.omero();
         attributes["_creator"] = creator();
+        // OME-NGFF has no word for it.
+        if self.metadata.is_rgb {
+            attributes["_creator"]["rgb"] = true.into();
+        }
         attributes
     }
 

@@ -69,9 +69,17 @@ impl<'a> Documents<'a> {
     }
 }
 
+/// What we are called there.
+const NAME: &str = "biomero-worker";
+
 /// What says who wrote an image.
 pub(crate) fn creator() -> Value {
-    json!({ "name": "biomero-worker", "version": env!("CARGO_PKG_VERSION") })
+    json!({ "name": NAME, "version": env!("CARGO_PKG_VERSION") })
+}
+
+/// Whether an image was written by us.
+pub(crate) fn is_ours(attributes: &Value) -> bool {
+    attributes["_creator"]["name"] == NAME
 }
 
 /// Whether what is at a path was written for this request. It has its name since it is whole.

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::chunk_grid::Axes;
+use super::documents::is_ours;
 use crate::metadata::{Channel, Colour, Metadata, Quantity, Unit, Window};
 use crate::source::ReadError;
 
@@ -70,6 +71,7 @@ impl Multiscale {
             y: size(3, Unit::length),
             x: size(4, Unit::length),
             channels: omero["channels"].as_array().into_iter().flatten().map(channel).collect(),
+            is_rgb: is_ours(attributes) && attributes["_creator"]["rgb"] == true,
             ..Metadata::default()
         };
         if omero.is_null() {
