@@ -10,6 +10,8 @@ mod outgoing;
 mod reader;
 mod state;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 use std::collections::HashMap;

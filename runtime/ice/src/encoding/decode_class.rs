@@ -134,7 +134,7 @@ impl Decoder<'_> {
             let type_id = header.type_id.clone().ok_or(unnamed)?;
             if let Some(known) = self.registry.find_class(&type_id) {
                 let mut instance = (known.create)();
-                self.members(instance.as_mut(), known, header)?;
+                self.members(instance.as_mut(), known, header, true)?;
                 return Ok(Stored { instance, opaque });
             }
             let last = header.last();
@@ -155,6 +155,7 @@ impl Decoder<'_> {
         value: &mut dyn Sliced,
         known: Known,
         mut header: SliceHeader,
+        class: bool,
     ) -> Result<(), DecodeError> {
         for (number, slice) in known.slices.iter().enumerate() {
             let wrong = |problem| DecodeError::Slices {
@@ -163,7 +164,7 @@ impl Decoder<'_> {
                 problem,
             };
             if number > 0 {
-                header = self.slice_header()?;
+                header = if class { self.slice_header()? } else { self.exception_header()? };
                 let same = match &header.type_id {
                     None => true,
                     Some(TypeId::Name(name)) => name == slice.type_id,

@@ -210,7 +210,7 @@ impl<'o> Encoder<'o> {
         let index = self.buffer.len();
         self.byte(0);
         self.string(type_id);
-        self.open(index, flag::NAME | if last { flag::LAST } else { 0 });
+        self.open(index, if last { flag::LAST } else { 0 });
     }
 
     fn open(&mut self, index: usize, mut flags: u8) {

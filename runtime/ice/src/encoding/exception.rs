@@ -39,7 +39,7 @@ impl Raised {
                 let mut exception = (known.create)();
                 match encoding {
                     Encoding::V1_0 => decoder.old_members(exception.as_mut(), known, header, false)?,
-                    Encoding::V1_1 => decoder.members(exception.as_mut(), known, header)?,
+                    Encoding::V1_1 => decoder.members(exception.as_mut(), known, header, false)?,
                 }
                 let objects = decoder.finish(classes)?;
                 return Ok(Self { type_id, exception: Some(exception), objects });
