@@ -3,7 +3,9 @@
 mod answered;
 mod asked;
 mod definitions;
+mod grid;
 mod peer;
+mod router;
 
 use biomero_ice::{Communicator, Options};
 use biomero_tests::{Result, Trouble};

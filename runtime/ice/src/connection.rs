@@ -30,7 +30,7 @@ pub(crate) use open::{Dispatch, Setup, accept, connect};
 
 use crate::encoding::Payload;
 use crate::identity::Identity;
-use crate::protocol::{Compression, MessageType, OutgoingMessage, Outcome};
+use crate::protocol::{Compression, MessageType, Outcome, OutgoingMessage};
 use outgoing::Outgoing;
 use state::{Phase, State};
 

@@ -64,7 +64,9 @@ pub enum CallError {
         source: EncodeError,
     },
     /// A result makes no sense.
-    #[error("the results of {operation} make no sense: {source}; the other side was made from other definitions")]
+    #[error(
+        "the results of {operation} make no sense: {source}; the other side was made from other definitions"
+    )]
     Decode {
         /// The operation.
         operation: String,

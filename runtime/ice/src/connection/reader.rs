@@ -69,7 +69,10 @@ impl Incoming {
     }
 
     /// Handles the messages that are complete. The end, if that was among them.
-    async fn messages(&mut self, clock: &mut Option<Interval>) -> Result<Option<ConnectionError>, ProtocolError> {
+    async fn messages(
+        &mut self,
+        clock: &mut Option<Interval>,
+    ) -> Result<Option<ConnectionError>, ProtocolError> {
         while let Some(Message { message, compression, body }) = self.framer.next()? {
             let event = self.shared().lock().state.receive(message);
             match event {

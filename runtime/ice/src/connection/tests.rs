@@ -40,7 +40,9 @@ async fn what_is_not_there_is_named() {
     let error = fault(missing.ice_ping().await.unwrap_err());
     assert!(matches!(error, Fault::ObjectNotExist { identity, .. } if identity.to_string() == "c/nobody"));
     let facet = proxy.of(Reference { facet: "f".to_owned(), ..proxy.reference().clone() });
-    assert!(matches!(fault(facet.ice_ping().await.unwrap_err()), Fault::FacetNotExist { facet, .. } if facet == "f"));
+    assert!(
+        matches!(fault(facet.ice_ping().await.unwrap_err()), Fault::FacetNotExist { facet, .. } if facet == "f")
+    );
     let error = fault(proxy.call("nope", Mode::Normal, |_| {}).await.unwrap_err());
     assert!(matches!(error, Fault::OperationNotExist { operation, .. } if operation == "nope"));
     let error = fault(proxy.call("later", Mode::Normal, |_| {}).await.unwrap_err());
@@ -129,7 +131,8 @@ async fn oneway_calls_and_batches_arrive() {
 async fn closing_waits_for_what_is_being_answered() {
     let (adapter, proxy) = echo(options()).await;
     let slow = proxy.clone();
-    let call = tokio::spawn(async move { slow.call("later", Mode::Normal, |encoder| encoder.int(200)).await });
+    let call =
+        tokio::spawn(async move { slow.call("later", Mode::Normal, |encoder| encoder.int(200)).await });
     let busy = proxy.connection().await.unwrap();
     soon("a call", || !busy.shared.lock().waiting.is_empty()).await;
     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -283,7 +286,8 @@ async fn rude_clients_are_forgotten_and_others_are_served() {
 async fn more_clients_than_there_are_places_wait() {
     let (adapter, proxy) = echo(options()).await;
     let Some(crate::Endpoint::Network(endpoint)) = adapter.endpoints().pop() else { panic!("no endpoint") };
-    let sockets: Vec<_> = (0..150).map(|_| TcpStream::connect(("127.0.0.1", endpoint.port)).unwrap()).collect();
+    let sockets: Vec<_> =
+        (0..150).map(|_| TcpStream::connect(("127.0.0.1", endpoint.port)).unwrap()).collect();
     soon("all places are taken", || adapter.connections() == 100).await;
     drop(sockets);
     proxy.ice_ping().await.unwrap();

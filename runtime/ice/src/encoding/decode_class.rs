@@ -158,11 +158,8 @@ impl Decoder<'_> {
         class: bool,
     ) -> Result<(), DecodeError> {
         for (number, slice) in known.slices.iter().enumerate() {
-            let wrong = |problem| DecodeError::Slices {
-                slice: number,
-                type_id: slice.type_id.to_owned(),
-                problem,
-            };
+            let wrong =
+                |problem| DecodeError::Slices { slice: number, type_id: slice.type_id.to_owned(), problem };
             if number > 0 {
                 header = if class { self.slice_header()? } else { self.exception_header()? };
                 let same = match &header.type_id {

@@ -1,6 +1,6 @@
 //! Messages from a stream of bytes.
 
-use bytes::{Buf as _, Bytes, BytesMut, buf::Limit, BufMut as _};
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut, buf::Limit};
 
 use super::{Compression, HEADER, Header, MessageType, ProtocolError, decompress};
 
@@ -105,10 +105,7 @@ impl Framer {
             Compression::Unsupported | Compression::Accepted => body,
         };
         if matches!(message, MessageType::Validate | MessageType::Close) && !body.is_empty() {
-            return Err(ProtocolError::Unexpected {
-                what: "a body",
-                when: "with a message that has none",
-            });
+            return Err(ProtocolError::Unexpected { what: "a body", when: "with a message that has none" });
         }
         Ok(Message { message, compression, body })
     }
