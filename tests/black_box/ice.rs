@@ -3,6 +3,7 @@
 mod answered;
 mod asked;
 mod definitions;
+mod faults;
 mod grid;
 mod peer;
 mod router;

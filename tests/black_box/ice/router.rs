@@ -1,15 +1,24 @@
 //! A real Glacier2 router: sessions, objects behind it, callbacks through it, TLS that it has no certificate for.
 
+use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 use biomero_ice::clients::{CannotCreateSession, PermissionDenied, Router};
-use biomero_ice::{CallError, Communicator, Context, Mode, Options, Proxy, Reference, Tls};
+use biomero_ice::{
+    CallError, Communicator, Context, Identity, Mode, NetworkEndpoint, Options, Proxy, Reference, Tls,
+    Transport,
+};
 use biomero_tests::scratch::Scratch;
-use biomero_tests::{Result, Trouble, ice};
+use biomero_tests::{Result, Trouble, ice, process};
 use bytes::Bytes;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use super::asked::Callback;
+use super::peer::Peer;
 use super::trouble;
 
 /// Sessions, and a router before them.
@@ -124,16 +133,74 @@ fn a_router_without_a_certificate_is_said_to_have_none() -> Result<()> {
     let scratch = Scratch::new()?;
     let (_sessions, glacier2) = grid(&scratch, &[])?;
     super::run(async {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let client =
-            rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let client = client.map_err(|error| Trouble::new(error.to_string()))?;
-        let client = client.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
-        let tls = Tls { client: Some(Arc::new(client)), server: None };
+        let tls = Tls { client: Some(trusting(RootCertStore::empty())?), server: None };
         let communicator = Communicator::new(Options { tls: Some(tls), ..super::options() });
         let error = Router::connect(&communicator, &reference(&glacier2.ssl_proxy())?, None).await.err();
         let error = error.map(|error| error.to_string()).unwrap_or_default();
         assert!(error.contains("anonymous") && error.contains("omero certificates"), "{error}");
+        Ok(())
+    })
+}
+
+fn broken(error: impl std::fmt::Display) -> Trouble {
+    Trouble::new(error.to_string())
+}
+
+/// A client that trusts these.
+fn trusting(roots: RootCertStore) -> Result<Arc<ClientConfig>> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let client = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(broken)?;
+    Ok(Arc::new(client.with_root_certificates(roots).with_no_client_auth()))
+}
+
+/// A certificate of this machine's loopback address, and its key.
+fn certificate(scratch: &Scratch) -> Result<(PathBuf, PathBuf)> {
+    let (certificate, key) = (scratch.path().join("certificate.pem"), scratch.path().join("key.pem"));
+    let mut make = Command::new("openssl");
+    make.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=ice"]);
+    make.args(["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"]);
+    make.arg("-keyout").arg(&key).arg("-out").arg(&certificate);
+    process::succeed(&mut make, Duration::from_secs(60))?;
+    Ok((certificate, key))
+}
+
+#[test]
+fn a_router_with_a_certificate_and_a_server_of_ours_are_reached_over_tls() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let (certificate, key) = certificate(&scratch)?;
+    let (shown, secret) = (
+        format!("--IceSSL.CertFile={}", certificate.display()),
+        format!("--IceSSL.KeyFile={}", key.display()),
+    );
+    let (_sessions, glacier2) = grid(&scratch, &[&shown, &secret, "--IceSSL.Ciphers=HIGH"])?;
+    let certificate = CertificateDer::from_pem_file(certificate).map_err(broken)?;
+    let key = PrivateKeyDer::from_pem_file(key).map_err(broken)?;
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate.clone()).map_err(broken)?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let server = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(broken)?;
+    let server = server.with_no_client_auth().with_single_cert(vec![certificate], key).map_err(broken)?;
+    let tls = Tls { client: Some(trusting(roots)?), server: Some(Arc::new(server)) };
+    super::run(async {
+        let what = trouble("over TLS");
+        let communicator = Communicator::new(Options { tls: Some(tls), ..super::options() });
+        let router =
+            Router::connect(&communicator, &reference(&glacier2.ssl_proxy())?, None).await.map_err(&what)?;
+        let session = session(&router).await?;
+        assert_eq!(session.ice_id().await.map_err(&what)?, "::Test::Session");
+
+        let adapter = communicator.adapter("");
+        adapter.add(Identity::named("peer"), Peer::new(communicator.clone()) as Arc<_>);
+        let endpoint = NetworkEndpoint::new(Transport::Ssl, "127.0.0.1", 0);
+        adapter.listen(&endpoint, None).await.map_err(broken)?;
+        let peer = communicator.proxy(adapter.direct(Identity::named("peer")));
+        let sent = Bytes::from(vec![3; 5_000_000]);
+        let back = peer.call("echo", Mode::Idempotent, |encoder| encoder.blob(&sent)).await;
+        assert_eq!(back.and_then(|results| results.value::<Bytes>()).map_err(&what)?, sent);
         Ok(())
     })
 }

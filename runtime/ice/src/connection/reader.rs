@@ -10,7 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Interval, MissedTickBehavior};
 
 use super::keep_alive::{Due, Facts};
-use super::state::Event;
+use super::state::{Event, Phase};
 use super::stream::Reader;
 use super::{ConnectionError, KeepAlive, Shared, WeakConnection};
 use crate::limits::Limits;
@@ -127,6 +127,9 @@ impl Incoming {
                 }
             }
         };
+        if self.shared().lock().state.phase() == Phase::Closing {
+            return None;
+        }
         let mut answering: Pin<Box<dyn Future<Output = ()> + Send>> =
             Box::pin(answered(self.connection.upgrade()?, request, compression, permit));
         let done = poll_fn(|context| Poll::Ready(answering.as_mut().poll(context).is_ready())).await;

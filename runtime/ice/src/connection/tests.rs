@@ -143,6 +143,36 @@ async fn closing_waits_for_what_is_being_answered() {
 }
 
 #[tokio::test]
+async fn closing_ends_although_requests_wait_for_their_turn() {
+    let (adapter, proxy) = echo(options()).await;
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let proxy = proxy.clone();
+        calls.spawn(async move { proxy.call("later", Mode::Normal, |encoder| encoder.int(100)).await });
+    }
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let started = Instant::now();
+    adapter.close(Duration::from_secs(20)).await;
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    // Each was answered, or certainly not carried out and found nobody when it was sent again.
+    while let Some(call) = calls.join_next().await {
+        match call.unwrap() {
+            Ok(results) => assert_eq!(results.value::<i32>().unwrap(), 100),
+            Err(error) => assert!(
+                matches!(
+                    error,
+                    CallError::Connection {
+                        source: ConnectionError::Unreachable { .. } | ConnectionError::Closed { .. },
+                        ..
+                    }
+                ),
+                "{error}"
+            ),
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_connection_that_its_server_has_closed_is_opened_again() {
     let (adapter, proxy) = echo(options()).await;
     let first = proxy.connection().await.unwrap();
