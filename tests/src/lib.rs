@@ -9,6 +9,7 @@ pub mod biomero;
 pub mod cluster;
 pub mod command_line;
 pub mod engine;
+pub mod ice;
 pub mod icegrid;
 pub mod imaging;
 mod keeper;

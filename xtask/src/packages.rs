@@ -41,6 +41,13 @@ pub(crate) const TEST: &[Needed<'_>] = &[
     ("java", "default-jre-headless"),
 ];
 
+/// ZeroC's own runtime, as a peer.
+pub(crate) const ICE: &[Needed<'_>] = &[
+    ("glacier2router", "zeroc-glacier2"),
+    ("/usr/share/ice/slice/Glacier2/Session.ice", "zeroc-ice-slice"),
+    ("/usr/lib/python3/dist-packages/Ice", "python3-zeroc-ice"),
+];
+
 /// A cluster, and what runs on it.
 pub(crate) const CLUSTER: &[Needed<'_>] = &[
     ("slurmctld", "slurm-wlm"),

@@ -22,10 +22,7 @@ fn two_gigabytes_are_exported_and_converted_in_less_than_fifty_megabytes() -> Re
     for (program, arguments) in [
         (&processor, &["export", "large.zarr", "--output", "out", "--codec", "lz4"][..]),
         (&processor, &["export", "large.zarr", "--output", "out", "--format", "0.5", "--shard", "2"]),
-        (
-            &processor,
-            &["convert", "large.zarr", "--output", "out/image.tif", "--compress", "zstd", "--pyramid"],
-        ),
+        (&convert, &["large.zarr", "--output", "out/image.tif", "--compress", "zstd", "--pyramid"]),
         (&convert, &["large.zarr", "--output", "out/image.tif", "--compat", "biomero"]),
     ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_peak_memory"));
