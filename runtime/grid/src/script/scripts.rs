@@ -1,0 +1,146 @@
+//! The scripts of one processor: where they run, how many at once, and those that an earlier processor left.
+
+use std::ffi::OsString;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use biomero_config::Secret;
+use tokio::sync::Semaphore;
+
+use super::follow;
+use super::process::{ScriptProcess, State};
+use super::{Error, Folder, Limits, Request};
+use crate::environment::{Place, Policy, Variables};
+
+/// The program that calls [`crate::keeper::main`] with the folder that is its last argument.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keeper {
+    /// Which program: the processor's own.
+    pub program: PathBuf,
+    /// What comes before the folder.
+    pub arguments: Vec<OsString>,
+}
+
+/// How scripts are run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where their folders are. It is made if it is not there.
+    pub root: PathBuf,
+    /// How many run at once.
+    pub at_once: usize,
+    /// Who keeps them.
+    pub keeper: Keeper,
+    /// What each may take.
+    pub limits: Limits,
+    /// Which variables they get.
+    pub policy: Policy,
+    /// Of these.
+    pub variables: Variables,
+    /// Where they are.
+    pub place: Place,
+}
+
+/// A script to be run.
+#[derive(Debug, Clone)]
+pub struct Script {
+    /// Of which job.
+    pub job: i64,
+    /// Its text.
+    pub text: String,
+    /// What it finds in its configuration: a session's id among it.
+    pub config: Secret<String>,
+    /// What runs it.
+    pub launcher: PathBuf,
+    /// What is to be known of it afterwards, also by a processor that is started later.
+    pub note: serde_json::Value,
+}
+
+/// What an earlier processor left.
+#[derive(Debug)]
+pub struct Found {
+    /// Scripts that run, and those that are over and were not accounted for.
+    pub scripts: Vec<ScriptProcess>,
+}
+
+/// The scripts of one processor.
+#[derive(Debug, Clone)]
+pub struct Scripts(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    options: Options,
+    queue: Arc<Semaphore>,
+    /// Held while we are there.
+    _lock: File,
+}
+
+impl Scripts {
+    /// Takes the folder for ourselves, and finds again what was left in it. To be called on a runtime.
+    ///
+    /// # Errors
+    /// The folder cannot be used, or another processor uses it.
+    pub fn open(options: Options) -> Result<(Self, Found), Error> {
+        let root = &options.root;
+        DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(Error::file("make", root))?;
+        // Keepers run in the folders, and find them by their names.
+        let root = root.canonicalize().map_err(Error::file("find", root))?;
+        let options = Options { root, ..options };
+        let path = options.root.join("lock");
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+        let lock = lock.map_err(Error::file("open", &path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(std::fs::TryLockError::WouldBlock) => return Err(Error::Taken { root: options.root }),
+            Err(std::fs::TryLockError::Error(error)) => return Err(Error::file("lock", &path)(error)),
+        }
+        let queue = Arc::new(Semaphore::new(options.at_once.clamp(1, Semaphore::MAX_PERMITS)));
+        let scripts = Self(Arc::new(Inner { options, queue, _lock: lock }));
+        let found = scripts.find()?;
+        Ok((scripts, found))
+    }
+
+    fn find(&self) -> Result<Found, Error> {
+        let mut scripts = Vec::new();
+        for folder in Folder::all(&self.0.options.root)? {
+            let note = match folder.note() {
+                Ok(Some(note)) => note,
+                // A folder that was just being made. Nobody has been told of it.
+                Ok(None) => {
+                    folder.remove()?;
+                    continue;
+                }
+                Err(error) => {
+                    tracing::warn!("a script of an earlier processor is left where it is: {error}");
+                    continue;
+                }
+            };
+            let job = note.get("job").and_then(serde_json::Value::as_i64).unwrap_or_default();
+            let note = note.get("note").cloned().unwrap_or_default();
+            let process = ScriptProcess::new(job, folder, note, State::Running);
+            // What runs already runs, though it be more than may.
+            let permit = Arc::clone(&self.0.queue).try_acquire_owned().ok();
+            tokio::spawn(follow::to_the_end(process.clone(), None, permit));
+            scripts.push(process);
+        }
+        Ok(Found { scripts })
+    }
+
+    /// Takes a script in. It is started when it is its turn.
+    ///
+    /// # Errors
+    /// Its folder cannot be made.
+    pub fn run(&self, script: Script) -> Result<ScriptProcess, Error> {
+        let options = &self.0.options;
+        let note = serde_json::json!({ "job": script.job, "note": script.note });
+        let folder = Folder::create(&options.root, &script.text, script.config.reveal(), &note)?;
+        let variables = options.policy.variables(&options.variables, &options.place, folder.path());
+        let (launcher, limits) = (script.launcher, options.limits.clone());
+        let request = Request { job: script.job, launcher, variables, limits };
+        let process = ScriptProcess::new(script.job, folder, script.note, State::Waiting);
+        let (queue, keeper) = (Arc::clone(&self.0.queue), options.keeper.clone());
+        tokio::spawn(follow::from_the_queue(process.clone(), queue, keeper, request));
+        Ok(process)
+    }
+}
