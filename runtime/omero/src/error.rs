@@ -78,8 +78,12 @@ impl Error {
     pub(crate) fn of(error: CallError, hidden: Option<&Secret<String>>) -> Self {
         if let CallError::Raised { operation, raised } = &error {
             if let Some(server) = raised.get::<types::ServerError>() {
-                let known = raised.exception().and_then(|exception| Exception::of(exception.slices().first()?.type_id));
-                let back_off = raised.get::<ConcurrencyException>().and_then(|raised| u64::try_from(raised.back_off).ok());
+                let known = raised
+                    .exception()
+                    .and_then(|exception| Exception::of(exception.slices().first()?.type_id));
+                let back_off = raised
+                    .get::<ConcurrencyException>()
+                    .and_then(|raised| u64::try_from(raised.back_off).ok());
                 return Self::Server {
                     operation: operation.clone(),
                     raised: Box::new(ServerError {

@@ -1,6 +1,6 @@
 //! The exceptions of the tables, as one enumeration.
 
-use crate::types::{Exception, InternalException, ServerError, ApiUsageException, ValidationException};
+use crate::types::{ApiUsageException, Exception, InternalException, ServerError, ValidationException};
 
 impl Exception {
     /// The one of this type id.

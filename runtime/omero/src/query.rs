@@ -250,7 +250,8 @@ mod tests {
     #[test]
     fn parameters_are_named_and_only_what_is_wanted_is_filtered() {
         let mut objects = Objects::new();
-        let stored = QueryParameters::new().long("id", 7).longs("ids", &[1, 2]).text("name", "a").store(&mut objects);
+        let stored =
+            QueryParameters::new().long("id", 7).longs("ids", &[1, 2]).text("name", "a").store(&mut objects);
         let parameters = objects.at(stored).unwrap();
         assert_eq!(parameters.the_filter, None);
         let value = |name: &str| Value::read(&objects, parameters.map[name]);

@@ -197,7 +197,11 @@ impl Service {
         call.call(|encoder| arguments.write(encoder)).await.map_err(|error| self.failed(error))
     }
 
-    fn operation<'a>(&'a self, operation: Operation, objects: Option<&'a Objects>) -> biomero_ice::Operation<'a> {
+    fn operation<'a>(
+        &'a self,
+        operation: Operation,
+        objects: Option<&'a Objects>,
+    ) -> biomero_ice::Operation<'a> {
         let mode = if operation.idempotent { Mode::Idempotent } else { Mode::Normal };
         let call = self.proxy.operation(operation.name, mode);
         match objects {

@@ -20,7 +20,8 @@ pub use stateful::Stateful;
 use crate::error::Error;
 use crate::service::{Remote, Service, Way};
 use crate::types::api::{
-    IAdmin, IConfig, IQuery, IScript, ISession, IUpdate, JobHandle, RawFileStore, RawPixelsStore, ServiceFactory,
+    IAdmin, IConfig, IQuery, IScript, ISession, IUpdate, JobHandle, RawFileStore, RawPixelsStore,
+    ServiceFactory,
 };
 use crate::types::grid::SharedResources;
 use keep_alive::KeptAlive;
@@ -198,7 +199,9 @@ impl Session {
             }
             None => tokio::time::timeout(END, self.factory.destroy()).await,
         };
-        ended.unwrap_or_else(|_| Err(Error::Unavailable { problem: "OMERO does not end the session".to_owned() }))
+        ended.unwrap_or_else(|_| {
+            Err(Error::Unavailable { problem: "OMERO does not end the session".to_owned() })
+        })
     }
 
     /// `IQuery`.

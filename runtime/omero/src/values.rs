@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use biomero_ice::encoding::{Handle, Ref, Sliced};
 
-use crate::types::{
-    RBool, RCollection, RDouble, RFloat, RInt, RList, RLong, RMap, RString, RTime, RType,
-};
+use crate::types::{RBool, RCollection, RDouble, RFloat, RInt, RList, RLong, RMap, RString, RTime, RType};
 
 pub use biomero_ice::encoding::Objects;
 

@@ -74,7 +74,9 @@ impl Checked {
             Type::Dictionary(_, value) => self.holds_instances(value),
             Type::Named(name) => match self.definition(name).map(|definition| &definition.kind) {
                 Some(Kind::Class(..)) => true,
-                Some(Kind::Structure(members)) => members.iter().any(|member| self.holds_instances(&member.of)),
+                Some(Kind::Structure(members)) => {
+                    members.iter().any(|member| self.holds_instances(&member.of))
+                }
                 _ => false,
             },
         }
@@ -129,9 +131,7 @@ pub fn check(schema: Schema) -> Result<Checked, CheckError> {
         check_service(&checked, service)?;
     }
     for key in checked.keys() {
-        let plain = |member: &Member| {
-            matches!(&member.of, Type::Basic(basic) if !matches!(basic, Basic::Float | Basic::Double))
-        };
+        let plain = |member: &Member| matches!(&member.of, Type::Basic(basic) if !matches!(basic, Basic::Float | Basic::Double));
         match checked.definition(key).map(|definition| &definition.kind) {
             Some(Kind::Enumeration(_)) => {}
             Some(Kind::Structure(members)) if members.iter().all(plain) => {}
@@ -195,8 +195,12 @@ fn check_service(checked: &Checked, service: &Service) -> Result<(), CheckError>
     for operation in &service.operations {
         let subject = format!("{name}::{}", operation.name);
         members(checked, &subject, &operation.parameters, PARAMETERS)?;
-        if let Some(taken) = operation.parameters.iter().find(|member| TAKEN.contains(&member.name.as_str())) {
-            return Err(wrong(&subject, format!("`{}` is taken; call the parameter something else", taken.name)));
+        if let Some(taken) = operation.parameters.iter().find(|member| TAKEN.contains(&member.name.as_str()))
+        {
+            return Err(wrong(
+                &subject,
+                format!("`{}` is taken; call the parameter something else", taken.name),
+            ));
         }
         if let Some(result) = &operation.result {
             known(checked, &subject, result)?;
@@ -293,7 +297,10 @@ mod tests {
             ("service A\nop A.go () -> void throws A", "which is no exception"),
             ("service A\nop A.go () -> B", "::omero::B is not defined"),
             ("service A\nop A.go () -> void\nop A.go () -> int", "twice"),
-            ("service A\nop A.go (a int, b int, c int, d int, e int, f int, g int, h int, i int) -> int", "more than 8"),
+            (
+                "service A\nop A.go (a int, b int, c int, d int, e int, f int, g int, h int, i int) -> int",
+                "more than 8",
+            ),
         ] {
             let error = read(&[("a table", table)]).unwrap_err().to_string();
             assert!(error.contains(reason), "{table}: {error}");
@@ -302,9 +309,16 @@ mod tests {
 
     #[test]
     fn what_holds_instances_is_known_through_sequences_dictionaries_and_structures() {
-        let checked = read(&[("a table", "class A\nstruct S: a A\nstruct T: t int\nclass U: a [S], b {T: int}, c T, d S*")]).unwrap();
-        let holds: Vec<bool> =
-            checked.definitions()[3].members().iter().map(|member| checked.holds_instances(&member.of)).collect();
+        let checked = read(&[(
+            "a table",
+            "class A\nstruct S: a A\nstruct T: t int\nclass U: a [S], b {T: int}, c T, d S*",
+        )])
+        .unwrap();
+        let holds: Vec<bool> = checked.definitions()[3]
+            .members()
+            .iter()
+            .map(|member| checked.holds_instances(&member.of))
+            .collect();
         assert_eq!(holds, [true, false, false, false]);
         assert_eq!(checked.keys().len(), 1);
     }

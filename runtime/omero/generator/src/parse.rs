@@ -53,9 +53,13 @@ fn read(definition: &str, schema: &mut Schema) -> Result<(), String> {
     let (keyword, rest) = definition.split_once(' ').ok_or("there is only one word")?;
     match keyword {
         "enum" => {
-            let (name, enumerators) = rest.split_once(':').ok_or("an enumeration is `enum NAME: ENUMERATOR, ...`")?;
-            let enumerators = enumerators.split(',').map(|word| identifier(word.trim())).collect::<Result<_, _>>()?;
-            schema.definitions.push(Definition { name: name_of(name)?, kind: Kind::Enumeration(enumerators) });
+            let (name, enumerators) =
+                rest.split_once(':').ok_or("an enumeration is `enum NAME: ENUMERATOR, ...`")?;
+            let enumerators =
+                enumerators.split(',').map(|word| identifier(word.trim())).collect::<Result<_, _>>()?;
+            schema
+                .definitions
+                .push(Definition { name: name_of(name)?, kind: Kind::Enumeration(enumerators) });
         }
         "struct" | "class" | "exception" => {
             let (head, members) = rest.split_once(':').unwrap_or((rest, ""));
@@ -70,11 +74,15 @@ fn read(definition: &str, schema: &mut Schema) -> Result<(), String> {
             schema.definitions.push(Definition { name, kind });
         }
         "extern" => {
-            let form = "an exception from elsewhere is `extern exception NAME = RUST::PATH: member TYPE, ...`";
-            let (name, rest) = rest.strip_prefix("exception ").and_then(|rest| rest.split_once(" = ")).ok_or(form)?;
+            let form =
+                "an exception from elsewhere is `extern exception NAME = RUST::PATH: member TYPE, ...`";
+            let (name, rest) =
+                rest.strip_prefix("exception ").and_then(|rest| rest.split_once(" = ")).ok_or(form)?;
             let (path, members) = rest.split_once(": ").ok_or(form)?;
             let name = name_of(name)?;
-            schema.definitions.push(Definition { name, kind: Kind::Extern(path.to_owned(), members_of(members)?) });
+            schema
+                .definitions
+                .push(Definition { name, kind: Kind::Extern(path.to_owned(), members_of(members)?) });
         }
         "service" | "servant" => {
             let (name, base) = head_of(rest)?;
@@ -133,8 +141,13 @@ fn type_of(text: &str, depth: usize) -> Result<Type, String> {
     }
     if let Some(entry) = text.strip_prefix('{') {
         let entry = entry.strip_suffix('}').ok_or_else(|| format!("`{text}` is not closed"))?;
-        let [key, value] = split(entry, ':')[..] else { return Err(format!("`{text}` is no `{{TYPE: TYPE}}`")) };
-        return Ok(Type::Dictionary(Box::new(type_of(key, depth + 1)?), Box::new(type_of(value, depth + 1)?)));
+        let [key, value] = split(entry, ':')[..] else {
+            return Err(format!("`{text}` is no `{{TYPE: TYPE}}`"));
+        };
+        return Ok(Type::Dictionary(
+            Box::new(type_of(key, depth + 1)?),
+            Box::new(type_of(value, depth + 1)?),
+        ));
     }
     if let Some(service) = text.strip_suffix('*') {
         return Ok(Type::Proxy(name_of(service)?));
@@ -197,7 +210,8 @@ mod tests {
         assert_eq!(schema.definitions.len(), 6);
         assert_eq!(schema.definitions[0].kind, Kind::Enumeration(vec!["x".to_owned(), "y".to_owned()]));
         let class = Type::Named(Name::of("m.C"));
-        let dictionary = Type::Dictionary(Box::new(Type::Basic(Basic::String)), Box::new(Type::Sequence(Box::new(class))));
+        let dictionary =
+            Type::Dictionary(Box::new(Type::Basic(Basic::String)), Box::new(Type::Sequence(Box::new(class))));
         assert_eq!(schema.definitions[1].members()[1].of, dictionary);
         assert_eq!(schema.definitions[2].base(), Some(&Name::of("m.D")));
         assert_eq!(schema.definitions[2].members()[0].of, Type::Proxy(Name::of("m.S")));

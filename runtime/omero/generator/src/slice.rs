@@ -8,22 +8,56 @@ use crate::schema::{Basic, Definition, Kind, Member, Name, Type};
 
 /// Words that Slice needs a backslash before.
 const RESERVED: [&str; 33] = [
-    "bool", "byte", "class", "const", "dictionary", "double", "enum", "exception", "extends", "false", "float",
-    "idempotent", "implements", "int", "interface", "local", "LocalObject", "long", "module", "Object", "optional",
-    "out", "sequence", "short", "string", "struct", "tag", "throws", "true", "Value", "void", "global", "custom",
+    "bool",
+    "byte",
+    "class",
+    "const",
+    "dictionary",
+    "double",
+    "enum",
+    "exception",
+    "extends",
+    "false",
+    "float",
+    "idempotent",
+    "implements",
+    "int",
+    "interface",
+    "local",
+    "LocalObject",
+    "long",
+    "module",
+    "Object",
+    "optional",
+    "out",
+    "sequence",
+    "short",
+    "string",
+    "struct",
+    "tag",
+    "throws",
+    "true",
+    "Value",
+    "void",
+    "global",
+    "custom",
 ];
 
 /// Prints it. What Glacier2 defines is included.
 #[must_use]
 pub fn print(checked: &Checked) -> String {
-    let mut printer = Printer { checked, text: String::new(), aliases: BTreeMap::new(), done: BTreeSet::new() };
+    let mut printer =
+        Printer { checked, text: String::new(), aliases: BTreeMap::new(), done: BTreeSet::new() };
     printer.text.push_str("#pragma once\n#include <Glacier2/Session.ice>\n");
     let ours = |name: &Name| name.modules.first().is_some_and(|module| module == "omero");
     for definition in checked.definitions() {
         match &definition.kind {
             Kind::Enumeration(enumerators) => {
                 let all: Vec<String> = enumerators.iter().map(|name| escaped(name)).collect();
-                printer.put(&definition.name, &format!("enum {} {{ {} }}", definition.name.simple, all.join(", ")));
+                printer.put(
+                    &definition.name,
+                    &format!("enum {} {{ {} }}", definition.name.simple, all.join(", ")),
+                );
             }
             Kind::Class(..) => printer.put(&definition.name, &format!("class {};", definition.name.simple)),
             _ => {}
@@ -92,7 +126,10 @@ impl<'c> Printer<'c> {
     }
 
     fn members(&mut self, members: &'c [Member]) -> String {
-        members.iter().map(|member| format!("{} {}; ", self.type_name(&member.of), escaped(&member.name))).collect()
+        members
+            .iter()
+            .map(|member| format!("{} {}; ", self.type_name(&member.of), escaped(&member.name)))
+            .collect()
     }
 
     fn service(&mut self, service: &'c crate::schema::Service) {
@@ -106,7 +143,8 @@ impl<'c> Printer<'c> {
                 .collect();
             let result = operation.result.as_ref().map_or_else(|| "void".to_owned(), |of| self.type_name(of));
             let idempotent = if operation.idempotent { "idempotent " } else { "" };
-            let _ = write!(body, "{idempotent}{result} {}({})", escaped(&operation.name), parameters.join(", "));
+            let _ =
+                write!(body, "{idempotent}{result} {}({})", escaped(&operation.name), parameters.join(", "));
             let raises: Vec<String> = operation.raises.iter().map(Name::type_id).collect();
             if !raises.is_empty() {
                 let _ = write!(body, " throws {}", raises.join(", "));
@@ -160,7 +198,11 @@ fn basic_name(basic: Basic) -> &'static str {
 
 fn escaped(name: &str) -> String {
     // Case does not count.
-    if RESERVED.iter().any(|word| word.eq_ignore_ascii_case(name)) { format!("\\{name}") } else { name.to_owned() }
+    if RESERVED.iter().any(|word| word.eq_ignore_ascii_case(name)) {
+        format!("\\{name}")
+    } else {
+        name.to_owned()
+    }
 }
 
 #[cfg(test)]
@@ -177,7 +219,10 @@ mod tests {
         assert!(at("sequence<::omero::S>") < at("class A extends"));
         assert!(at("interface J {") < at("interface I extends ::omero::J {"));
         assert!(slice.contains("int \\class;"));
-        assert!(slice.contains("idempotent ::table::Alias0 go(::omero::S s, Object* other) throws ::omero::E;"), "{slice}");
+        assert!(
+            slice.contains("idempotent ::table::Alias0 go(::omero::S s, Object* other) throws ::omero::E;"),
+            "{slice}"
+        );
         assert_eq!(slice.matches("sequence<::omero::A>").count(), 1);
     }
 }

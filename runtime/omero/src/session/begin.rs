@@ -25,7 +25,11 @@ impl Session {
     ///
     /// # Errors
     /// OMERO is not reached, lets nobody in, or gives no session.
-    pub async fn begin(address: &Address, credentials: &Credentials, options: &Options) -> Result<Self, Error> {
+    pub async fn begin(
+        address: &Address,
+        credentials: &Credentials,
+        options: &Options,
+    ) -> Result<Self, Error> {
         let (user, password) = match credentials {
             Credentials::Password { user, password } => (user, password),
             Credentials::Session(id) => (id.reveal(), id),
@@ -67,7 +71,9 @@ impl Session {
         loop {
             attempts -= 1;
             match internal(&communicator, options).await {
-                Err(error @ (Error::Unavailable { .. } | Error::Missing { .. } | Error::Gone { .. })) if attempts > 0 => {
+                Err(error @ (Error::Unavailable { .. } | Error::Missing { .. } | Error::Gone { .. }))
+                    if attempts > 0 =>
+                {
                     tracing::info!(error = %error, attempts, "no session inside the grid yet");
                     tokio::time::sleep(options.pause).await;
                 }
@@ -80,10 +86,10 @@ impl Session {
 /// Asks every OMERO that the registry knows, until one gives a session.
 async fn internal(communicator: &Communicator, options: &Options) -> Result<Session, Error> {
     let failed = |error| Error::of(error, None);
-    let query = Query::new(communicator.proxy(Reference::new(
-        Identity::new("IceGrid", "Query"),
-        biomero_ice::Address::WellKnown,
-    )));
+    let query = Query::new(
+        communicator
+            .proxy(Reference::new(Identity::new("IceGrid", "Query"), biomero_ice::Address::WellKnown)),
+    );
     let managers = query.objects_of_type(SessionManager::TYPE_ID).await.map_err(failed)?;
     let mut last = Error::Missing { what: format!("{} that the registry knows", SessionManager::TYPE_ID) };
     for manager in managers {

@@ -5,9 +5,10 @@ use crate::schema::{Basic, Kind, Name, Type};
 
 /// Words of Rust that can be names with `r#` before them.
 const KEYWORDS: [&str; 40] = [
-    "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "do", "dyn", "else", "enum",
-    "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop", "macro", "match", "mod", "move",
-    "mut", "override", "priv", "pub", "ref", "return", "static", "struct", "trait", "try", "type", "use",
+    "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "do", "dyn", "else",
+    "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop", "macro",
+    "match", "mod", "move", "mut", "override", "priv", "pub", "ref", "return", "static", "struct", "trait",
+    "try", "type", "use",
 ];
 
 /// The modules of a type: `omero` is where all are.
@@ -57,7 +58,8 @@ pub(super) fn camel(name: &str) -> String {
             let mut characters = word.chars();
             let first = characters.next().map(|first| first.to_ascii_uppercase());
             let rest = characters.as_str();
-            first.into_iter().collect::<String>() + &if shouted { rest.to_ascii_lowercase() } else { rest.to_owned() }
+            first.into_iter().collect::<String>()
+                + &if shouted { rest.to_ascii_lowercase() } else { rest.to_owned() }
         })
         .collect()
 }
@@ -84,7 +86,9 @@ pub(super) fn borrowed(checked: &Checked, of: &Type) -> String {
     match of {
         Type::Basic(Basic::String) => "&str".to_owned(),
         Type::Proxy(_) => "Option<&::biomero_ice::Reference>".to_owned(),
-        Type::Sequence(element) if **element != Type::Basic(Basic::Byte) => format!("&[{}]", owned(checked, element)),
+        Type::Sequence(element) if **element != Type::Basic(Basic::Byte) => {
+            format!("&[{}]", owned(checked, element))
+        }
         Type::Sequence(_) | Type::Dictionary(..) => format!("&{}", owned(checked, of)),
         Type::Named(name) if is_structure(checked, name) => format!("&{}", owned(checked, of)),
         Type::Basic(_) | Type::Named(_) => owned(checked, of),
@@ -131,7 +135,9 @@ mod tests {
         ] {
             assert_eq!(snake(omero), rust);
         }
-        for (omero, rust) in [("MICROMETER", "Micrometer"), ("RED_BLUE", "RedBlue"), ("Trace", "Trace"), ("MMHG", "Mmhg")] {
+        for (omero, rust) in
+            [("MICROMETER", "Micrometer"), ("RED_BLUE", "RedBlue"), ("Trace", "Trace"), ("MMHG", "Mmhg")]
+        {
             assert_eq!(camel(omero), rust);
         }
     }

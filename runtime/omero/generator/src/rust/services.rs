@@ -50,10 +50,16 @@ fn print_operation(checked: &Checked, operation: &Operation, text: &mut String) 
     let (result, rest) = match &operation.result {
         None => ("()".to_owned(), ""),
         Some(Type::Proxy(name)) => {
-            let of = if checked.service(name).is_some() { path(checked, name) } else { "crate::Service".to_owned() };
+            let of = if checked.service(name).is_some() {
+                path(checked, name)
+            } else {
+                "crate::Service".to_owned()
+            };
             (format!("Option<{of}>"), "?.proxy().await")
         }
-        Some(of) if checked.holds_instances(of) => (format!("crate::Graph<{}>", owned(checked, of)), "?.graph()"),
+        Some(of) if checked.holds_instances(of) => {
+            (format!("crate::Graph<{}>", owned(checked, of)), "?.graph()")
+        }
         Some(of) => (owned(checked, of), "?.value()"),
     };
     let call = if operation.result.is_some() { "ask" } else { "tell" };
@@ -73,7 +79,8 @@ pub(super) fn print_servant(checked: &Checked, service: &Service, text: &mut Str
     let mut arms = String::new();
     for operation in &service.operations {
         let method = snake(&operation.name);
-        let with_instances = operation.parameters.iter().any(|parameter| checked.holds_instances(&parameter.of));
+        let with_instances =
+            operation.parameters.iter().any(|parameter| checked.holds_instances(&parameter.of));
         let mut declared = String::new();
         let (mut names, mut types) = (String::new(), String::new());
         for parameter in &operation.parameters {

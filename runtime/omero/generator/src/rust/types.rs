@@ -17,18 +17,27 @@ pub(super) fn print(checked: &Checked, definition: &Definition, text: &mut Strin
             text.push_str("} }\n");
         }
         Kind::Structure(members) => {
-            let order = if checked.keys().contains(&definition.name) { "#[derive(Eq, PartialOrd, Ord)] " } else { "" };
+            let order = if checked.keys().contains(&definition.name) {
+                "#[derive(Eq, PartialOrd, Ord)] "
+            } else {
+                ""
+            };
             let members = print_members(checked, members);
-            let _ = writeln!(text, "::biomero_ice::structures! {{ {order}pub struct {name} {{ {members}}} }}");
+            let _ =
+                writeln!(text, "::biomero_ice::structures! {{ {order}pub struct {name} {{ {members}}} }}");
         }
         Kind::Class(base, members) | Kind::Exception(base, members) => {
             let base = base.as_ref().map(|base| base_name(checked, definition, base, text));
             let base = base.map(|base| format!(": {base}")).unwrap_or_default();
             let (id, members) = (definition.name.type_id(), print_members(checked, members));
-            let _ = writeln!(text, "::biomero_ice::sliced! {{ pub struct {name}{base} = \"{id}\" {{ {members}}} }}");
+            let _ = writeln!(
+                text,
+                "::biomero_ice::sliced! {{ pub struct {name}{base} = \"{id}\" {{ {members}}} }}"
+            );
             if matches!(definition.kind, Kind::Class(..)) {
                 for base in checked.bases(definition) {
-                    let _ = writeln!(text, "impl crate::Extends<{}> for {name} {{}}", path(checked, &base.name));
+                    let _ =
+                        writeln!(text, "impl crate::Extends<{}> for {name} {{}}", path(checked, &base.name));
                 }
             }
         }
@@ -37,7 +46,10 @@ pub(super) fn print(checked: &Checked, definition: &Definition, text: &mut Strin
 }
 
 fn print_members(checked: &Checked, members: &[Member]) -> String {
-    members.iter().map(|member| format!("pub {}: {}, ", snake(&member.name), owned(checked, &member.of))).collect()
+    members
+        .iter()
+        .map(|member| format!("pub {}: {}, ", snake(&member.name), owned(checked, &member.of)))
+        .collect()
 }
 
 /// What the base is called in the module of the derived one. The macro wants one word.
@@ -59,14 +71,18 @@ fn base_name(checked: &Checked, definition: &Definition, base: &Name, text: &mut
 pub(super) fn print_exceptions(checked: &Checked) -> String {
     let is = |definition: &&Definition| matches!(definition.kind, Kind::Exception(..) | Kind::Extern(..));
     let exceptions = || checked.definitions().iter().filter(is);
-    let mut text = "#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]\n#[non_exhaustive]\npub enum Exception { ".to_owned();
+    let mut text =
+        "#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]\n#[non_exhaustive]\npub enum Exception { "
+            .to_owned();
     for exception in exceptions() {
         let _ = write!(text, "{}, ", exception.name.simple);
     }
     text.push_str("}\nimpl Exception {\npub(crate) const ALL: &[(Self, &str, Option<Self>)] = &[\n");
     for exception in exceptions() {
-        let base = exception.base().map_or_else(|| "None".to_owned(), |base| format!("Some(Self::{})", base.simple));
-        let _ = writeln!(text, "(Self::{}, \"{}\", {base}),", exception.name.simple, exception.name.type_id());
+        let base =
+            exception.base().map_or_else(|| "None".to_owned(), |base| format!("Some(Self::{})", base.simple));
+        let _ =
+            writeln!(text, "(Self::{}, \"{}\", {base}),", exception.name.simple, exception.name.type_id());
     }
     text.push_str("];\n}\n");
     text
