@@ -1,7 +1,8 @@
 //! OMERO.grid's Processor: what OMERO has run scripts with.
 //!
 //! Two layers. [`script`] runs a script as a process, with its folder, its variables ([`environment`]) and its limits, and
-//! knows neither Ice nor OMERO. Each script is the child of a [`keeper`], which outlives us.
+//! knows neither Ice nor OMERO. Each script is the child of a [`keeper`], which outlives us. [`processor`] is what OMERO calls:
+//! it takes jobs, has their scripts run, and tells OMERO what became of them.
 //!
 //! Invariants:
 //! - Nothing that a script started is left when it is said to be over.
@@ -11,4 +12,5 @@
 pub mod environment;
 pub mod keeper;
 mod processes;
+pub mod processor;
 pub mod script;

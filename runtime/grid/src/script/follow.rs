@@ -16,19 +16,30 @@ use crate::processes;
 /// A keeper has started its script long before.
 const START: Duration = Duration::from_secs(60);
 
+/// Its place in the queue, or at the front of it.
+pub(super) struct Turn {
+    pub(super) permit: Option<OwnedSemaphorePermit>,
+    pub(super) queue: Arc<Semaphore>,
+}
+
+impl Turn {
+    /// Waits for it. None: somebody does not want it any more.
+    async fn comes(self, process: &ScriptProcess) -> Option<OwnedSemaphorePermit> {
+        if self.permit.is_some() {
+            return self.permit;
+        }
+        let mut asked = process.asked();
+        tokio::select! {
+            biased;
+            _ = asked.wait_for(Option::is_some) => None,
+            permit = self.queue.acquire_owned() => permit.ok(),
+        }
+    }
+}
+
 /// Runs it when it is its turn.
-pub(super) async fn from_the_queue(
-    process: ScriptProcess,
-    queue: Arc<Semaphore>,
-    keeper: Keeper,
-    request: Request,
-) {
-    let mut asked = process.asked();
-    let permit = tokio::select! {
-        biased;
-        _ = asked.wait_for(Option::is_some) => None,
-        permit = queue.acquire_owned() => permit.ok(),
-    };
+pub(super) async fn from_the_queue(process: ScriptProcess, turn: Turn, keeper: Keeper, request: Request) {
+    let permit = turn.comes(&process).await;
     let Some(permit) = permit else {
         let why = if *process.asked().borrow() == Some(Order::Kill) { Why::Killed } else { Why::Cancelled };
         return over(

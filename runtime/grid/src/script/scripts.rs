@@ -77,6 +77,12 @@ struct Inner {
 }
 
 impl Scripts {
+    /// How they are run.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.0.options
+    }
+
     /// Takes the folder for ourselves, and finds again what was left in it. To be called on a runtime.
     ///
     /// # Errors
@@ -138,9 +144,12 @@ impl Scripts {
         let variables = options.policy.variables(&options.variables, &options.place, folder.path());
         let (launcher, limits) = (script.launcher, options.limits.clone());
         let request = Request { job: script.job, launcher, variables, limits };
-        let process = ScriptProcess::new(script.job, folder, script.note, State::Waiting);
-        let (queue, keeper) = (Arc::clone(&self.0.queue), options.keeper.clone());
-        tokio::spawn(follow::from_the_queue(process.clone(), queue, keeper, request));
+        // Those that wait have what becomes free before anybody else.
+        let permit = Arc::clone(&self.0.queue).try_acquire_owned().ok();
+        let state = if permit.is_some() { State::Running } else { State::Waiting };
+        let process = ScriptProcess::new(script.job, folder, script.note, state);
+        let turn = follow::Turn { permit, queue: Arc::clone(&self.0.queue) };
+        tokio::spawn(follow::from_the_queue(process.clone(), turn, options.keeper.clone(), request));
         Ok(process)
     }
 }

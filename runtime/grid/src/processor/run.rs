@@ -1,0 +1,122 @@
+//! The scripts that run for OMERO: each is followed until OMERO knows what became of it and nobody wants more of it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use biomero_ice::Identity;
+use biomero_omero::grid::ProcessDispatch;
+use biomero_omero::model::IObject;
+use biomero_omero::{Error, Session, Upcast as _, Values as _};
+
+use super::note::Note;
+use super::process::{Asked, Process};
+use super::{Shared, account};
+use crate::script::{ScriptProcess, State};
+
+/// So often at most is a session closed: each time one of those who joined it is taken off.
+const CLOSES: usize = 50;
+
+/// Which run, by the names of their objects.
+#[derive(Debug, Default)]
+pub(super) struct Runs(Mutex<BTreeMap<String, i64>>);
+
+impl Runs {
+    /// Their jobs.
+    pub(super) fn jobs(&self) -> Vec<i64> {
+        let runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut jobs: Vec<i64> = runs.values().copied().collect();
+        jobs.sort_unstable();
+        jobs
+    }
+
+    fn add(&self, name: &str, job: i64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), job);
+    }
+
+    fn remove(&self, name: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+}
+
+/// Follows a script; what others see of it.
+pub(super) fn follow(shared: &Arc<Shared>, script: ScriptProcess, note: Note) -> Arc<Process> {
+    let process = Arc::new(Process::new(shared, script));
+    let identity = Identity::named(note.identity.as_str());
+    shared.adapter.add(identity, Arc::new(ProcessDispatch(Asked(Arc::clone(&process)))));
+    shared.runs.add(&note.identity, process.script().job());
+    tokio::spawn(to_the_end(Arc::clone(shared), Arc::clone(&process), note));
+    process
+}
+
+async fn to_the_end(shared: Arc<Shared>, process: Arc<Process>, note: Note) {
+    let script = process.script();
+    if script.state() == State::Waiting {
+        let mut states = script.states();
+        if states.wait_for(|state| *state != State::Waiting).await.is_ok() && script.state() == State::Running {
+            account::running(&shared, script.job(), note.group).await;
+        }
+    }
+    let outcome = loop {
+        match tokio::time::timeout(shared.options.look, script.wait()).await {
+            Ok(outcome) => break outcome,
+            Err(_) if session_ended(&shared, &note.session).await => {
+                tracing::warn!("job {}: its session has ended, and so does its script", script.job());
+                script.cancel();
+                break script.wait().await;
+            }
+            Err(_) => {}
+        }
+    };
+    let run = account::account(&shared, script, &note, &outcome).await;
+    shared.witness.ran(&run);
+    process.is_over(outcome.code());
+    if let Err(error) = script.folder().remove() {
+        tracing::warn!("job {}: {error}", script.job());
+    }
+    shared.runs.remove(&note.identity);
+    // Who had it run asks for its exit code and its results.
+    tokio::time::sleep(shared.options.linger).await;
+    shared.adapter.remove(&Identity::named(note.identity.as_str()));
+    if !note.parse
+        && let Ok(session) = shared.internal.session().await
+        && let Err(error) = end_session(&session, &note.session).await
+    {
+        tracing::debug!("job {}: its session was not ended: {error}", script.job());
+    }
+}
+
+/// Whether OMERO knows nothing of a session any more. Being asked is what keeps it alive.
+async fn session_ended(shared: &Shared, uuid: &str) -> bool {
+    let Ok(session) = shared.internal.session().await else { return false };
+    let asked = async { session.sessions().await?.get_session(uuid).await };
+    match asked.await {
+        Ok(found) => found.root().is_none(),
+        // That our own session is gone says nothing of others.
+        Err(error @ (Error::Gone { .. } | Error::Unavailable { .. })) => {
+            shared.internal.failed(&error);
+            false
+        }
+        Err(Error::Server { raised, .. }) => {
+            tracing::debug!("OMERO does not give a script's session: {raised}");
+            session.is_lost().is_none()
+        }
+        Err(_) => false,
+    }
+}
+
+/// Ends a session that was made for a script, however many have joined it.
+async fn end_session(session: &Session, uuid: &str) -> Result<(), Error> {
+    let sessions = session.sessions().await?;
+    let found = sessions.get_session(uuid).await?;
+    let Some(reference) = found.value else { return Ok(()) };
+    let known = found.objects.long(found.objects.get::<IObject>(reference.up::<IObject>()).and_then(|session| session.id));
+    for _ in 0..CLOSES {
+        if sessions.close_session(Some(reference), &found.objects).await? <= 0 {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    tracing::warn!("session {known:?} has more users than are taken off it");
+    Ok(())
+}
