@@ -70,9 +70,12 @@ async fn keep(folder: &Folder) -> Result<(), Error> {
     let request = begin::request()?;
     let Script { pid, stdout, stderr } = match begin::start(folder, &request) {
         Ok(script) => script,
-        Err(reason) => return answer(&Begun::Failed(reason)),
+        Err(reason) => {
+            answer(&Begun::Failed(reason));
+            return Ok(());
+        }
     };
-    answer(&Begun::Started)?;
+    answer(&Begun::Started);
     let began = Instant::now();
     let [stdout, stderr] = [("stdout", folder.out(), stdout), ("stderr", folder.err(), stderr)]
         .map(|(name, path, pipe)| Stream::follow(request.job, name, path, pipe, &request.limits));
@@ -93,18 +96,20 @@ async fn keep(folder: &Folder) -> Result<(), Error> {
     folder.keep("outcome", &outcome)
 }
 
-/// One line, and the end: nothing of ours is in what the script inherits.
-fn answer(begun: &Begun) -> Result<(), Error> {
+/// One line, and the end. Whoever started us may be gone by now: the script is kept all the same.
+fn answer(begun: &Begun) {
     let mut stdout = std::io::stdout().lock();
-    serde_json::to_writer(&mut stdout, begun)
+    let answered = serde_json::to_writer(&mut stdout, begun)
         .map_err(std::io::Error::from)
         .and_then(|()| writeln!(stdout))
         .and_then(|()| stdout.flush())
         .and_then(|()| {
             let nothing = std::fs::OpenOptions::new().write(true).open("/dev/null")?;
             nix::unistd::dup2_stdout(nothing).map_err(std::io::Error::from)
-        })
-        .map_err(Error::system("say that the script began"))
+        });
+    if let Err(error) = answered {
+        tracing::debug!("nobody is told that the script began: {error}");
+    }
 }
 
 fn duration(time: nix::sys::time::TimeVal) -> Duration {

@@ -26,8 +26,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use biomero_ice::{Adapter, Communicator, Identity, NetworkEndpoint, Reference};
-use biomero_omero::grid::ProcessorDispatch;
 use biomero_omero::Address;
+use biomero_omero::grid::ProcessorDispatch;
 use tokio::sync::Notify;
 
 use crate::script::{Found, ScriptProcess, Scripts};
@@ -121,9 +121,19 @@ pub async fn run(
     let id = options.activation.as_ref().map(|activation| activation.adapter.clone()).unwrap_or_default();
     let adapter = communicator.adapter(id);
     let told = Arc::new(Notify::new());
-    let shared = Arc::new(Shared { communicator, adapter, scripts, internal: Internal::default(), runs: Runs::default(), witness, options });
+    let shared = Arc::new(Shared {
+        communicator,
+        adapter,
+        scripts,
+        internal: Internal::default(),
+        runs: Runs::default(),
+        witness,
+        options,
+    });
     let process = Identity::new(uuid::Uuid::new_v4().to_string(), "process");
-    shared.adapter.add(Identity::named(NAME), Arc::new(ProcessorDispatch(servant::Processor(Arc::clone(&shared)))));
+    shared
+        .adapter
+        .add(Identity::named(NAME), Arc::new(ProcessorDispatch(servant::Processor(Arc::clone(&shared)))));
     shared.adapter.add(process.clone(), Arc::new(stop::StopServant(Arc::clone(&told))));
     let endpoint = &shared.options.endpoint;
     let listening = shared.adapter.listen(endpoint, shared.options.published.as_deref()).await;
@@ -155,7 +165,11 @@ fn take_over(shared: &Arc<Shared>, process: ScriptProcess) {
             run::follow(shared, process, note);
         }
         Err(error) => {
-            tracing::warn!("job {}: {}: its note cannot be read: {error}", process.job(), process.folder().path().display());
+            tracing::warn!(
+                "job {}: {}: its note cannot be read: {error}",
+                process.job(),
+                process.folder().path().display()
+            );
         }
     }
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use biomero_config::Secret;
 use biomero_ice::encoding::Objects;
-use biomero_omero::model::{ChecksumAlgorithm, IObject, Job, JobOriginalFileLink, OriginalFile, ParseJob, ScriptJob};
+use biomero_omero::model::{
+    ChecksumAlgorithm, IObject, Job, JobOriginalFileLink, OriginalFile, ParseJob, ScriptJob,
+};
 use biomero_omero::sys::EventContext;
 use biomero_omero::types::{RLong, RString};
 use biomero_omero::{Credentials, Error, Session, Upcast as _, Values as _};
@@ -65,7 +67,12 @@ fn status(outcome: &Outcome) -> &'static str {
 }
 
 /// Tells OMERO, however long OMERO is not there.
-pub(super) async fn account(shared: &Arc<Shared>, script: &ScriptProcess, note: &Note, outcome: &Outcome) -> Run {
+pub(super) async fn account(
+    shared: &Arc<Shared>,
+    script: &ScriptProcess,
+    note: &Note,
+    outcome: &Outcome,
+) -> Run {
     let mut run = Run {
         job: script.job(),
         parse: note.parse,
@@ -108,7 +115,8 @@ async fn told(
     run: &mut Run,
 ) -> Result<(), AccountError> {
     let credentials = Credentials::Session(Secret::new(note.session.clone()));
-    let options = biomero_omero::Options { agent: "OMERO.process".to_owned(), ..shared.options.session.clone() };
+    let options =
+        biomero_omero::Options { agent: "OMERO.process".to_owned(), ..shared.options.session.clone() };
     let session = Session::begin(&shared.options.router, &credentials, &options).await?;
     session.detach().await?;
     let context = session.admin().await?.get_event_context().await?;
@@ -165,7 +173,10 @@ async fn upload(
     }
     let size = i64::try_from(length).unwrap_or(i64::MAX);
     let mut objects = Objects::new();
-    let algorithm = ChecksumAlgorithm { value: objects.put(RString::from(DIGEST)), base: IObject { loaded: true, ..IObject::default() } };
+    let algorithm = ChecksumAlgorithm {
+        value: objects.put(RString::from(DIGEST)),
+        base: IObject { loaded: true, ..IObject::default() },
+    };
     let folder = format!("{}/", path.parent().unwrap_or(Path::new("")).display());
     let original = OriginalFile {
         base: IObject { loaded: true, ..IObject::default() },
@@ -180,7 +191,8 @@ async fn upload(
     let original = objects.add(original);
     let update = session.update().await?;
     let saved = update.save_and_return_object(Some(original.up()), &objects).await?;
-    let saved: Option<i64> = saved.root().and_then(|saved| saved.id).and_then(|id| saved.objects.long(Some(id)));
+    let saved: Option<i64> =
+        saved.root().and_then(|saved| saved.id).and_then(|id| saved.objects.long(Some(id)));
     let saved = saved.ok_or_else(|| Error::Missing { what: format!("id of the file {name}") })?;
 
     let store = session.raw_file().await?;
@@ -195,7 +207,8 @@ async fn upload(
             file.read_exact_at(&mut block, at).map(|()| block)
         });
         let block = Bytes::from(block.await.map_err(failed)?);
-        let (position, count) = (i64::try_from(at).unwrap_or(i64::MAX), i32::try_from(now).unwrap_or(i32::MAX));
+        let (position, count) =
+            (i64::try_from(at).unwrap_or(i64::MAX), i32::try_from(now).unwrap_or(i32::MAX));
         store.write(&block, position, count).await?;
         at += u64::try_from(now).unwrap_or(0);
     }
@@ -206,7 +219,8 @@ async fn upload(
 async fn link(session: &Session, job: i64, parse: bool, file: i64) -> Result<(), AccountError> {
     let mut objects = Objects::new();
     // Not loaded: only which one it is counts.
-    let base = Job { base: IObject { id: objects.put(RLong::from(job)), ..IObject::default() }, ..Job::default() };
+    let base =
+        Job { base: IObject { id: objects.put(RLong::from(job)), ..IObject::default() }, ..Job::default() };
     let parent = if parse {
         objects.add(ParseJob { base, ..ParseJob::default() }).up::<Job>()
     } else {
@@ -218,7 +232,12 @@ async fn link(session: &Session, job: i64, parse: bool, file: i64) -> Result<(),
     };
     let child = objects.put(child);
     let base = IObject { loaded: true, ..IObject::default() };
-    let link = objects.add(JobOriginalFileLink { base, parent: Some(parent), child, ..JobOriginalFileLink::default() });
+    let link = objects.add(JobOriginalFileLink {
+        base,
+        parent: Some(parent),
+        child,
+        ..JobOriginalFileLink::default()
+    });
     session.update().await?.save_object(Some(link.up()), &objects).await?;
     Ok(())
 }
@@ -241,6 +260,8 @@ fn digest(path: &Path) -> std::io::Result<(Arc<std::fs::File>, u64, String)> {
     Ok((Arc::new(file), length, digest))
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> std::io::Result<T> + Send + 'static) -> std::io::Result<T> {
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> std::io::Result<T> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(std::io::Error::other(error)))
 }

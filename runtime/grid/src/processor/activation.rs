@@ -78,7 +78,12 @@ impl Activation {
         let locator = get("Ice.Default.Locator")?
             .parse()
             .map_err(|source| ActivationError::Locator { path: path.to_owned(), source })?;
-        Ok(Self { server: get("Ice.Admin.ServerId")?, adapter: get("ProcessorAdapter.AdapterId")?, locator, properties })
+        Ok(Self {
+            server: get("Ice.Admin.ServerId")?,
+            adapter: get("ProcessorAdapter.AdapterId")?,
+            locator,
+            properties,
+        })
     }
 
     /// A property.
@@ -101,8 +106,8 @@ fn property(line: &str) -> Option<(String, String)> {
     let mut side = 0;
     let mut characters = line.chars().peekable();
     while let Some(character) = characters.next() {
-        let escaped = character == '\\'
-            && characters.peek().is_some_and(|next| matches!(next, '#' | '=' | '\\' | ' '));
+        let escaped =
+            character == '\\' && characters.peek().is_some_and(|next| matches!(next, '#' | '=' | '\\' | ' '));
         let taken = if escaped { characters.next()? } else { character };
         match taken {
             '#' if !escaped => break,
@@ -154,7 +159,8 @@ mod tests {
     #[test]
     fn what_is_missing_is_named() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "Ice.Default.Locator=IceGrid/Locator:tcp -h 127.0.0.1 -p 4061\n").unwrap();
+        std::fs::write(file.path(), "Ice.Default.Locator=IceGrid/Locator:tcp -h 127.0.0.1 -p 4061\n")
+            .unwrap();
         let argument = format!("--Ice.Config={}", file.path().display());
         let error = Activation::of([OsStr::new(&argument)]).unwrap_err();
         assert!(error.to_string().contains("Ice.Admin.ServerId"), "{error}");

@@ -27,10 +27,17 @@ impl Callback {
     }
 
     /// Tells it, behind the caller.
-    pub(super) fn tell<T: Encode + Send + Sync + 'static>(&self, operation: &'static str, mode: Mode, arguments: T) {
+    pub(super) fn tell<T: Encode + Send + Sync + 'static>(
+        &self,
+        operation: &'static str,
+        mode: Mode,
+        arguments: T,
+    ) {
         let proxy = self.0.clone();
         tokio::spawn(async move {
-            let called = proxy.operation(operation, mode).oneway(|encoder: &mut Encoder<'_>| encoder.value(&arguments));
+            let called = proxy
+                .operation(operation, mode)
+                .oneway(|encoder: &mut Encoder<'_>| encoder.value(&arguments));
             if let Err(error) = called.await {
                 tracing::debug!("who is to be called back is not reached: {error}");
             }

@@ -27,7 +27,9 @@ pub(super) struct Checked {
 pub(super) fn check(parameters: &JobParams, objects: &Objects, inputs: &Inputs) -> Checked {
     let mut checked = Checked::default();
     for (key, parameter) in &parameters.inputs {
-        let Some(parameter) = parameter.and_then(|parameter| objects.get::<Param>(parameter)) else { continue };
+        let Some(parameter) = parameter.and_then(|parameter| objects.get::<Param>(parameter)) else {
+            continue;
+        };
         match inputs.value.get(key).copied().flatten() {
             Some(input) => checked.errors += &problems(key, parameter, objects, input, &inputs.objects),
             None => match parameter.prototype.filter(|_| parameter.use_default) {
@@ -59,7 +61,8 @@ fn problems(key: &str, parameter: &Param, objects: &Objects, input: Ref<RType>, 
             errors += &said("Out of bounds", key, &format!("{} is above max {}", shown(value), shown(&max)));
         }
     }
-    let allowed = parameter.values.map(|values| flat(Value::read(objects, Some(up(values))))).unwrap_or_default();
+    let allowed =
+        parameter.values.map(|values| flat(Value::read(objects, Some(up(values))))).unwrap_or_default();
     if !allowed.is_empty() {
         for value in values.iter().filter(|value| !allowed.contains(value)) {
             let allowed: Vec<String> = allowed.iter().map(shown).collect();
@@ -74,7 +77,12 @@ fn up<T>(reference: Ref<T>) -> Ref<RType> {
 }
 
 /// Whether it is of the prototype's type, and what is in it of the type of what is in that.
-fn types(key: &str, prototype: (Ref<RType>, &Objects), input: (Ref<RType>, &Objects), depth: usize) -> String {
+fn types(
+    key: &str,
+    prototype: (Ref<RType>, &Objects),
+    input: (Ref<RType>, &Objects),
+    depth: usize,
+) -> String {
     let name = |(reference, objects): (Ref<RType>, &Objects)| objects.type_id(reference).unwrap_or_default();
     let (wanted, found) = (name(prototype), name(input));
     if wanted != found {
@@ -109,9 +117,10 @@ fn flat(value: Value) -> Vec<Value> {
 fn order(one: &Value, other: &Value) -> Option<Ordering> {
     match (one, other) {
         (Value::Text(one), Value::Text(other)) => Some(one.cmp(other)),
-        (Value::Int(_) | Value::Long(_) | Value::Time(_), Value::Int(_) | Value::Long(_) | Value::Time(_)) => {
-            whole(one).zip(whole(other)).map(|(one, other)| one.cmp(&other))
-        }
+        (
+            Value::Int(_) | Value::Long(_) | Value::Time(_),
+            Value::Int(_) | Value::Long(_) | Value::Time(_),
+        ) => whole(one).zip(whole(other)).map(|(one, other)| one.cmp(&other)),
         _ => number(one)?.partial_cmp(&number(other)?),
     }
 }
@@ -149,10 +158,12 @@ mod tests {
 
     fn checked(edit: impl FnOnce(&mut Param, &mut Objects), input: Value) -> Checked {
         let mut objects = Objects::new();
-        let mut parameter = Param { optional: true, prototype: Value::Int(3).store(&mut objects), ..Param::default() };
+        let mut parameter =
+            Param { optional: true, prototype: Value::Int(3).store(&mut objects), ..Param::default() };
         edit(&mut parameter, &mut objects);
         let parameter = Some(objects.add(parameter));
-        let parameters = JobParams { inputs: BTreeMap::from([("N".to_owned(), parameter)]), ..JobParams::default() };
+        let parameters =
+            JobParams { inputs: BTreeMap::from([("N".to_owned(), parameter)]), ..JobParams::default() };
         let mut given = Objects::new();
         let input = input.store(&mut given);
         let value = BTreeMap::from([("N".to_owned(), input), ("unknown".to_owned(), None)]);
@@ -175,7 +186,10 @@ mod tests {
 
     #[test]
     fn what_is_left_out_is_missing_unless_it_is_optional_or_has_a_default() {
-        assert_eq!(errors(|parameter, _| parameter.optional = false, Value::Null), "MISSING INPUT for \"N\": \n");
+        assert_eq!(
+            errors(|parameter, _| parameter.optional = false, Value::Null),
+            "MISSING INPUT for \"N\": \n"
+        );
         let with_default = |parameter: &mut Param, _: &mut Objects| {
             parameter.optional = false;
             parameter.use_default = true;
@@ -186,8 +200,12 @@ mod tests {
 
     #[test]
     fn a_type_is_what_the_script_says_also_in_lists() {
-        assert_eq!(errors(|_, _| {}, Value::Long(5)), "WRONG TYPE for \"N\": ::omero::RLong != ::omero::RInt\n");
-        let of_ints = |parameter: &mut Param, objects: &mut Objects| parameter.prototype = list(&[1]).store(objects);
+        assert_eq!(
+            errors(|_, _| {}, Value::Long(5)),
+            "WRONG TYPE for \"N\": ::omero::RLong != ::omero::RInt\n"
+        );
+        let of_ints =
+            |parameter: &mut Param, objects: &mut Objects| parameter.prototype = list(&[1]).store(objects);
         assert_eq!(errors(of_ints, list(&[1, 2])), "");
         let mixed = Value::List(vec![Value::Int(1), Value::Text("two".to_owned())]);
         assert_eq!(errors(of_ints, mixed), "WRONG TYPE for \"N\": ::omero::RString != ::omero::RInt\n");

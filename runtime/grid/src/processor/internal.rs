@@ -28,7 +28,9 @@ impl Internal {
         let there = sessions.wait_for(Option::is_some);
         let there = tokio::time::timeout(PATIENCE, there).await;
         let there = there.ok().and_then(Result::ok).and_then(|session| session.clone());
-        there.ok_or_else(|| Error::Unavailable { problem: "the processor has no session with OMERO yet".to_owned() })
+        there.ok_or_else(|| Error::Unavailable {
+            problem: "the processor has no session with OMERO yet".to_owned(),
+        })
     }
 
     /// Somebody's call says that it is gone.
@@ -48,7 +50,8 @@ pub(super) fn is_lost(error: &Error) -> bool {
 
 /// Has a session, tells OMERO in it that we are here, and has another when it is lost.
 pub(super) async fn for_ever(shared: &Arc<Shared>) {
-    let options = biomero_omero::Options { agent: "Python service".to_owned(), ..shared.options.session.clone() };
+    let options =
+        biomero_omero::Options { agent: "Python service".to_owned(), ..shared.options.session.clone() };
     let processor = shared.reference(Identity::named(NAME));
     loop {
         let begun = async {

@@ -4,7 +4,7 @@ use biomero_ice::encoding::{Objects, Ref};
 use biomero_omero::api::{IScript, JobHandle};
 use biomero_omero::model::{Details, ExperimenterGroup, IObject, Job, ParseJob, ScriptJob};
 use biomero_omero::types::{ApiUsageException, InternalException};
-use biomero_omero::{Error, Remote as _, Refused, Session, Stateful, Values as _};
+use biomero_omero::{Error, Refused, Remote as _, Session, Stateful, Values as _};
 use sha1::{Digest as _, Sha1};
 
 /// A job, as it came.

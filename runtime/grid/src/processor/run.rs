@@ -53,7 +53,8 @@ async fn to_the_end(shared: Arc<Shared>, process: Arc<Process>, note: Note) {
     let script = process.script();
     if script.state() == State::Waiting {
         let mut states = script.states();
-        if states.wait_for(|state| *state != State::Waiting).await.is_ok() && script.state() == State::Running {
+        if states.wait_for(|state| *state != State::Waiting).await.is_ok() && script.state() == State::Running
+        {
             account::running(&shared, script.job(), note.group).await;
         }
     }
@@ -110,7 +111,9 @@ async fn end_session(session: &Session, uuid: &str) -> Result<(), Error> {
     let sessions = session.sessions().await?;
     let found = sessions.get_session(uuid).await?;
     let Some(reference) = found.value else { return Ok(()) };
-    let known = found.objects.long(found.objects.get::<IObject>(reference.up::<IObject>()).and_then(|session| session.id));
+    let known = found
+        .objects
+        .long(found.objects.get::<IObject>(reference.up::<IObject>()).and_then(|session| session.id));
     for _ in 0..CLOSES {
         if sessions.close_session(Some(reference), &found.objects).await? <= 0 {
             return Ok(());

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use biomero_config::Secret;
 use biomero_ice::encoding::{Handle, Objects, Ref};
 use biomero_ice::{Call, Identity, Mode, Reference};
 use biomero_omero::grid::{JobParams, ProcessorServant};
 use biomero_omero::model::{Experimenter, ExperimenterGroup, Job};
 use biomero_omero::types::{ApiUsageException, InternalException, RInternal, ValidationException};
 use biomero_omero::{Credentials, Graph, Refused, Session};
-use biomero_config::Secret;
 
 use super::call_back::Callback;
 use super::job::{Asked, File, Found, LookUpError, look_up, text};
@@ -75,7 +75,11 @@ impl Processor {
             Err(error) => return tracing::warn!("job {} is not accepted: {error}", asked.id),
         };
         let (session, accepted) = accepted;
-        tracing::info!("job {} is {}", asked.id, if accepted { "accepted" } else { "not for this processor" });
+        tracing::info!(
+            "job {} is {}",
+            asked.id,
+            if accepted { "accepted" } else { "not for this processor" }
+        );
         let processor = self.0.reference(Identity::named(NAME));
         let arguments = (accepted, session.id().reveal().clone(), Some(processor));
         Callback::new(&self.0, callback).tell("isProxyAccepted", Mode::Idempotent, arguments);
@@ -105,7 +109,13 @@ impl Processor {
     }
 
     /// Has a script run.
-    async fn start(&self, wanted: Wanted<'_>, session: &Session, found: Found, file: File) -> Result<Arc<Process>, Refused> {
+    async fn start(
+        &self,
+        wanted: Wanted<'_>,
+        session: &Session,
+        found: Found,
+        file: File,
+    ) -> Result<Arc<Process>, Refused> {
         let launcher = self.launcher(wanted.call)?;
         let text = text(session, &file).await.map_err(|error| error.refused())?;
         let note = Note {
@@ -146,11 +156,18 @@ impl Processor {
             return Err(usage("the job is neither a ScriptJob nor a ParseJob"));
         }
         let (session, found) = self.look_up(asked).await.map_err(|error| error.refused())?;
-        let file = found.script.clone().ok_or_else(|| usage("the script is none that this processor may run"))?;
+        let file =
+            found.script.clone().ok_or_else(|| usage("the script is none that this processor may run"))?;
         Ok((session, found, file))
     }
 
-    async fn parse(&self, call: &Call, uuid: &str, asked: &Asked, joined: &Session) -> Result<Graph<Option<Ref<JobParams>>>, Refused> {
+    async fn parse(
+        &self,
+        call: &Call,
+        uuid: &str,
+        asked: &Asked,
+        joined: &Session,
+    ) -> Result<Graph<Option<Ref<JobParams>>>, Refused> {
         let (session, found, file) = self.look_up_script(asked).await?;
         let formats = ["text/plain".to_owned(), "text/plain".to_owned()];
         let wanted = Wanted { call, session: uuid, asked, formats, parse: true };
@@ -183,7 +200,10 @@ impl Processor {
                 return Err(Refused::with(ValidationException::saying(&problem)));
             }
             for (key, value) in checked.defaults {
-                sessions.set_input(uuid, &key, Some(value), objects).await.map_err(|error| internal(&error))?;
+                sessions
+                    .set_input(uuid, &key, Some(value), objects)
+                    .await
+                    .map_err(|error| internal(&error))?;
             }
             formats = [parameters.stdout_format.clone(), parameters.stderr_format.clone()];
         }

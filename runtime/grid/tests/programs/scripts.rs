@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use biomero_config::Secret;
-use biomero_grid::environment::{Place, Policy, Variables};
+use biomero_grid::environment::{Place, Policy};
 use biomero_grid::processor::{self, Activation, Run, Witness};
 use biomero_grid::script::{Keeper, Limits, Options, Script, Scripts};
 

@@ -14,31 +14,31 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-pub const PROGRAM: &str = env!("CARGO_BIN_EXE_grid-test-scripts");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_grid-test-scripts");
 /// The Python that Debian's package of Ice belongs to.
-pub const PYTHON: &str = "/usr/bin/python3";
+pub(crate) const PYTHON: &str = "/usr/bin/python3";
 /// Longer than anything here takes on a busy machine.
-pub const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 /// A process that ends with the test.
-pub struct Running(pub Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Running {
-    pub fn start(command: &mut Command, log: &Path) -> Self {
+    pub(crate) fn start(command: &mut Command, log: &Path) -> Self {
         let log = File::options().create(true).append(true).open(log).unwrap();
         let child = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn();
         Self(child.unwrap_or_else(|error| panic!("{:?}: {error}", command.get_program())))
     }
 
     /// TERM, and how long it takes until it has ended.
-    pub fn stop(&mut self) -> Duration {
+    pub(crate) fn stop(&mut self) -> Duration {
         let begun = Instant::now();
         kill(Pid::from_raw(i32::try_from(self.0.id()).unwrap()), Signal::SIGTERM).unwrap();
         until("a process to end", || self.0.try_wait().unwrap());
         begun.elapsed()
     }
 
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -51,7 +51,7 @@ impl Drop for Running {
 }
 
 /// Waits for something.
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
         if let Some(found) = look() {
@@ -67,12 +67,12 @@ fn free_port() -> u16 {
 }
 
 /// A grid without a processor.
-pub struct Grid {
-    pub folder: TempDir,
+pub(crate) struct Grid {
+    pub(crate) folder: TempDir,
     registry: Option<Running>,
     registry_port: u16,
     router: Option<Running>,
-    pub router_port: u16,
+    pub(crate) router_port: u16,
     blitz: Option<Blitz>,
     blitz_port: u16,
 }
@@ -86,7 +86,7 @@ struct Blitz {
 }
 
 impl Grid {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let folder = TempDir::new().unwrap();
         let mut grid = Self {
             folder,
@@ -104,15 +104,15 @@ impl Grid {
         grid
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub fn locator(&self) -> String {
+    pub(crate) fn locator(&self) -> String {
         format!("IceGrid/Locator:tcp -h 127.0.0.1 -p {}", self.registry_port)
     }
 
-    pub fn start_registry(&mut self) {
+    pub(crate) fn start_registry(&mut self) {
         let database = self.path("registry");
         std::fs::create_dir_all(&database).unwrap();
         let mut command = Command::new("icegridregistry");
@@ -128,12 +128,12 @@ impl Grid {
         until("the registry", || self.admin("node list"));
     }
 
-    pub fn stop_registry(&mut self) {
+    pub(crate) fn stop_registry(&mut self) {
         self.registry.take().unwrap().stop();
     }
 
     /// What an administrator is told, if the command succeeds.
-    pub fn admin(&self, command: &str) -> Option<String> {
+    pub(crate) fn admin(&self, command: &str) -> Option<String> {
         let output = Command::new("icegridadmin")
             .arg(format!("--Ice.Default.Locator={}", self.locator()))
             .args(["--username", "root", "--password", "ome", "-e", command])
@@ -142,7 +142,7 @@ impl Grid {
         output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
     }
 
-    pub fn start_blitz(&mut self) {
+    pub(crate) fn start_blitz(&mut self) {
         let mut child = Command::new(PYTHON)
             .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/blitz.py"))
             .arg(format!("tcp -h 127.0.0.1 -p {}", self.blitz_port))
@@ -166,7 +166,7 @@ impl Grid {
         self.blitz = Some(blitz);
     }
 
-    pub fn stop_blitz(&mut self) {
+    pub(crate) fn stop_blitz(&mut self) {
         self.blitz = None;
     }
 
@@ -188,7 +188,7 @@ impl Grid {
     }
 
     /// Has Blitz do something, which does not wait for what comes of it.
-    pub fn begin(&mut self, what: &str, with: Value) -> i64 {
+    pub(crate) fn begin(&mut self, what: &str, with: Value) -> i64 {
         let blitz = self.blitz.as_mut().unwrap();
         let id = blitz.next;
         blitz.next += 1;
@@ -200,30 +200,32 @@ impl Grid {
     }
 
     /// What came of it.
-    pub fn end(&mut self, id: i64) -> Result<Value, String> {
+    pub(crate) fn end(&mut self, id: i64) -> Result<Value, String> {
         let answer = self.blitz.as_mut().unwrap().answer(id);
         match answer.get("error") {
-            Some(error) => Err(format!("{}: {}", error.as_str().unwrap(), answer["message"].as_str().unwrap())),
+            Some(error) => {
+                Err(format!("{}: {}", error.as_str().unwrap(), answer["message"].as_str().unwrap()))
+            }
             None => Ok(answer["value"].clone()),
         }
     }
 
-    pub fn ask(&mut self, what: &str, with: Value) -> Result<Value, String> {
+    pub(crate) fn ask(&mut self, what: &str, with: Value) -> Result<Value, String> {
         let id = self.begin(what, with);
         self.end(id)
     }
 
-    pub fn has(&mut self, what: &str, with: Value) -> Value {
+    pub(crate) fn has(&mut self, what: &str, with: Value) -> Value {
         self.ask(what, with).unwrap_or_else(|error| panic!("{what}: {error}\n{}", self.log()))
     }
 
     /// Has a script be that of every job.
-    pub fn script(&mut self, text: &str) {
+    pub(crate) fn script(&mut self, text: &str) {
         self.has("script", json!({ "set": { "text": text, "sha1": null, "valid": true } }));
     }
 
     /// Waits until Blitz knows a processor.
-    pub fn knows_the_processor(&mut self) -> String {
+    pub(crate) fn knows_the_processor(&mut self) -> String {
         let begun = Instant::now();
         loop {
             if let Some(processor) = self.has("there", json!({})).as_str() {
@@ -234,7 +236,7 @@ impl Grid {
         }
     }
 
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         let mut text = String::new();
         for name in ["processor.log", "node.log", "blitz.log", "registry.log"] {
             let log = std::fs::read_to_string(self.path(name)).unwrap_or_default();
@@ -246,25 +248,37 @@ impl Grid {
     /// The arguments of a processor that is started by hand.
     fn arguments(&self) -> Vec<String> {
         let port = self.router_port.to_string();
-        vec!["processor".to_owned(), self.path("runs").display().to_string(), port, "/bin/sh".to_owned(), PYTHON.to_owned()]
+        vec![
+            "processor".to_owned(),
+            self.path("runs").display().to_string(),
+            port,
+            "/bin/sh".to_owned(),
+            PYTHON.to_owned(),
+        ]
     }
 
     /// A processor that no node has started.
-    pub fn processor(&self) -> Running {
+    pub(crate) fn processor(&self) -> Running {
         let mut command = Command::new(PROGRAM);
         command.args(self.arguments()).arg(self.locator()).env("PYTHONPATH", self.path("types"));
         Running::start(&mut command, &self.path("processor.log"))
     }
 
     /// A node that starts a processor.
-    pub fn node(&self) -> Running {
-        let user = nix::unistd::User::from_uid(nix::unistd::getuid()).unwrap().unwrap().name;
-        let options: String = self.arguments().iter().map(|each| format!("<option>{each}</option>")).collect();
+    pub(crate) fn node(&self) -> Running {
+        // Nobody else may have to be able to read where we were built.
+        let program = self.path("processor");
+        if !program.exists() {
+            std::fs::copy(PROGRAM, &program).unwrap();
+        }
+        let options: String =
+            self.arguments().iter().map(|each| format!("<option>{each}</option>")).collect();
         let application = format!(
             r#"<icegrid><application name="OMERO"><node name="worker">
-            <server id="Processor-0" exe="{PROGRAM}" activation="always" user="{user}">{options}
+            <server id="Processor-0" exe="{program}" activation="always">{options}
             <env>PYTHONPATH={types}</env>
             <adapter name="ProcessorAdapter" endpoints="tcp -h 127.0.0.1"/></server></node></application></icegrid>"#,
+            program = program.display(),
             types = self.path("types").display(),
         );
         let xml = self.path("application.xml");
@@ -273,8 +287,8 @@ impl Grid {
             self.admin(&format!("application add '{}'", xml.display())).expect("the application is taken");
         }
         let data = self.path("node");
-        std::fs::create_dir_all(&data).unwrap();
-        let mut command = Command::new("icegridnode");
+        let mut command =
+            as_no_administrator("icegridnode", &[self.folder.path(), &data, &self.path("runs")]);
         command.arg("--nochdir").args([
             format!("--Ice.Default.Locator={}", self.locator()),
             "--IceGrid.Node.Name=worker".to_owned(),
@@ -285,7 +299,7 @@ impl Grid {
     }
 
     /// Waits until the registry says that the server is so.
-    pub fn server_is(&self, state: &str) {
+    pub(crate) fn server_is(&self, state: &str) {
         let mut last = String::new();
         let begun = Instant::now();
         while !last.starts_with(state) {
@@ -301,10 +315,29 @@ impl Blitz {
             if let Some(answer) = self.early.remove(&id) {
                 return answer;
             }
-            let answer = self.answers.recv_timeout(LONG).unwrap_or_else(|_| panic!("Blitz does not answer {id}"));
+            let answer =
+                self.answers.recv_timeout(LONG).unwrap_or_else(|_| panic!("Blitz does not answer {id}"));
             self.early.insert(answer["id"].as_i64().unwrap(), answer);
         }
     }
+}
+
+/// A program that is not root's, since IceGrid starts no servers that are, with folders of its own.
+fn as_no_administrator(program: &str, folders: &[&Path]) -> Command {
+    const NOBODY: u32 = 65534;
+    for folder in folders {
+        std::fs::create_dir_all(folder).unwrap();
+    }
+    if !nix::unistd::getuid().is_root() {
+        return Command::new(program);
+    }
+    for folder in folders {
+        std::os::unix::fs::chown(folder, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    let mut command = Command::new("setpriv");
+    command.args([format!("--reuid={NOBODY}"), format!("--regid={NOBODY}"), "--clear-groups".to_owned()]);
+    command.arg(program);
+    command
 }
 
 /// What `slice2py` makes of the tables.
