@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use nix::sys::resource::{UsageWho, getrusage};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::script::{Begun, Error, Folder, Mark, Outcome};
+use crate::script::{Begun, Ended, Error, Folder, Mark, Outcome, Why};
 use begin::Script;
 use stream::Stream;
 use watch::Watch;
@@ -71,6 +71,8 @@ async fn keep(folder: &Folder) -> Result<(), Error> {
     let Script { pid, stdout, stderr } = match begin::start(folder, &request) {
         Ok(script) => script,
         Err(reason) => {
+            let outcome = Outcome::without_end(Ended::NotStarted, Why::NotStarted, Some(reason.clone()));
+            folder.keep("outcome", &outcome)?;
             answer(&Begun::Failed(reason));
             return Ok(());
         }

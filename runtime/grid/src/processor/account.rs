@@ -139,14 +139,11 @@ async fn told(
 
 /// In our own session, where the script's is gone: only the status. Whether OMERO has it, or does not want it.
 async fn alone(shared: &Shared, note: &Note, outcome: &Outcome, job: i64) -> bool {
-    let told = async {
-        let session = shared.internal.session().await?;
-        set_status(&session, job, note.group, status(outcome)).await
-    };
-    match told.await {
+    let Ok(session) = shared.internal.session().await else { return false };
+    match set_status(&session, job, note.group, status(outcome)).await {
         Ok(()) => true,
         Err(error) if super::internal::is_lost(&error) => {
-            shared.internal.failed(&error);
+            shared.internal.failed(&session, &error);
             false
         }
         Err(error) => {

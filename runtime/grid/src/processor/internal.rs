@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use biomero_ice::Identity;
 use biomero_omero::{Error, Session};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use super::{NAME, Shared};
 
@@ -16,15 +16,12 @@ const AGAIN: Duration = Duration::from_secs(2);
 
 /// The session that there is, if there is one.
 #[derive(Debug, Default)]
-pub(super) struct Internal {
-    session: watch::Sender<Option<Arc<Session>>>,
-    doubt: Notify,
-}
+pub(super) struct Internal(watch::Sender<Option<Arc<Session>>>);
 
 impl Internal {
     /// It, as soon as there is one.
     pub(super) async fn session(&self) -> Result<Arc<Session>, Error> {
-        let mut sessions = self.session.subscribe();
+        let mut sessions = self.0.subscribe();
         let there = sessions.wait_for(Option::is_some);
         let there = tokio::time::timeout(PATIENCE, there).await;
         let there = there.ok().and_then(Result::ok).and_then(|session| session.clone());
@@ -33,11 +30,24 @@ impl Internal {
         })
     }
 
-    /// Somebody's call says that it is gone.
-    pub(super) fn failed(&self, error: &Error) {
+    /// A call in this one may say that it is gone.
+    pub(super) fn failed(&self, session: &Arc<Session>, error: &Error) {
         if is_lost(error) {
-            self.session.send_replace(None);
-            self.doubt.notify_one();
+            self.0.send_if_modified(|current| {
+                let believed = current.as_ref().is_some_and(|current| Arc::ptr_eq(current, session));
+                if believed {
+                    *current = None;
+                }
+                believed
+            });
+        }
+    }
+
+    /// When the one that was there is believed no more.
+    async fn is_gone(&self) {
+        // The sender is ours.
+        if self.0.subscribe().wait_for(Option::is_none).await.is_err() {
+            std::future::pending::<()>().await;
         }
     }
 }
@@ -62,13 +72,13 @@ pub(super) async fn for_ever(shared: &Arc<Shared>) {
         match begun.await {
             Ok(session) => {
                 let session = Arc::new(session);
-                shared.internal.session.send_replace(Some(Arc::clone(&session)));
+                shared.internal.0.send_replace(Some(Arc::clone(&session)));
                 tracing::info!("OMERO knows the processor");
                 tokio::select! {
                     why = session.lost() => tracing::warn!("the processor's session is lost: {why}"),
-                    () = shared.internal.doubt.notified() => tracing::warn!("OMERO does not know the processor's session any more"),
+                    () = shared.internal.is_gone() => tracing::warn!("OMERO does not know the processor's session any more"),
                 }
-                shared.internal.session.send_replace(None);
+                shared.internal.0.send_replace(None);
             }
             Err(error) => tracing::warn!("OMERO does not take the processor, which is tried again: {error}"),
         }
@@ -78,7 +88,7 @@ pub(super) async fn for_ever(shared: &Arc<Shared>) {
 
 /// Says that we are gone.
 pub(super) async fn leave(shared: &Shared) {
-    let Some(session) = shared.internal.session.send_replace(None) else { return };
+    let Some(session) = shared.internal.0.send_replace(None) else { return };
     let processor = shared.reference(Identity::named(NAME));
     if let Ok(resources) = session.shared_resources().await
         && let Err(error) = resources.remove_processor(Some(&processor)).await

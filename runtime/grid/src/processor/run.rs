@@ -95,7 +95,7 @@ async fn session_ended(shared: &Shared, uuid: &str) -> bool {
         Ok(found) => found.root().is_none(),
         // That our own session is gone says nothing of others.
         Err(error @ (Error::Gone { .. } | Error::Unavailable { .. })) => {
-            shared.internal.failed(&error);
+            shared.internal.failed(&session, &error);
             false
         }
         Err(Error::Server { raised, .. }) => {

@@ -50,7 +50,7 @@ impl Processor {
             match look_up(&session, asked).await {
                 Ok(found) => return Ok((session, found)),
                 Err(LookUpError::Omero(error)) if !last && super::internal::is_lost(&error) => {
-                    self.0.internal.failed(&error);
+                    self.0.internal.failed(&session, &error);
                 }
                 Err(error) => return Err(error),
             }
