@@ -8,6 +8,7 @@ mod faults;
 mod guests;
 mod guide;
 mod hostile;
+mod ice;
 mod image;
 mod laptop;
 mod main_job;
