@@ -315,7 +315,9 @@ impl Drop for Session {
     fn drop(&mut self) {
         let served = std::mem::take(&mut *self.served.lock().unwrap_or_else(PoisonError::into_inner));
         if let Some(adapter) = &self.adapter {
-            served.iter().for_each(|identity| drop(adapter.remove(identity)));
+            for identity in &served {
+                adapter.remove(identity);
+            }
         }
     }
 }
