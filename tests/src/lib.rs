@@ -6,9 +6,11 @@
 pub mod base_image;
 pub mod binary;
 pub mod biomero;
+pub mod blitz;
 pub mod cluster;
 pub mod command_line;
 pub mod engine;
+pub mod ice;
 pub mod icegrid;
 pub mod imaging;
 mod keeper;

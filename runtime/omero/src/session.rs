@@ -6,12 +6,12 @@ mod keep_alive;
 mod stateful;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use biomero_config::Secret;
 use biomero_ice::{Adapter, Communicator, Identity, Limits, Reference, Tls};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 pub use keep_alive::Lost;
@@ -107,6 +107,8 @@ pub struct Session {
     factory: ServiceFactory,
     id: Secret<String>,
     adapter: Option<Adapter>,
+    /// The objects of this end that can be called over its connection.
+    served: Mutex<Vec<Identity>>,
     closer: Closer,
     kept: KeptAlive,
 }
@@ -116,8 +118,16 @@ impl Session {
         let way = Arc::new(way);
         let factory = ServiceFactory::of(factory);
         let connection = way.router.as_ref().map(|router| router.connection().clone());
-        let kept = KeptAlive::start(factory.clone(), connection, held.interval, held.lost);
-        Self { way, factory, id, adapter: held.adapter, closer: Closer::start(), kept }
+        let kept = KeptAlive::start(factory.clone(), connection, held.interval, held.wanted, held.lost);
+        Self {
+            way,
+            factory,
+            id,
+            adapter: held.adapter,
+            served: Mutex::default(),
+            closer: Closer::start(),
+            kept,
+        }
     }
 
     /// Its id: whoever has it is let in.
@@ -146,7 +156,8 @@ impl Session {
         Ok(R::of(self.factory.service().other(reference).await?))
     }
 
-    /// Lets OMERO call an object of this end, over the connection of this session; what it is known by there.
+    /// Lets OMERO call an object of this end, over the connection of this session; what it is known by there. It goes with the
+    /// session, which a servant therefore holds by a [`Weak`](std::sync::Weak) only.
     ///
     /// # Errors
     /// The session has no router: give an adapter of your own that listens.
@@ -157,11 +168,13 @@ impl Session {
         let name = Uuid::new_v4().to_string();
         let reference = router.callback(&name).await.map_err(|error| self.factory.service().failed(error))?;
         adapter.add(reference.identity.clone(), servant);
+        self.served.lock().unwrap_or_else(PoisonError::into_inner).push(reference.identity.clone());
         Ok(reference)
     }
 
     /// Takes such an object out again.
     pub fn forget(&self, identity: &Identity) -> bool {
+        self.served.lock().unwrap_or_else(PoisonError::into_inner).retain(|served| served != identity);
         self.adapter.as_ref().is_some_and(|adapter| adapter.remove(identity))
     }
 
@@ -297,6 +310,18 @@ impl Session {
     }
 }
 
+/// What was served goes first: it may be what keeps the connection open.
+impl Drop for Session {
+    fn drop(&mut self) {
+        let served = std::mem::take(&mut *self.served.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(adapter) = &self.adapter {
+            for identity in &served {
+                adapter.remove(identity);
+            }
+        }
+    }
+}
+
 impl fmt::Debug for Session {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Session").field("lost", &self.is_lost()).finish_non_exhaustive()
@@ -307,6 +332,7 @@ impl fmt::Debug for Session {
 struct Held {
     adapter: Option<Adapter>,
     interval: Duration,
+    wanted: Arc<Notify>,
     lost: watch::Sender<Option<Lost>>,
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use biomero_config::Secret;
 use biomero_ice::clients::{Query, Router};
 use biomero_ice::{Communicator, Context, Identity, NetworkEndpoint, Proxy, Reference, Transport};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use super::callback::Callback;
@@ -48,9 +48,11 @@ impl Session {
         let way = Way { communicator, router: Some(router), hidden: Some(id.clone()) };
         let factory = Service::new(session, Arc::new(way.clone()), context);
         let (lost, _) = watch::channel(None);
-        let held = Held { adapter: Some(adapter), interval: options.keep_alive, lost: lost.clone() };
+        let wanted = Arc::new(Notify::new());
+        let callback = Callback::new(Arc::clone(&wanted), lost.clone());
+        let held = Held { adapter: Some(adapter), interval: options.keep_alive, wanted, lost };
         let session = Self::held(way, factory, id, held);
-        session.listen(Callback::new(session.factory().clone(), lost)).await?;
+        session.listen(callback).await?;
         tracing::debug!(client, "a session has begun");
         Ok(session)
     }
@@ -103,7 +105,7 @@ async fn internal(communicator: &Communicator, options: &Options) -> Result<Sess
                 let way = Way { hidden: Some(id.clone()), ..way };
                 let factory = Service::new(session, Arc::new(way.clone()), context);
                 let (lost, _) = watch::channel(None);
-                let held = Held { adapter: None, interval: options.keep_alive, lost };
+                let held = Held { adapter: None, interval: options.keep_alive, wanted: Arc::default(), lost };
                 tracing::debug!(client, "a session inside the grid has begun");
                 return Ok(Session::held(way, factory, id, held));
             }

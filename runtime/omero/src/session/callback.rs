@@ -1,31 +1,30 @@
 //! What OMERO tells the holder of a session (`ClientCallback`).
 
+use std::sync::Arc;
+
 use biomero_ice::Call;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::keep_alive::Lost;
 use crate::servant::Refused;
-use crate::types::api::{ClientCallbackServant, ServiceFactory};
+use crate::types::api::ClientCallbackServant;
 
-/// Answers it.
+/// Answers it. It holds nothing of the session, whose connection holds it.
 pub(super) struct Callback {
-    factory: ServiceFactory,
+    wanted: Arc<Notify>,
     lost: watch::Sender<Option<Lost>>,
 }
 
 impl Callback {
-    pub(super) const fn new(factory: ServiceFactory, lost: watch::Sender<Option<Lost>>) -> Self {
-        Self { factory, lost }
+    pub(super) const fn new(wanted: Arc<Notify>, lost: watch::Sender<Option<Lost>>) -> Self {
+        Self { wanted, lost }
     }
 }
 
 impl ClientCallbackServant for Callback {
     /// OMERO is about to forget the session: a call is the sign of life that it waits for.
     async fn request_heartbeat(&self, _: &Call) -> Result<(), Refused> {
-        let alive = self.factory.keep_alive(None).await;
-        if let Err(error) = alive {
-            tracing::warn!(error = %error, "OMERO has asked for a sign of life and does not take it");
-        }
+        self.wanted.notify_one();
         Ok(())
     }
 

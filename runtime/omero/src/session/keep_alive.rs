@@ -1,10 +1,11 @@
 //! Keeping a session alive, and knowing when it is not.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use biomero_ice::Connection;
 use thiserror::Error;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
@@ -68,6 +69,7 @@ impl KeptAlive {
         factory: ServiceFactory,
         connection: Option<Connection>,
         every: Duration,
+        wanted: Arc<Notify>,
         sender: watch::Sender<Option<Lost>>,
     ) -> Self {
         let lost = sender.subscribe();
@@ -81,7 +83,7 @@ impl KeptAlive {
             };
             let why = tokio::select! {
                 why = ended => why,
-                why = alive(&factory, every) => why,
+                why = alive(&factory, every, &wanted) => why,
             };
             tracing::debug!(why = %why, "a session is lost");
             why.tell(&telling);
@@ -112,14 +114,17 @@ impl Drop for KeptAlive {
     }
 }
 
-/// Gives signs of life until they fail.
-async fn alive(factory: &ServiceFactory, every: Duration) -> Lost {
+/// Gives signs of life, when one is due or wanted, until they fail.
+async fn alive(factory: &ServiceFactory, every: Duration, wanted: &Notify) -> Lost {
     let every = every.max(Duration::from_millis(100));
     let mut ticks = interval_at(Instant::now() + every, every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut failures = 0;
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = wanted.notified() => {}
+        }
         match factory.keep_alive(None).await {
             Ok(_) => failures = 0,
             Err(error) => {
