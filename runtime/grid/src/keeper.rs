@@ -81,7 +81,7 @@ async fn keep(folder: &Folder) -> Result<(), Error> {
     let began = Instant::now();
     let [stdout, stderr] = [("stdout", folder.out(), stdout), ("stderr", folder.err(), stderr)]
         .map(|(name, path, pipe)| Stream::follow(request.job, name, path, pipe, &request.limits));
-    let ending = Watch { script: pid, limits: &request.limits, children, told, orders }.to_the_end().await;
+    let ending = Watch { script: pid, limits: &request.limits, children, told, orders }.follow().await;
     let (stdout, stderr) = tokio::join!(stdout.end(DRAIN), stderr.end(DRAIN));
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).map_err(Error::system("ask what a script used"))?;
     let problem = ending.problem.or(stdout.problem).or(stderr.problem);

@@ -47,7 +47,7 @@ struct Deadlines {
 
 impl Watch<'_> {
     /// Until no process of the script is left.
-    pub(super) async fn to_the_end(mut self) -> Ending {
+    pub(super) async fn follow(mut self) -> Ending {
         let us = nix::unistd::getpid();
         let began = Instant::now();
         let limit = began + self.limits.time.unwrap_or(FAR).min(FAR);
