@@ -274,6 +274,48 @@ fn fifty_jobs_at_once_end_each_with_its_status() {
 }
 
 #[test]
+fn a_job_waits_until_there_is_room_and_has_the_status_that_is_true() {
+    let mut grid = Grid::start();
+    let _processor = grid.processor_of(1);
+    let go = grid.path("go");
+    grid.script(&format!("while [ ! -e {} ]; do sleep 0.01; done", go.display()));
+    grid.knows_the_processor();
+    for job in [77, 78, 79] {
+        grid.has("process", json!({ "job": job }));
+    }
+    assert_eq!(grid.has("running", json!({})), json!([77, 78, 79]));
+    assert_eq!(grid.has("state", json!({}))["status"], json!({ "77": "Running" }));
+    grid.has("cancel", json!({ "job": 78 }));
+    assert_eq!(grid.has("wait", json!({ "job": 78 })), json!(-15));
+    std::fs::write(go, "").unwrap();
+    assert_eq!(grid.has("wait", json!({ "job": 79 })), json!(0));
+    let state = grid.has("state", json!({}));
+    assert_eq!(state["status"], json!({ "77": "Finished", "78": "Cancelled", "79": "Finished" }));
+    let of_79 = |call: &&Value| call[0] == "setStatus" && call[1][0] == 79;
+    let said: Vec<&Value> =
+        state["calls"].as_array().unwrap().iter().filter(of_79).map(|call| &call[1][1]).collect();
+    assert_eq!(said, ["Running", "Finished"]);
+}
+
+#[test]
+fn an_output_that_omero_has_is_not_sent_again() {
+    let mut grid = Grid::start();
+    let _processor = grid.processor();
+    grid.script("echo out; echo err >&2");
+    grid.knows_the_processor();
+    grid.has("fail", json!({ "set": "stderr" }));
+    grid.has("process", json!({}));
+    assert_eq!(grid.has("wait", json!({})), json!(0));
+    let state = until("the second output", || {
+        let state = grid.has("state", json!({}));
+        (state["links"].as_array().unwrap().len() > 1).then_some(state)
+    });
+    let names: Vec<&Value> = state["files"].as_object().unwrap().values().map(|file| &file["name"]).collect();
+    assert_eq!(names, ["stdout", "stderr"]);
+    assert_eq!(state["status"]["77"], "Finished");
+}
+
+#[test]
 fn a_large_output_goes_to_omero_in_large_blocks() {
     let mut grid = Grid::start();
     let _processor = grid.processor();
@@ -307,9 +349,15 @@ fn a_processor_that_is_killed_is_followed_by_one_that_accounts_for_its_jobs() {
     let mut grid = Grid::start();
     let mut processor = grid.processor();
     let go = grid.path("go");
-    grid.script(&format!("while [ ! -e {} ]; do sleep 0.01; done; echo went on; exit 5", go.display()));
+    grid.script(&format!("echo begun; while [ ! -e {} ]; do sleep 0.01; done; exit 5", go.display()));
     grid.knows_the_processor();
     grid.has("process", json!({}));
+    // What its keeper had not begun yet would be over.
+    until("the script's first word", || {
+        let mut runs = std::fs::read_dir(grid.path("runs")).unwrap().map(|entry| entry.unwrap().path());
+        runs.any(|run| std::fs::read_to_string(run.join("out")).is_ok_and(|out| out == "begun\n"))
+            .then_some(())
+    });
     processor.kill();
     let before = count(&mut grid);
     let _next = grid.processor();
@@ -324,7 +372,7 @@ fn a_processor_that_is_killed_is_followed_by_one_that_accounts_for_its_jobs() {
         (state["status"]["77"] == "Error" && !state["links"].as_array().unwrap().is_empty()).then_some(state)
     });
     let file = state["files"].as_object().unwrap().values().next().unwrap();
-    assert_eq!(file["head"], "went on\n");
+    assert_eq!(file["head"], "begun\n");
 }
 
 #[test]

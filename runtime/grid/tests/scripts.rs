@@ -43,9 +43,9 @@ fn options(root: &Path, at_once: usize, limits: Limits) -> Options {
     }
 }
 
-fn place(at_once: usize, limits: Limits) -> Ground {
+async fn place(at_once: usize, limits: Limits) -> Ground {
     let root = TempDir::new().unwrap();
-    let (scripts, found) = Scripts::open(options(root.path(), at_once, limits)).unwrap();
+    let (scripts, found) = Scripts::open(options(root.path(), at_once, limits)).await.unwrap();
     assert!(found.scripts.is_empty());
     Ground { root, scripts }
 }
@@ -101,7 +101,7 @@ fn keeper_of(process: &ScriptProcess) -> Pid {
 
 #[tokio::test]
 async fn a_script_runs_in_its_folder_with_its_variables_and_its_outcome_is_kept() {
-    let place = place(1, limits());
+    let place = place(1, limits()).await;
     let process = place.run("pwd; echo $ICE_CONFIG; echo ${SECRET-unset}; echo problem >&2; exit 3");
     let outcome = end(&process).await;
     let folder = process.folder().path();
@@ -124,7 +124,7 @@ async fn a_script_runs_in_its_folder_with_its_variables_and_its_outcome_is_kept(
 async fn what_a_script_inherits_is_its_three_streams() {
     // Somebody's pipe that is not close-on-exec, as the one by which IceGrid's node waits for its server.
     let (_read, write) = nix::unistd::pipe().unwrap();
-    let place = place(1, limits());
+    let place = place(1, limits()).await;
     let process = place.run("ls -l /proc/self/fd");
     end(&process).await;
     let open = out(&process);
@@ -136,7 +136,7 @@ async fn what_a_script_inherits_is_its_three_streams() {
 
 #[tokio::test]
 async fn a_launcher_that_is_not_there_is_the_scripts_outcome() {
-    let place = place(1, limits());
+    let place = place(1, limits()).await;
     let script = Script { launcher: "/nowhere/python".into(), ..shell("") };
     let process = place.scripts.run(script).unwrap();
     let outcome = end(&process).await;
@@ -148,14 +148,14 @@ async fn a_launcher_that_is_not_there_is_the_scripts_outcome() {
 async fn a_keeper_that_is_not_there_is_named() {
     let root = TempDir::new().unwrap();
     let keeper = Keeper { program: "/nowhere/keeper".into(), arguments: Vec::new() };
-    let (scripts, _) = Scripts::open(Options { keeper, ..options(root.path(), 1, limits()) }).unwrap();
+    let (scripts, _) = Scripts::open(Options { keeper, ..options(root.path(), 1, limits()) }).await.unwrap();
     let outcome = end(&scripts.run(shell("")).unwrap()).await;
     assert!(outcome.told().contains("/nowhere/keeper"), "{}", outcome.told());
 }
 
 #[tokio::test]
 async fn cancelling_ends_a_script_that_does_as_it_is_told() {
-    let place = place(1, limits());
+    let place = place(1, limits()).await;
     let process = place.run("trap 'echo bye; exit 4' TERM; echo ready; while :; do sleep 0.01; done");
     says(&process, "ready").await;
     assert!(!process.cancel());
@@ -167,7 +167,7 @@ async fn cancelling_ends_a_script_that_does_as_it_is_told() {
 
 #[tokio::test]
 async fn cancelling_ends_a_script_that_forks_and_ignores_term() {
-    let place = place(1, limits());
+    let place = place(1, limits()).await;
     let process =
         place.run("trap '' TERM; (sleep 1000; echo no) & sleep 1000 & echo $!; echo ready; wait; wait");
     says(&process, "ready").await;
@@ -182,7 +182,7 @@ async fn cancelling_ends_a_script_that_forks_and_ignores_term() {
 
 #[tokio::test]
 async fn killing_waits_for_nothing() {
-    let place = place(1, Limits { grace: Duration::from_secs(3600), ..limits() });
+    let place = place(1, Limits { grace: Duration::from_secs(3600), ..limits() }).await;
     let process = place.run("trap '' TERM; echo ready; while :; do sleep 0.01; done");
     says(&process, "ready").await;
     // Also where it was cancelled before.
@@ -206,7 +206,7 @@ print("ready", flush=True)
 
 #[tokio::test]
 async fn what_escapes_into_a_session_of_its_own_ends_with_the_script() {
-    let place = place(1, limits());
+    let place = place(1, limits()).await;
     let process = place.scripts.run(python(ESCAPES)).unwrap();
     let outcome = end(&process).await;
     let escaped = std::fs::read_to_string(process.folder().path().join("escaped")).unwrap();
@@ -217,7 +217,7 @@ async fn what_escapes_into_a_session_of_its_own_ends_with_the_script() {
 
 #[tokio::test]
 async fn of_a_gigabyte_of_output_the_beginning_and_the_end_are_kept() {
-    let place = place(1, Limits { output: 1 << 20, ..limits() });
+    let place = place(1, Limits { output: 1 << 20, ..limits() }).await;
     let process = place.run("echo first; head -c 1073741824 /dev/zero; echo last");
     let outcome = end(&process).await;
     assert_eq!(outcome.ended, Ended::Code(0));
@@ -234,7 +234,7 @@ async fn of_a_gigabyte_of_output_the_beginning_and_the_end_are_kept() {
 
 #[tokio::test]
 async fn a_flood_of_complaints_neither_stops_a_script_nor_hides_its_output() {
-    let place = place(1, Limits { output: 64 << 10, ..limits() });
+    let place = place(1, Limits { output: 64 << 10, ..limits() }).await;
     let process = place.run("yes complaint | head -n 3000000 >&2; echo done");
     let outcome = end(&process).await;
     assert_eq!((outcome.ended, outcome.written[1]), (Ended::Code(0), 30_000_000));
@@ -243,7 +243,7 @@ async fn a_flood_of_complaints_neither_stops_a_script_nor_hides_its_output() {
 
 #[tokio::test]
 async fn a_script_that_fills_memory_is_ended() {
-    let place = place(1, Limits { memory: Some(100 << 20), ..limits() });
+    let place = place(1, Limits { memory: Some(100 << 20), ..limits() }).await;
     let text =
         "import time\nmemory = []\nwhile True:\n    memory.append(b'x' * (10 << 20))\n    time.sleep(0.02)\n";
     let process = place.scripts.run(python(text)).unwrap();
@@ -254,7 +254,7 @@ async fn a_script_that_fills_memory_is_ended() {
 
 #[tokio::test]
 async fn addresses_and_open_files_have_limits_that_a_script_cannot_lift() {
-    let place = place(1, Limits { address_space: Some(400 << 20), open_files: Some(20), ..limits() });
+    let place = place(1, Limits { address_space: Some(400 << 20), open_files: Some(20), ..limits() }).await;
     let text = r#"
 import resource
 print(resource.getrlimit(resource.RLIMIT_AS), resource.getrlimit(resource.RLIMIT_NOFILE), resource.getrlimit(resource.RLIMIT_CORE))
@@ -268,7 +268,7 @@ except MemoryError: print("no memory")
 
 #[tokio::test]
 async fn a_script_that_takes_too_long_is_ended() {
-    let place = place(1, Limits { time: Some(Duration::from_millis(200)), ..limits() });
+    let place = place(1, Limits { time: Some(Duration::from_millis(200)), ..limits() }).await;
     let process = place.run("sleep 1000");
     let outcome = end(&process).await;
     assert_eq!((outcome.ended, outcome.why), (Ended::Signal(15), Why::Time));
@@ -276,7 +276,7 @@ async fn a_script_that_takes_too_long_is_ended() {
 
 #[tokio::test]
 async fn scripts_wait_in_order_and_what_waits_can_be_cancelled() {
-    let place = place(1, limits());
+    let place = place(1, limits()).await;
     let first = place.run("echo ready; while [ ! -e go ]; do sleep 0.01; done");
     says(&first, "ready").await;
     let order = place.root.path().join("order");
@@ -298,7 +298,7 @@ async fn scripts_wait_in_order_and_what_waits_can_be_cancelled() {
 
 #[tokio::test]
 async fn fifty_at_once_end_each_with_its_own_code() {
-    let place = place(50, limits());
+    let place = place(50, limits()).await;
     let processes: Vec<ScriptProcess> =
         (0..50).map(|code| place.run(&format!("echo {code}; sleep 0.2; exit {code}"))).collect();
     for (code, process) in (0..50).zip(&processes) {
@@ -309,7 +309,7 @@ async fn fifty_at_once_end_each_with_its_own_code() {
 
 #[tokio::test]
 async fn when_its_keeper_is_killed_a_script_is_lost_and_nothing_of_it_is_left() {
-    let place = place(1, limits());
+    let place = place(1, limits()).await;
     let process = place.scripts.run(python(&format!("{ESCAPES}\nwhile True: time.sleep(1)\n"))).unwrap();
     says(&process, "ready").await;
     let escaped = std::fs::read_to_string(process.folder().path().join("escaped")).unwrap();
@@ -341,12 +341,12 @@ async fn a_processor_that_is_killed_is_followed_by_one_that_finds_its_scripts() 
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     };
-    let taken = Scripts::open(options(root, 1, limits()));
+    let taken = Scripts::open(options(root, 1, limits())).await;
     assert!(matches!(taken, Err(Error::Taken { .. })));
     processor.kill().unwrap();
     processor.wait().unwrap();
 
-    let (scripts, found) = Scripts::open(options(root, 1, limits())).unwrap();
+    let (scripts, found) = Scripts::open(options(root, 1, limits())).await.unwrap();
     let [process] = found.scripts.as_slice() else { panic!("{found:?}") };
     assert_eq!(process.folder().path(), folder.canonicalize().unwrap());
     assert_eq!((process.job(), process.note()), (77, &serde_json::json!({ "noted": true })));
@@ -378,7 +378,7 @@ async fn a_script_that_is_found_again_can_be_cancelled() {
     }
     processor.kill().unwrap();
     processor.wait().unwrap();
-    let (_scripts, found) = Scripts::open(options(root.path(), 1, limits())).unwrap();
+    let (_scripts, found) = Scripts::open(options(root.path(), 1, limits())).await.unwrap();
     found.scripts[0].cancel();
     let outcome = end(&found.scripts[0]).await;
     assert_eq!((outcome.ended, outcome.why), (Ended::Signal(15), Why::Cancelled));
@@ -386,7 +386,7 @@ async fn a_script_that_is_found_again_can_be_cancelled() {
 
 #[tokio::test]
 async fn what_ended_or_waited_while_no_processor_was_there_is_found_too() {
-    let place = place(1, limits());
+    let place = place(1, limits()).await;
     let over = place.run("exit 6");
     end(&over).await;
     let running = place.run("sleep 1000");
@@ -397,7 +397,7 @@ async fn what_ended_or_waited_while_no_processor_was_there_is_found_too() {
     let lost = root.path().join("lost");
     std::fs::create_dir(&lost).unwrap();
     let _ = running.shutdown().await;
-    let (_scripts, found) = Scripts::open(options(&lost, 1, limits())).unwrap();
+    let (_scripts, found) = Scripts::open(options(&lost, 1, limits())).await.unwrap();
     assert!(found.scripts.is_empty());
     // A copy: the queue of this test's first processor goes on with the original.
     Command::new("cp").arg("-a").arg(over.folder().path()).arg(&lost).status().unwrap();
@@ -408,7 +408,7 @@ async fn what_ended_or_waited_while_no_processor_was_there_is_found_too() {
     for file in ["keeper", "outcome"] {
         let _ = std::fs::remove_file(unstarted.join(file));
     }
-    let (_scripts, found) = Scripts::open(options(&lost, 1, limits())).unwrap();
+    let (_scripts, found) = Scripts::open(options(&lost, 1, limits())).await.unwrap();
     let mut codes = Vec::new();
     for process in &found.scripts {
         codes.push((end(process).await.ended, end(process).await.why));

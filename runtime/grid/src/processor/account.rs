@@ -14,10 +14,13 @@ use biomero_omero::sys::EventContext;
 use biomero_omero::types::{RLong, RString};
 use biomero_omero::{Credentials, Error, Session, Upcast as _, Values as _};
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use sha1::{Digest as _, Sha1};
+use tokio::time::Instant;
 
 use super::Shared;
 use super::note::Note;
+use super::process::Process;
 use super::witness::Run;
 use crate::script::{Outcome, ScriptProcess, Why};
 
@@ -25,6 +28,8 @@ use crate::script::{Outcome, ScriptProcess, Why};
 const BLOCK: usize = 4 << 20;
 /// The first and the longest pause between two tries to reach OMERO.
 const AGAIN: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
+/// How long outputs are tried to be sent when the status has been told.
+const OUTPUTS: Duration = Duration::from_secs(3600);
 /// How OMERO calls the digest that it is given.
 const DIGEST: &str = "SHA1-160";
 
@@ -37,6 +42,19 @@ enum AccountError {
     File(String, std::io::Error),
     #[error("its status is not set by anybody who may")]
     Context,
+}
+
+impl AccountError {
+    /// Whether it will be so another time too. What comes of a server behind the router that is away has many names.
+    const fn is_final(&self) -> bool {
+        match self {
+            Self::File(..) => true,
+            Self::Omero(error) => {
+                matches!(error, Error::Denied { .. } | Error::Server { .. } | Error::Missing { .. })
+            }
+            Self::Context => false,
+        }
+    }
 }
 
 /// Says that a script that had waited runs.
@@ -66,13 +84,18 @@ fn status(outcome: &Outcome) -> &'static str {
     }
 }
 
+/// What OMERO has been told already. It lies in the run's folder: nothing is sent twice, whoever goes on with it.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Told {
+    /// The status.
+    status: bool,
+    /// Each output, with its link.
+    outputs: [bool; 2],
+}
+
 /// Tells OMERO, however long OMERO is not there.
-pub(super) async fn account(
-    shared: &Arc<Shared>,
-    script: &ScriptProcess,
-    note: &Note,
-    outcome: &Outcome,
-) -> Run {
+pub(super) async fn account(shared: &Arc<Shared>, process: &Process, note: &Note, outcome: &Outcome) -> Run {
+    let script = process.script();
     let mut run = Run {
         job: script.job(),
         parse: note.parse,
@@ -85,33 +108,37 @@ pub(super) async fn account(
         code: outcome.code(),
         why: outcome.why,
     };
+    let mut told = script.folder().read("told").ok().flatten().unwrap_or_default();
+    let give_up = Instant::now() + OUTPUTS;
     let mut pause = AGAIN.0;
     loop {
-        match told(shared, script, note, outcome, &mut run).await {
+        let error = match tell(shared, script, note, outcome, &mut told, &mut run).await {
             Ok(()) => return run,
-            Err(AccountError::Omero(Error::Unavailable { problem })) => {
-                tracing::warn!("job {}: OMERO is told later what became of it: {problem}", run.job);
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(AGAIN.1);
-            }
-            Err(error) => {
+            Err(error) => error,
+        };
+        // What everybody waits for is the status, and that needs neither the router nor the script's session.
+        told.status = told.status || alone(shared, note, outcome, run.job).await;
+        if told.status {
+            // Nobody waits for outputs that OMERO cannot take now.
+            process.is_over(outcome.code());
+            if error.is_final() || Instant::now() > give_up {
                 tracing::warn!("job {}: its outputs do not get to OMERO: {error}", run.job);
-                if alone(shared, note, outcome, run.job).await {
-                    return run;
-                }
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(AGAIN.1);
+                return run;
             }
         }
+        tracing::warn!("job {}: OMERO is told later what became of it: {error}", run.job);
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(AGAIN.1);
     }
 }
 
 /// In the session that the script had: what it wrote is its user's.
-async fn told(
+async fn tell(
     shared: &Shared,
     script: &ScriptProcess,
     note: &Note,
     outcome: &Outcome,
+    told: &mut Told,
     run: &mut Run,
 ) -> Result<(), AccountError> {
     let credentials = Credentials::Session(Secret::new(note.session.clone()));
@@ -123,12 +150,19 @@ async fn told(
     let context: &EventContext = context.root().ok_or(AccountError::Context)?;
     run.user.clone_from(&context.user_name);
     run.group.clone_from(&context.group_name);
-    set_status(&session, run.job, context.group_id, status(outcome)).await?;
+    if !told.status {
+        set_status(&session, run.job, context.group_id, status(outcome)).await?;
+        told.status = true;
+    }
     let folder = script.folder();
     let files = [("stdout", folder.out()), ("stderr", folder.err())];
-    for ((name, path), format) in files.iter().zip(&note.formats) {
-        if !format.is_empty() {
+    for (number, ((name, path), format)) in files.iter().zip(&note.formats).enumerate() {
+        if !format.is_empty() && !told.outputs[number] {
             upload(&session, run.job, note.parse, name, path, format).await?;
+            told.outputs[number] = true;
+            if let Err(error) = folder.keep("told", told) {
+                tracing::warn!("job {}: {error}", run.job);
+            }
         }
     }
     if let Err(error) = session.close().await {

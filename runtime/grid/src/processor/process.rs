@@ -56,10 +56,10 @@ impl Process {
         }
     }
 
-    /// It is over, and OMERO has been told.
+    /// It is over, and OMERO has been told. Only the first time counts.
     pub(super) fn is_over(&self, code: i32) {
-        self.done.send_replace(Some(code));
-        for callback in self.callbacks() {
+        let first = self.done.send_if_modified(|done| done.replace(code).is_none());
+        for callback in self.callbacks().into_iter().filter(|_| first) {
             callback.tell("processFinished", Mode::Normal, code);
         }
     }

@@ -69,7 +69,7 @@ async fn to_the_end(shared: Arc<Shared>, process: Arc<Process>, note: Note) {
             Err(_) => {}
         }
     };
-    let run = account::account(&shared, script, &note, &outcome).await;
+    let run = account::account(&shared, &process, &note, &outcome).await;
     shared.witness.ran(&run);
     process.is_over(outcome.code());
     if let Err(error) = script.folder().remove() {

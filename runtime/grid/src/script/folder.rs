@@ -10,6 +10,7 @@
 //! | `orders` | a pipe that the keeper reads |
 //! | `life` | a pipe that the keeper has open to write: its end is the keeper's |
 //! | `outcome` | what became of it; there under its name only when it is whole |
+//! | `told` | what of it OMERO has been told |
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{Read as _, Write as _};
@@ -158,7 +159,7 @@ impl Folder {
         std::fs::rename(&beside, &path).map_err(Error::file("write", &path))
     }
 
-    fn read<T: DeserializeOwned>(&self, name: &'static str) -> Result<Option<T>, Error> {
+    pub(crate) fn read<T: DeserializeOwned>(&self, name: &'static str) -> Result<Option<T>, Error> {
         let path = self.at(name);
         let file = match File::open(&path) {
             Ok(file) => file,

@@ -5,14 +5,18 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use biomero_config::Secret;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::follow;
 use super::process::{ScriptProcess, State};
 use super::{Error, Folder, Limits, Request};
 use crate::environment::{Place, Policy, Variables};
+
+/// How long is waited for a processor that is just ending.
+const PREDECESSOR: Duration = Duration::from_secs(5);
 
 /// The program that calls [`crate::keeper::main`] with the folder that is its last argument.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,11 +87,11 @@ impl Scripts {
         &self.0.options
     }
 
-    /// Takes the folder for ourselves, and finds again what was left in it. To be called on a runtime.
+    /// Takes the folder for ourselves, and finds again what was left in it.
     ///
     /// # Errors
-    /// The folder cannot be used, or another processor uses it.
-    pub fn open(options: Options) -> Result<(Self, Found), Error> {
+    /// The folder cannot be used, or another processor uses it and does not end.
+    pub async fn open(options: Options) -> Result<(Self, Found), Error> {
         let root = &options.root;
         DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(Error::file("make", root))?;
         // Keepers run in the folders, and find them by their names.
@@ -96,11 +100,8 @@ impl Scripts {
         let path = options.root.join("lock");
         let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
         let lock = lock.map_err(Error::file("open", &path))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(std::fs::TryLockError::WouldBlock) => return Err(Error::Taken { root: options.root }),
-            Err(std::fs::TryLockError::Error(error)) => return Err(Error::file("lock", &path)(error)),
-        }
+        let lock = locked(lock).await.ok_or_else(|| Error::Taken { root: options.root.clone() })?;
+        let lock = lock.map_err(Error::file("lock", &path))?;
         let queue = Arc::new(Semaphore::new(options.at_once.clamp(1, Semaphore::MAX_PERMITS)));
         let scripts = Self(Arc::new(Inner { options, queue, _lock: lock }));
         let found = scripts.find()?;
@@ -152,4 +153,12 @@ impl Scripts {
         tokio::spawn(follow::from_the_queue(process.clone(), turn, options.keeper.clone(), request));
         Ok(process)
     }
+}
+
+/// The lock, unless somebody else has it and keeps it. Who was killed may have it for a moment longer than the node sees him.
+async fn locked(lock: File) -> Option<std::io::Result<File>> {
+    let (taken, wait) = oneshot::channel();
+    // A thread of nobody's: a runtime would wait for it at its end.
+    std::thread::spawn(move || taken.send(lock.lock().map(|()| lock)));
+    tokio::time::timeout(PREDECESSOR, wait).await.ok()?.ok()
 }

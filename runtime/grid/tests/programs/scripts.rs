@@ -40,7 +40,7 @@ async fn run(
     launcher: &str,
     text: &str,
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let (scripts, _) = Scripts::open(options(program, root, 2, Limits::default()))?;
+    let (scripts, _) = Scripts::open(options(program, root, 2, Limits::default())).await?;
     let process = scripts.run(Script {
         job: 77,
         text: text.to_owned(),
@@ -119,8 +119,9 @@ async fn processor(
         Some(activation) => activation.locator.clone(),
         None => last.parse()?,
     };
+    let at_once = std::env::var("AT_ONCE").map_or(Ok(60), |text| text.parse())?;
     let limits = Limits { grace: Duration::from_millis(300), output: 20 << 20, ..Limits::default() };
-    let (scripts, found) = Scripts::open(options(program, root, 60, limits))?;
+    let (scripts, found) = Scripts::open(options(program, root, at_once, limits)).await?;
     let options = processor::Options {
         locator,
         activation,
@@ -129,7 +130,7 @@ async fn processor(
         router: biomero_omero::Address { host: "127.0.0.1".to_owned(), port: router.parse()?, secure: false },
         launcher: launcher.into(),
         launchers: [("python".to_owned(), python.into())].into_iter().collect(),
-        linger: Duration::from_millis(500),
+        linger: Duration::from_secs(3),
         look: Duration::from_millis(500),
         session: biomero_omero::Options {
             keep_alive: Duration::from_secs(1),

@@ -259,8 +259,14 @@ impl Grid {
 
     /// A processor that no node has started.
     pub(crate) fn processor(&self) -> Running {
+        self.processor_of(60)
+    }
+
+    /// One that runs so many scripts at once.
+    pub(crate) fn processor_of(&self, at_once: usize) -> Running {
         let mut command = Command::new(PROGRAM);
-        command.args(self.arguments()).arg(self.locator()).env("PYTHONPATH", self.path("types"));
+        command.args(self.arguments()).arg(self.locator());
+        command.env("PYTHONPATH", self.path("types")).env("AT_ONCE", at_once.to_string());
         Running::start(&mut command, &self.path("processor.log"))
     }
 
