@@ -34,7 +34,7 @@ use crate::script::{Found, ScriptProcess, Scripts};
 use internal::Internal;
 use run::Runs;
 
-pub use activation::{Activation, ActivationError};
+pub use activation::{Activation, ActivationError, asks_for_processor};
 pub use witness::{Run, Witness};
 
 /// The object that OMERO calls.
@@ -61,6 +61,9 @@ pub struct Options {
     pub launchers: BTreeMap<String, PathBuf>,
     /// How long a script's session is left to those who want its results.
     pub linger: Duration,
+    /// How long scripts have to end, and OMERO to be told of it, when the processor ends. None: they go on, and the next processor
+    /// takes them over, for which it needs the folder of their runs.
+    pub end_scripts: Option<Duration>,
     /// How often it is seen whether a script's session is still there.
     pub look: Duration,
     /// How often OMERO is told that our own session is wanted, and how soon it is tried again to have one.
@@ -101,8 +104,8 @@ impl Shared {
     }
 }
 
-/// Runs a processor until `stop`, or until it is told to by IceGrid's node. Scripts that run then go on: the next processor
-/// takes them over.
+/// Runs a processor until `stop`, or until it is told to by IceGrid's node. What becomes of the scripts that run then,
+/// [`Options::end_scripts`] says.
 ///
 /// # Errors
 /// It cannot listen. That neither the registry nor OMERO is there is none: they are waited for.
@@ -141,11 +144,23 @@ pub async fn run(
     for process in found.scripts {
         take_over(&shared, process);
     }
+    let work = async {
+        tokio::join!(register::for_ever(&shared, &process), internal::for_ever(&shared));
+    };
+    let end = async {
+        tokio::select! {
+            () = told.notified() => tracing::info!("IceGrid's node tells the processor to end"),
+            () = stop => {}
+        }
+        if let Some(patience) = shared.options.end_scripts
+            && tokio::time::timeout(patience, shared.runs.end()).await.is_err()
+        {
+            tracing::warn!("jobs {:?} have not ended in {} s", shared.runs.jobs(), patience.as_secs());
+        }
+    };
     tokio::select! {
-        () = register::for_ever(&shared, &process) => {}
-        () = internal::for_ever(&shared) => {}
-        () = told.notified() => tracing::info!("IceGrid's node tells the processor to end"),
-        () = stop => {}
+        () = work => {}
+        () = end => {}
     }
     let leave = async {
         register::leave(&shared).await;

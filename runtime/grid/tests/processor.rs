@@ -276,7 +276,7 @@ fn fifty_jobs_at_once_end_each_with_its_status() {
 #[test]
 fn a_job_waits_until_there_is_room_and_has_the_status_that_is_true() {
     let mut grid = Grid::start();
-    let _processor = grid.processor_of(1);
+    let _processor = grid.processor_with("AT_ONCE", "1");
     let go = grid.path("go");
     grid.script(&format!("while [ ! -e {} ]; do sleep 0.01; done", go.display()));
     grid.knows_the_processor();
@@ -449,4 +449,42 @@ fn a_second_processor_is_refused() {
     let status = until("the second to end", || second.0.try_wait().unwrap());
     assert!(!status.success() && begun.elapsed() < LONG);
     assert!(grid.log().contains("another processor runs scripts in"), "{}", grid.log());
+}
+
+#[test]
+fn a_processor_that_ends_its_scripts_tells_omero_of_each() {
+    let mut grid = Grid::start();
+    let mut processor = grid.processor_with("END_SCRIPTS", "1");
+    grid.script("echo begun; trap 'exit 0' TERM; while :; do sleep 0.01; done");
+    grid.knows_the_processor();
+    grid.has("process", json!({ "job": 77 }));
+    grid.has("process", json!({ "job": 78 }));
+    processor.stop();
+    let state = grid.has("state", json!({}));
+    assert_eq!(state["status"], json!({ "77": "Cancelled", "78": "Cancelled" }));
+    assert!(calls(&state, 0).contains(&"removeProcessor".to_owned()), "{state}");
+    let left: Vec<_> =
+        std::fs::read_dir(grid.path("runs")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["lock"]);
+}
+
+#[test]
+fn a_processor_that_leaves_its_scripts_ends_at_once_and_the_next_answers_for_them() {
+    let mut grid = Grid::start();
+    let mut node = grid.node();
+    grid.script("echo begun; while :; do sleep 0.01; done");
+    grid.knows_the_processor();
+    grid.has("process", json!({}));
+    assert!(node.stop() < Duration::from_secs(2));
+    assert_eq!(grid.has("state", json!({}))["status"]["77"], "Running");
+    let _node = grid.node();
+    until("the next processor", || {
+        let state = grid.has("state", json!({}));
+        (calls(&state, 0).iter().filter(|call| *call == "addProcessor").count() == 2).then_some(())
+    });
+    assert_eq!(grid.has("running", json!({})), json!([77]));
+    // Who has had it run since then has a proxy to it that leads to the next processor.
+    grid.has("cancel", json!({}));
+    assert_eq!(grid.has("wait", json!({})), json!(-15));
+    assert_eq!(grid.has("state", json!({}))["status"]["77"], "Cancelled");
 }

@@ -52,6 +52,14 @@ pub enum ActivationError {
     },
 }
 
+/// Whether these are the arguments of who is to be a processor: IceGrid's descriptors start `python` with `runProcessor.py`, or
+/// with a module of that name.
+pub fn asks_for_processor<'a>(arguments: impl IntoIterator<Item = &'a OsStr>) -> bool {
+    arguments
+        .into_iter()
+        .any(|argument| Path::new(argument).file_stem().is_some_and(|name| name == "runProcessor"))
+}
+
 impl Activation {
     /// From the arguments that the node gives; none where it gives none.
     ///
@@ -154,6 +162,15 @@ mod tests {
     #[test]
     fn a_server_that_no_node_has_started_has_no_activation() {
         assert!(Activation::of([OsStr::new("-m"), OsStr::new("runProcessor")]).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_processor_is_asked_for_by_the_name_of_what_python_would_run() {
+        let asks = |arguments: &[&str]| asks_for_processor(arguments.iter().map(OsStr::new));
+        assert!(asks(&["lib/python/runProcessor.py", "--Ice.Config=/c"]));
+        assert!(asks(&["-m", "runProcessor", "--Ice.Config=/c"]));
+        assert!(!asks(&["lib/python/runTables.py", "--Ice.Config=/runProcessor/c"]));
+        assert!(!asks(&["-c", "import omero"]));
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! The scripts that run for OMERO: each is followed until OMERO knows what became of it and nobody wants more of it.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use biomero_ice::Identity;
 use biomero_omero::grid::ProcessDispatch;
 use biomero_omero::model::IObject;
 use biomero_omero::{Error, Session, Upcast as _, Values as _};
+use tokio::sync::watch;
 
 use super::note::Note;
 use super::process::{Asked, Process};
@@ -18,24 +19,32 @@ use crate::script::{ScriptProcess, State};
 const CLOSES: usize = 50;
 
 /// Which run, by the names of their objects.
-#[derive(Debug, Default)]
-pub(super) struct Runs(Mutex<BTreeMap<String, i64>>);
+#[derive(Default)]
+pub(super) struct Runs(watch::Sender<BTreeMap<String, Arc<Process>>>);
 
 impl Runs {
     /// Their jobs.
     pub(super) fn jobs(&self) -> Vec<i64> {
-        let runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut jobs: Vec<i64> = runs.values().copied().collect();
+        let mut jobs: Vec<i64> = self.0.borrow().values().map(|process| process.script().job()).collect();
         jobs.sort_unstable();
         jobs
     }
 
-    fn add(&self, name: &str, job: i64) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), job);
+    /// Cancels them, and waits until OMERO has been told of each.
+    pub(super) async fn end(&self) {
+        for process in self.0.borrow().values() {
+            process.script().cancel();
+        }
+        // The sender is ours.
+        let _ = self.0.subscribe().wait_for(BTreeMap::is_empty).await;
+    }
+
+    fn add(&self, name: &str, process: Arc<Process>) {
+        self.0.send_modify(|runs| drop(runs.insert(name.to_owned(), process)));
     }
 
     fn remove(&self, name: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        self.0.send_modify(|runs| drop(runs.remove(name)));
     }
 }
 
@@ -44,7 +53,7 @@ pub(super) fn follow(shared: &Arc<Shared>, script: ScriptProcess, note: Note) ->
     let process = Arc::new(Process::new(shared, script));
     let identity = Identity::named(note.identity.as_str());
     shared.adapter.add(identity, Arc::new(ProcessDispatch(Asked(Arc::clone(&process)))));
-    shared.runs.add(&note.identity, process.script().job());
+    shared.runs.add(&note.identity, Arc::clone(&process));
     tokio::spawn(to_the_end(Arc::clone(shared), Arc::clone(&process), note));
     process
 }

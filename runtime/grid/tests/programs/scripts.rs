@@ -132,6 +132,7 @@ async fn processor(
         launchers: [("python".to_owned(), python.into())].into_iter().collect(),
         linger: Duration::from_secs(3),
         look: Duration::from_millis(500),
+        end_scripts: std::env::var_os("END_SCRIPTS").map(|_| Duration::from_secs(20)),
         session: biomero_omero::Options {
             keep_alive: Duration::from_secs(1),
             attempts: 1,
@@ -139,6 +140,8 @@ async fn processor(
             ..biomero_omero::Options::default()
         },
     };
-    processor::run(options, scripts, found, Arc::new(Told), std::future::pending()).await?;
+    let mut told = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    let stop = async move { told.recv().await.unwrap_or_default() };
+    processor::run(options, scripts, found, Arc::new(Told), stop).await?;
     Ok(())
 }

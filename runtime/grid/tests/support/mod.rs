@@ -259,14 +259,14 @@ impl Grid {
 
     /// A processor that no node has started.
     pub(crate) fn processor(&self) -> Running {
-        self.processor_of(60)
+        self.processor_with("AT_ONCE", "60")
     }
 
-    /// One that runs so many scripts at once.
-    pub(crate) fn processor_of(&self, at_once: usize) -> Running {
+    /// One with a variable that the program of the tests reads.
+    pub(crate) fn processor_with(&self, variable: &str, value: &str) -> Running {
         let mut command = Command::new(PROGRAM);
         command.args(self.arguments()).arg(self.locator());
-        command.env("PYTHONPATH", self.path("types")).env("AT_ONCE", at_once.to_string());
+        command.env("PYTHONPATH", self.path("types")).env(variable, value);
         Running::start(&mut command, &self.path("processor.log"))
     }
 
