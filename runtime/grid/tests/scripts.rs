@@ -33,6 +33,7 @@ fn options(root: &Path, at_once: usize, limits: Limits) -> Options {
     Options {
         root: root.to_owned(),
         at_once,
+        waiting: 100,
         keeper: Keeper { program: PROGRAM.into(), arguments: vec!["keep".into()] },
         limits,
         policy: Policy::default(),
@@ -294,6 +295,23 @@ async fn scripts_wait_in_order_and_what_waits_can_be_cancelled() {
         assert_eq!(end(process).await.ended, Ended::Code(0));
     }
     assert_eq!(std::fs::read_to_string(order).unwrap(), "second\nthird\n");
+}
+
+#[tokio::test]
+async fn only_so_many_wait() {
+    let root = TempDir::new().unwrap();
+    let (scripts, _) =
+        Scripts::open(Options { waiting: 1, ..options(root.path(), 1, limits()) }).await.unwrap();
+    let first = scripts.run(shell("sleep 1000")).unwrap();
+    let second = scripts.run(shell("exit 0")).unwrap();
+    let third = scripts.run(shell("exit 0"));
+    assert!(matches!(third, Err(Error::Full { waiting: 1 })), "{third:?}");
+    first.kill();
+    end(&first).await;
+    end(&second).await;
+    end(&scripts.run(shell("exit 0")).unwrap()).await;
+    let left = std::fs::read_dir(root.path()).unwrap().count();
+    assert_eq!(left, 4, "three folders and the lock");
 }
 
 #[tokio::test]

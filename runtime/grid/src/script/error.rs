@@ -23,6 +23,14 @@ pub enum Error {
         /// The folder of the folders.
         root: PathBuf,
     },
+    /// Whoever has scripts run has more of them run than are ever done.
+    #[error(
+        "{waiting} scripts wait already, which are as many as may; try again later, or let more run at once"
+    )]
+    Full {
+        /// How many may.
+        waiting: usize,
+    },
     /// The keeper is a program of ours.
     #[error("the keeper {} of the script of job {job} {problem}", program.display())]
     Keeper {

@@ -18,28 +18,31 @@ const START: Duration = Duration::from_secs(60);
 
 /// Its place in the queue, or at the front of it.
 pub(super) struct Turn {
+    pub(super) place: OwnedSemaphorePermit,
     pub(super) permit: Option<OwnedSemaphorePermit>,
     pub(super) queue: Arc<Semaphore>,
 }
 
 impl Turn {
     /// Waits for it. None: somebody does not want it any more.
-    async fn comes(self, process: &ScriptProcess) -> Option<OwnedSemaphorePermit> {
+    async fn comes(&mut self, process: &ScriptProcess) -> Option<OwnedSemaphorePermit> {
         if self.permit.is_some() {
-            return self.permit;
+            return self.permit.take();
         }
         let mut asked = process.asked();
         tokio::select! {
             biased;
             _ = asked.wait_for(Option::is_some) => None,
-            permit = self.queue.acquire_owned() => permit.ok(),
+            permit = Arc::clone(&self.queue).acquire_owned() => permit.ok(),
         }
     }
 }
 
 /// Runs it when it is its turn.
-pub(super) async fn from_the_queue(process: ScriptProcess, turn: Turn, keeper: Keeper, request: Request) {
+pub(super) async fn from_the_queue(process: ScriptProcess, mut turn: Turn, keeper: Keeper, request: Request) {
     let permit = turn.comes(&process).await;
+    // Somebody else's when this one is over.
+    let _place = turn.place;
     let Some(permit) = permit else {
         let why = if *process.asked().borrow() == Some(Order::Kill) { Why::Killed } else { Why::Cancelled };
         return over(

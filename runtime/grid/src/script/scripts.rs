@@ -34,6 +34,8 @@ pub struct Options {
     pub root: PathBuf,
     /// How many run at once.
     pub at_once: usize,
+    /// How many may wait for that.
+    pub waiting: usize,
     /// Who keeps them.
     pub keeper: Keeper,
     /// What each may take.
@@ -76,6 +78,8 @@ pub struct Scripts(Arc<Inner>);
 struct Inner {
     options: Options,
     queue: Arc<Semaphore>,
+    /// Of those that run and those that wait.
+    places: Arc<Semaphore>,
     /// Held while we are there.
     _lock: File,
 }
@@ -103,7 +107,9 @@ impl Scripts {
         let lock = locked(lock).await.ok_or_else(|| Error::Taken { root: options.root.clone() })?;
         let lock = lock.map_err(Error::file("lock", &path))?;
         let queue = Arc::new(Semaphore::new(options.at_once.clamp(1, Semaphore::MAX_PERMITS)));
-        let scripts = Self(Arc::new(Inner { options, queue, _lock: lock }));
+        let places = options.at_once.max(1).saturating_add(options.waiting).min(Semaphore::MAX_PERMITS);
+        let places = Arc::new(Semaphore::new(places));
+        let scripts = Self(Arc::new(Inner { options, queue, places, _lock: lock }));
         let found = scripts.find()?;
         Ok((scripts, found))
     }
@@ -137,9 +143,11 @@ impl Scripts {
     /// Takes a script in. It is started when it is its turn.
     ///
     /// # Errors
-    /// Its folder cannot be made.
+    /// Its folder cannot be made, or as many wait as may.
     pub fn run(&self, script: Script) -> Result<ScriptProcess, Error> {
         let options = &self.0.options;
+        let place = Arc::clone(&self.0.places).try_acquire_owned();
+        let place = place.map_err(|_| Error::Full { waiting: options.waiting })?;
         let note = serde_json::json!({ "job": script.job, "note": script.note });
         let folder = Folder::create(&options.root, &script.text, script.config.reveal(), &note)?;
         let variables = options.policy.variables(&options.variables, &options.place, folder.path());
@@ -149,7 +157,7 @@ impl Scripts {
         let permit = Arc::clone(&self.0.queue).try_acquire_owned().ok();
         let state = if permit.is_some() { State::Running } else { State::Waiting };
         let process = ScriptProcess::new(script.job, folder, script.note, state);
-        let turn = follow::Turn { permit, queue: Arc::clone(&self.0.queue) };
+        let turn = follow::Turn { permit, queue: Arc::clone(&self.0.queue), place };
         tokio::spawn(follow::from_the_queue(process.clone(), turn, options.keeper.clone(), request));
         Ok(process)
     }

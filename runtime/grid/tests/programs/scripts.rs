@@ -58,6 +58,7 @@ fn options(program: &str, root: &str, at_once: usize, limits: Limits) -> Options
     Options {
         root: root.into(),
         at_once,
+        waiting: 100,
         keeper: Keeper { program, arguments: vec!["keep".into()] },
         limits,
         policy: Policy::default(),
