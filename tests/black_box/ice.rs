@@ -3,7 +3,10 @@
 mod answered;
 mod asked;
 mod definitions;
+mod faults;
+mod grid;
 mod peer;
+mod router;
 
 use biomero_ice::{Communicator, Options};
 use biomero_tests::{Result, Trouble};

@@ -2,6 +2,7 @@
 //! the few services of OMERO that are called.
 
 mod data;
+mod export;
 mod served;
 mod sessions;
 

@@ -40,7 +40,8 @@ impl Server {
     /// It does not start.
     pub fn start(folder: &Path, options: &[&str]) -> Result<Self> {
         let mut command = script("server.py");
-        command.arg("--Ice.MessageSizeMax=65536").args(options);
+        // A servant that calls back over the caller's connection waits for what another thread reads.
+        command.args(["--Ice.MessageSizeMax=65536", "--Ice.ThreadPool.Server.Size=4"]).args(options);
         Self::run("server", command, folder)
     }
 
@@ -58,7 +59,9 @@ impl Server {
             }
             let output = std::fs::read(&log).ok()?;
             let output = String::from_utf8_lossy(output.get(before..)?).into_owned();
-            let line = output.split_inclusive('\n').find(|line| line.starts_with("ready") && line.ends_with('\n'))?;
+            let line = output
+                .split_inclusive('\n')
+                .find(|line| line.starts_with("ready") && line.ends_with('\n'))?;
             Some(Some(line.trim_start_matches("ready").trim().to_owned()))
         })?;
         let ended = || Trouble::new(format!("{name} has ended{}", wait::ends_of(&[&log])));

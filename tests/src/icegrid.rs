@@ -21,9 +21,24 @@ impl Registry {
     /// # Errors
     /// It does not start.
     pub fn start(folder: &Path) -> Result<Self> {
+        Self::start_with(folder, &[])
+    }
+
+    /// The same with options, the last of which counts.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn start_with(folder: &Path, options: &[&str]) -> Result<Self> {
+        Self::start_at(folder, free_port()?, options)
+    }
+
+    /// The same on a port that is given: of one that has gone, whose database is still there.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn start_at(folder: &Path, port: u16, options: &[&str]) -> Result<Self> {
         let database = folder.join("registry");
         std::fs::create_dir_all(&database).map_err(Trouble::doing("make the registry's folder"))?;
-        let port = free_port()?;
         let log = folder.join("registry.log");
         let mut command = Command::new("icegridregistry");
         command.arg("--nochdir").args([
@@ -35,6 +50,7 @@ impl Registry {
             // As OMERO's master does: whoever reaches the port is an administrator.
             "--IceGrid.Registry.AdminPermissionsVerifier=IceGrid/NullPermissionsVerifier".to_owned(),
         ]);
+        command.args(options);
         let mut registry = Self { process: Running::start("icegridregistry", command, &log)?, port };
         wait::until("an answer from icegridregistry", wait::PATIENCE, &[&log], || {
             let gone = registry.process.status().is_some();

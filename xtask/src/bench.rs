@@ -19,6 +19,7 @@ use crate::{dist, guests, packages, shell_chain};
 
 mod events;
 mod export;
+mod ice;
 mod slurm;
 
 const PASSTHROUGH_ROUNDS: usize = 300;
@@ -63,19 +64,18 @@ const fn line(
 /// Builds, measures, prints the tables; fails when a budget is missed.
 pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
     let missed = match options {
-        [] => [init_section(false)?, events_section()?, slurm_section()?, export_section()?].concat(),
-        ["--shell-chain"] => {
-            [init_section(true)?, events_section()?, slurm_section()?, export_section()?].concat()
-        }
+        [] => all(false)?,
+        ["--shell-chain"] => all(true)?,
         ["init"] => init_section(false)?,
         ["init", "--shell-chain"] => init_section(true)?,
         ["events"] => events_section()?,
         ["slurm"] => slurm_section()?,
         ["export"] => export_section()?,
+        ["ice"] => ice_section()?,
         other => {
             let other = other.join(" ");
             return Err(Failure::Usage(format!(
-                "`bench` does not know `{other}`, but [init|events|slurm|export] and, with nothing or init, --shell-chain"
+                "`bench` does not know `{other}`, but [init|events|slurm|export|ice] and, with nothing or init, --shell-chain"
             )));
         }
     };
@@ -86,6 +86,11 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
         "over budget: {}; run it again on a quiet machine before you look for why",
         missed.join(", ")
     )))
+}
+
+fn all(measure_chain: bool) -> Result<Vec<&'static str>, Failure> {
+    let init = init_section(measure_chain)?;
+    Ok([init, events_section()?, slurm_section()?, export_section()?, ice_section()?].concat())
 }
 
 /// The start-up of a container; what is over budget.
@@ -125,6 +130,13 @@ fn export_section() -> Result<Vec<&'static str>, Failure> {
     dist::run()?;
     build(export::PROGRAMS)?;
     Ok(report(&export::measure(&binary::target().join("release"))?))
+}
+
+/// Calls over Ice; what is over budget.
+fn ice_section() -> Result<Vec<&'static str>, Failure> {
+    packages::install(&[packages::ICE])?;
+    build(ice::PROGRAMS)?;
+    Ok(report(&ice::measure(&binary::target().join("release"))?))
 }
 
 /// Programs that measure, as the people who use what is measured would build theirs.

@@ -25,6 +25,7 @@ const TARGETS: &[(&str, &str, u32)] = &[
     ("descriptor", "fuzz/seeds/descriptor", 4096),
     ("tiff", "fuzz/seeds/tiff", 4096),
     ("zarr", "fuzz/seeds/zarr", 4096),
+    ("ice", "fuzz/seeds/ice", 4096),
 ];
 
 /// Seconds for each target where none are given.

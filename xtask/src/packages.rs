@@ -39,10 +39,14 @@ pub(crate) const TEST: &[Needed<'_>] = &[
     ("fish", "fish"),
     ("shellcheck", "shellcheck"),
     ("java", "default-jre-headless"),
+];
+
+/// ZeroC's own runtime, as a peer.
+pub(crate) const ICE: &[Needed<'_>] = &[
     ("glacier2router", "zeroc-glacier2"),
     ("slice2py", "zeroc-ice-compilers"),
     ("/usr/share/ice/slice/Glacier2/Session.ice", "zeroc-ice-slice"),
-    ("/usr/lib/python3/dist-packages/Ice/__init__.py", "python3-zeroc-ice"),
+    ("/usr/lib/python3/dist-packages/Ice", "python3-zeroc-ice"),
 ];
 
 /// A cluster, and what runs on it.

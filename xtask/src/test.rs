@@ -62,7 +62,7 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
             }
         }
     }
-    packages::install(&[packages::DEMO, packages::CLUSTER, packages::TEST])?;
+    packages::install(&[packages::DEMO, packages::CLUSTER, packages::ICE, packages::TEST])?;
     packages::install_python()?;
     let results: Vec<_> = STEPS
         .iter()

@@ -66,7 +66,12 @@ impl Adapter {
     }
 
     /// Puts a servant in as a facet of an object ("Versioning": facets).
-    pub fn add_facet(&self, identity: Identity, facet: &str, servant: Arc<dyn Servant>) -> Option<Arc<dyn Servant>> {
+    pub fn add_facet(
+        &self,
+        identity: Identity,
+        facet: &str,
+        servant: Arc<dyn Servant>,
+    ) -> Option<Arc<dyn Servant>> {
         self.serving.add(identity, facet.to_owned(), servant)
     }
 

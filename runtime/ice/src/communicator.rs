@@ -127,7 +127,13 @@ impl Communicator {
     #[must_use]
     pub fn adapter(&self, id: impl Into<String>) -> Adapter {
         let options = self.options();
-        Adapter::new(id, Arc::clone(&options.registry), options.limits, options.keep_alive, options.tls.clone())
+        Adapter::new(
+            id,
+            Arc::clone(&options.registry),
+            options.limits,
+            options.keep_alive,
+            options.tls.clone(),
+        )
     }
 
     /// A connection of one's own, which no proxy but [`Communicator::fixed`] ones use. `adapter`: who answers what comes by it.
@@ -154,7 +160,11 @@ impl Communicator {
     }
 
     /// The shared connection to the first of these endpoints that answers, TLS last unless it is asked for.
-    pub(crate) async fn shared(&self, endpoints: &[Endpoint], secure: bool) -> Result<Connection, ConnectionError> {
+    pub(crate) async fn shared(
+        &self,
+        endpoints: &[Endpoint],
+        secure: bool,
+    ) -> Result<Connection, ConnectionError> {
         let has_tls = self.options().tls.is_some();
         let mut usable: Vec<&NetworkEndpoint> = endpoints
             .iter()
@@ -178,7 +188,11 @@ impl Communicator {
         }
         Err(last.unwrap_or_else(|| {
             let endpoints = endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(":");
-            let remedy = if has_tls { "use a tcp or ssl endpoint" } else { "use a tcp endpoint, or set up TLS for ssl" };
+            let remedy = if has_tls {
+                "use a tcp or ssl endpoint"
+            } else {
+                "use a tcp endpoint, or set up TLS for ssl"
+            };
             ConnectionError::NoEndpoint { endpoints, remedy }
         }))
     }

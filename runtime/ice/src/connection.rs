@@ -30,7 +30,7 @@ pub(crate) use open::{Dispatch, Setup, accept, connect};
 
 use crate::encoding::Payload;
 use crate::identity::Identity;
-use crate::protocol::{Compression, MessageType, OutgoingMessage, Outcome};
+use crate::protocol::{Compression, MessageType, Outcome, OutgoingMessage};
 use outgoing::Outgoing;
 use state::{Phase, State};
 
@@ -255,8 +255,10 @@ impl Connection {
             }
             idle.await;
         }
-        let _answered = self.shared.room.acquire_many(self.shared.dispatches).await;
+        let answered = self.shared.room.acquire_many(self.shared.dispatches).await;
         self.shared.lock().state.close();
+        // A request that has waited for its turn since is dropped like those that come later.
+        drop(answered);
         if self.shared.outgoing.send(OutgoingMessage::bare(MessageType::Close)).await.is_ok() {
             // The peer closes the socket, so that nothing that is still on its way is lost.
             self.ended().await;

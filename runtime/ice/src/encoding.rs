@@ -25,9 +25,9 @@ mod values;
 
 pub use class::{Handle, Objects, OpaqueSlice, PlainObject, Ref, SliceType, Sliced, TypeId, UnknownInstance};
 pub use decoder::{DecodeLimits, Decoder};
-pub use encoder::{Encoder, Payload};
 #[doc(hidden)]
 pub use define::{fixed, largest, optional_structure, prepended};
+pub use encoder::{Encoder, Payload};
 pub use error::{DecodeError, EncodeError};
 pub use exception::Raised;
 pub use optional::OptionalFormat;

@@ -9,6 +9,9 @@ use bytes::Bytes;
 
 use crate::encoding::{Decode, DecodeError, Decoder, Encode, Encoder, Encoding, OptionalFormat, WireType};
 
+/// In version 1.0 an endpoint for datagrams says which protocol and encoding are spoken there.
+const DATAGRAM_VERSIONS: [u8; 4] = [1, 0, 1, 0];
+
 /// One way to reach an object.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Endpoint {
@@ -83,14 +86,17 @@ pub struct NetworkEndpoint {
 }
 
 impl NetworkEndpoint {
-    /// An endpoint with Ice's timeout of a minute.
+    /// An endpoint with Ice's timeout of a minute; datagrams have none.
     #[must_use]
     pub fn new(transport: Transport, host: impl Into<String>, port: u16) -> Self {
         Self {
             transport,
             host: host.into(),
             port,
-            timeout: Some(Duration::from_secs(60)),
+            timeout: match transport {
+                Transport::Udp => None,
+                _ => Some(Duration::from_secs(60)),
+            },
             compress: false,
             resource: String::new(),
         }
@@ -132,7 +138,7 @@ impl Encode for Endpoint {
             Self::Network(endpoint) => {
                 encoder.short(endpoint.transport.number());
                 let outer = encoder.encoding();
-                let size = 6 + encoded_length(endpoint);
+                let size = 6 + encoded_length(endpoint, outer);
                 encoder.int(i32::try_from(size).unwrap_or(i32::MAX));
                 encoder.raw(&outer.numbers());
                 endpoint_body(endpoint, encoder);
@@ -147,8 +153,8 @@ impl Encode for Endpoint {
     }
 }
 
-fn encoded_length(endpoint: &NetworkEndpoint) -> usize {
-    let mut apart = Encoder::new(Encoding::V1_1, crate::encoding::Format::Compact);
+fn encoded_length(endpoint: &NetworkEndpoint, encoding: Encoding) -> usize {
+    let mut apart = Encoder::new(encoding, crate::encoding::Format::Compact);
     endpoint_body(endpoint, &mut apart);
     apart.length()
 }
@@ -156,8 +162,13 @@ fn encoded_length(endpoint: &NetworkEndpoint) -> usize {
 fn endpoint_body(endpoint: &NetworkEndpoint, encoder: &mut Encoder<'_>) {
     encoder.string(&endpoint.host);
     encoder.int(i32::from(endpoint.port));
-    if endpoint.transport != Transport::Udp {
-        let milliseconds = endpoint.timeout.map(|timeout| i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX));
+    if endpoint.transport == Transport::Udp {
+        if encoder.encoding() == Encoding::V1_0 {
+            encoder.raw(&DATAGRAM_VERSIONS);
+        }
+    } else {
+        let milliseconds =
+            endpoint.timeout.map(|timeout| i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX));
         encoder.int(milliseconds.unwrap_or(-1));
     }
     encoder.bool(endpoint.compress);
@@ -178,10 +189,13 @@ impl Decode for Endpoint {
         let mut decoder = Decoder::new(bytes, encoding_known, registry, decoder.limits);
         let host = decoder.string()?;
         let port = decoder.int()?;
-        let port = u16::try_from(port)
-            .map_err(|_| DecodeError::Value { what: "a port", value: i64::from(port) })?;
+        let port =
+            u16::try_from(port).map_err(|_| DecodeError::Value { what: "a port", value: i64::from(port) })?;
         let timeout = if transport == Transport::Udp { -1 } else { decoder.int()? };
         let timeout = u64::try_from(timeout).ok().map(Duration::from_millis);
+        if transport == Transport::Udp && encoding_known == Encoding::V1_0 {
+            decoder.raw("versions", DATAGRAM_VERSIONS.len())?;
+        }
         let compress = decoder.bool()?;
         let resource = match transport {
             Transport::Ws | Transport::Wss => decoder.string()?,
@@ -253,7 +267,10 @@ pub(crate) fn parse(words: &[String]) -> Result<Endpoint, String> {
                 endpoint.timeout = match timeout.as_str() {
                     "infinite" | "-1" => None,
                     timeout => Some(Duration::from_millis(
-                        timeout.parse::<u32>().map_err(|_| format!("`-t {timeout}` is no number of milliseconds"))?.into(),
+                        timeout
+                            .parse::<u32>()
+                            .map_err(|_| format!("`-t {timeout}` is no number of milliseconds"))?
+                            .into(),
                     )),
                 };
             }
@@ -290,8 +307,7 @@ fn parse_opaque(options: &[String]) -> Result<Endpoint, String> {
 
 /// `1.1` as two numbers.
 pub(crate) fn version(text: &str) -> Result<[u8; 2], String> {
-    let numbers = text.split_once('.').and_then(|(major, minor)| {
-        Some([major.parse().ok()?, minor.parse().ok()?])
-    });
+    let numbers =
+        text.split_once('.').and_then(|(major, minor)| Some([major.parse().ok()?, minor.parse().ok()?]));
     numbers.ok_or_else(|| format!("`{text}` is no version, such as 1.1"))
 }

@@ -89,7 +89,9 @@ pub(crate) async fn locate(
     }
     let unlocated = |problem: &str| CallError::unlocated(operation, &reference.identity, problem);
     let Some(locator) = communicator.options().locator.clone() else {
-        return Err(unlocated("it has no endpoints, and no locator was set up to ask (`Ice.Default.Locator`)"));
+        return Err(unlocated(
+            "it has no endpoints, and no locator was set up to ask (`Ice.Default.Locator`)",
+        ));
     };
     if locator.endpoints().is_empty() {
         return Err(unlocated("the locator itself has no endpoints"));
@@ -100,17 +102,22 @@ pub(crate) async fn locate(
         Question::Object(identity) => locator.find_object(identity).await,
     };
     // A well-known object is often said to be with an adapter.
-    if let (Question::Object(_), Ok(Some(Reference { address: Address::Adapter(id), .. }))) = (&question, &found) {
+    if let (Question::Object(_), Ok(Some(Reference { address: Address::Adapter(id), .. }))) =
+        (&question, &found)
+    {
         found = locator.find_adapter(&id.clone()).await;
     }
-    let nobody = "the locator knows no server that runs and has it; is the server started, and the name right?";
+    let nobody =
+        "the locator knows no server that runs and has it; is the server started, and the name right?";
     match found {
         Ok(Some(Reference { address: Address::Direct(endpoints), .. })) => {
             communicator.located().put(question, endpoints.clone());
             Ok(Located { endpoints, remembered: false })
         }
         Ok(_) => Err(unlocated(nobody)),
-        Err(error) if error.raised_type().is_some_and(|id| id != PlainObject::TYPE_ID) => Err(unlocated(nobody)),
+        Err(error) if error.raised_type().is_some_and(|id| id != PlainObject::TYPE_ID) => {
+            Err(unlocated(nobody))
+        }
         Err(error) => Err(error),
     }
 }

@@ -15,4 +15,4 @@ pub use compression::decompress;
 pub use error::ProtocolError;
 pub use framer::{Framer, Message};
 pub use header::{Compression, HEADER, Header, MessageType};
-pub use message::{Batch, Fault, Mode, OutgoingMessage, OutgoingRequest, Outcome, Reply, Request};
+pub use message::{Batch, Fault, Mode, Outcome, OutgoingMessage, OutgoingRequest, Reply, Request};

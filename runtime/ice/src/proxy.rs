@@ -10,6 +10,7 @@ use bytes::Bytes;
 use crate::clients::Router;
 use crate::communicator::Communicator;
 use crate::connection::{CallFailure, Connection, ConnectionError};
+use crate::encoding::DecodeLimits;
 use crate::encoding::{
     Decode, DecodeError, Decoder, EncodeError, Encoder, Encoding, Format, Objects, Payload, Raised, Registry,
 };
@@ -18,7 +19,6 @@ use crate::locate::locate;
 use crate::protocol::message::Context;
 use crate::protocol::{Compression, Fault, HEADER, MessageType, Mode, Outcome, OutgoingRequest};
 use crate::reference::Reference;
-use crate::encoding::DecodeLimits;
 
 /// An object that can be called.
 #[derive(Clone)]
@@ -46,7 +46,14 @@ pub(crate) enum Route {
 impl Proxy {
     pub(crate) fn new(communicator: Communicator, reference: Reference, route: Route) -> Self {
         let timeout = communicator.options().timeout;
-        Self { communicator, reference: Arc::new(reference), route, context: None, timeout, last: Arc::default() }
+        Self {
+            communicator,
+            reference: Arc::new(reference),
+            route,
+            context: None,
+            timeout,
+            last: Arc::default(),
+        }
     }
 
     /// What it says: which object, where.
@@ -158,7 +165,9 @@ impl Proxy {
     pub async fn connection(&self) -> Result<Connection, CallError> {
         let operation = "connecting";
         let connected = async { self.connected(operation).await.map(|(connection, _)| connection) };
-        tokio::time::timeout(self.timeout, connected).await.unwrap_or_else(|_| Err(self.late(operation, self.timeout)))
+        tokio::time::timeout(self.timeout, connected)
+            .await
+            .unwrap_or_else(|_| Err(self.late(operation, self.timeout)))
     }
 
     fn late(&self, operation: &str, after: Duration) -> CallError {
@@ -188,7 +197,9 @@ impl Proxy {
                 self.communicator.located().forget(&self.reference);
                 let located = Box::pin(locate(&self.communicator, operation, &self.reference)).await?;
                 let connection = self.communicator.shared(&located.endpoints, self.reference.secure).await;
-                connection.map(|connection| (connection, false)).map_err(|source| self.failed(operation, source))
+                connection
+                    .map(|connection| (connection, false))
+                    .map_err(|source| self.failed(operation, source))
             }
             Err(source) => Err(self.failed(operation, source)),
         }
@@ -247,7 +258,10 @@ impl Proxy {
 
     fn merged<'a>(&'a self, own: Option<&'a Context>) -> Cow<'a, Context> {
         let default = &self.communicator.options().context;
-        let mut parts = [Some(default), self.context.as_deref(), own].into_iter().flatten().filter(|part| !part.is_empty());
+        let mut parts = [Some(default), self.context.as_deref(), own]
+            .into_iter()
+            .flatten()
+            .filter(|part| !part.is_empty());
         let Some(first) = parts.next() else { return Cow::Borrowed(default) };
         let mut merged = Cow::Borrowed(first);
         for part in parts {
@@ -262,7 +276,9 @@ impl fmt::Display for Proxy {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.route {
             Route::Pooled => write!(formatter, "{}", self.reference),
-            Route::Fixed(connection) => write!(formatter, "{} at {}", self.reference.identity, connection.peer()),
+            Route::Fixed(connection) => {
+                write!(formatter, "{} at {}", self.reference.identity, connection.peer())
+            }
             Route::Routed(router) => {
                 write!(formatter, "{} through {}", self.reference.identity, router.connection().peer())
             }
@@ -357,7 +373,7 @@ impl<'a> Operation<'a> {
                 Ok(raised) => Err(CallError::Raised { operation, raised: Box::new(raised) }),
                 Err(source) => Err(CallError::Decode { operation, source }),
             },
-            Outcome::Fault(fault) => Err(CallError::Fault { operation, fault }),
+            Outcome::Fault(fault) => Err(CallError::Fault { operation, fault: Box::new(fault) }),
         }
     }
 
@@ -374,7 +390,13 @@ impl<'a> Operation<'a> {
 }
 
 impl Proxy {
-    async fn send(&self, operation: &str, message: MessageType, number: i32, body: Payload) -> Result<(), CallError> {
+    async fn send(
+        &self,
+        operation: &str,
+        message: MessageType,
+        number: i32,
+        body: Payload,
+    ) -> Result<(), CallError> {
         let mut again = matches!(self.route, Route::Pooled);
         loop {
             let (connection, _) = self.connected(operation).await?;
@@ -400,7 +422,12 @@ impl BatchCalls<'_> {
     ///
     /// # Errors
     /// Its parameters cannot be sent, or all are more than a message may hold: send them first.
-    pub fn add(&mut self, name: &str, mode: Mode, encode: impl FnOnce(&mut Encoder<'_>)) -> Result<(), CallError> {
+    pub fn add(
+        &mut self,
+        name: &str,
+        mode: Mode,
+        encode: impl FnOnce(&mut Encoder<'_>),
+    ) -> Result<(), CallError> {
         let body = self.proxy.operation(name, mode).body(encode)?;
         let length = self.length + body.len();
         if length + HEADER + 4 > self.proxy.communicator.options().limits.message {
@@ -436,7 +463,9 @@ impl BatchCalls<'_> {
         let body: Payload = self.calls.into_iter().collect();
         let (proxy, operation) = (self.proxy, "a batch");
         let sent = proxy.send(operation, MessageType::Batch, count, body);
-        tokio::time::timeout(proxy.timeout, sent).await.unwrap_or_else(|_| Err(proxy.late(operation, proxy.timeout)))
+        tokio::time::timeout(proxy.timeout, sent)
+            .await
+            .unwrap_or_else(|_| Err(proxy.late(operation, proxy.timeout)))
     }
 }
 

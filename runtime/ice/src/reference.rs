@@ -129,7 +129,9 @@ impl fmt::Display for Reference {
         }
         write!(formatter, " -e {}", self.encoding)?;
         match &self.address {
-            Address::Direct(endpoints) => endpoints.iter().try_for_each(|endpoint| write!(formatter, ":{endpoint}")),
+            Address::Direct(endpoints) => {
+                endpoints.iter().try_for_each(|endpoint| write!(formatter, ":{endpoint}"))
+            }
             Address::Adapter(id) => write!(formatter, " @ {}", quoted(&escape(id, ""))),
             Address::WellKnown => Ok(()),
         }
@@ -162,7 +164,9 @@ impl FromStr for Reference {
 
 fn parse(text: &str) -> Result<Reference, String> {
     let sections = sections(text)?;
-    let Some((Section { words, .. }, rest)) = sections.split_first() else { return Err("it is empty".to_owned()) };
+    let Some((Section { words, .. }, rest)) = sections.split_first() else {
+        return Err("it is empty".to_owned());
+    };
     let Some((identity, options)) = words.split_first() else { return Err("it has no identity".to_owned()) };
     let identity: Identity = identity.parse().map_err(|error: IdentityError| error.to_string())?;
     if identity.is_empty() {
@@ -176,12 +180,14 @@ fn parse(text: &str) -> Result<Reference, String> {
             "-f" => reference.facet = unescape(value()?)?,
             "-s" => reference.secure = true,
             "-e" => {
-                reference.encoding = Encoding::of(endpoint::version(value()?)?).map_err(|error| error.to_string())?;
+                reference.encoding =
+                    Encoding::of(endpoint::version(value()?)?).map_err(|error| error.to_string())?;
             }
             "-p" => reference.protocol = endpoint::version(value()?)?,
             other => {
                 let mode = InvocationMode::ALL.iter().find(|(_, option)| *option == other);
-                reference.mode = mode.ok_or_else(|| format!("it has an option {other} that means nothing"))?.0;
+                reference.mode =
+                    mode.ok_or_else(|| format!("it has an option {other} that means nothing"))?.0;
             }
         }
     }
@@ -355,7 +361,10 @@ mod tests {
         let reference: Reference = "IceGrid/Locator:default -p 4061 -h omero-master".parse().unwrap();
         assert_eq!(
             reference,
-            Reference::direct(Identity::new("IceGrid", "Locator"), NetworkEndpoint::tcp("omero-master", 4061))
+            Reference::direct(
+                Identity::new("IceGrid", "Locator"),
+                NetworkEndpoint::tcp("omero-master", 4061)
+            )
         );
         let everywhere: Reference = "a:ssl -h *".parse().unwrap();
         assert_eq!(everywhere.endpoints(), [NetworkEndpoint::new(Transport::Ssl, "", 0).into()]);

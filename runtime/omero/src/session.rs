@@ -297,6 +297,14 @@ impl Session {
         self.stateful(self.factory.create_raw_pixels_store().await?, "raw pixels store")
     }
 
+    /// The same, on behalf of the group that the image is in.
+    ///
+    /// # Errors
+    /// As for every call.
+    pub async fn raw_pixels_in(&self, group: i64) -> Result<Stateful<RawPixelsStore>, Error> {
+        self.stateful(self.factory.in_group(group).create_raw_pixels_store().await?, "raw pixels store")
+    }
+
     /// A `RawFileStore` of one's own.
     ///
     /// # Errors

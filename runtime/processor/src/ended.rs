@@ -12,6 +12,7 @@ use biomero_slurm::run::{Failure, StoreError};
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::omero::Unread;
 use crate::{exit_code, output};
 
 /// Why a command ended.
@@ -158,6 +159,9 @@ pub(crate) enum Ended {
     /// An image cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// An image of OMERO cannot be read.
+    #[error(transparent)]
+    Omero(#[from] Unread),
     /// An image was not written.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -240,6 +244,7 @@ impl Ended {
             Self::Data(error) => of_data(error),
             Self::DataName(_) | Self::Series { .. } => exit_code::USAGE,
             Self::Read(error) => of_reading(error),
+            Self::Omero(error) => of_omero(error),
             Self::Write(error) => of_writing(error),
             Self::Verify(VerifyError::Absent { .. }) => exit_code::ABSENT,
             Self::Verify(VerifyError::Line { .. }) => exit_code::CORRUPT,
@@ -319,6 +324,18 @@ fn of_reading(error: &ReadError) -> u8 {
         ReadError::Damaged { .. } => exit_code::CORRUPT,
         ReadError::TooLarge { .. } => exit_code::USAGE,
         _ => exit_code::FAILURE,
+    }
+}
+
+const fn of_omero(error: &Unread) -> u8 {
+    match error {
+        Unread::Name(_) | Unread::Session(_) | Unread::Server(_) => exit_code::USAGE,
+        Unread::Absent(_) => exit_code::ABSENT,
+        Unread::Omero(biomero_omero::Error::Denied { .. }) => exit_code::PERMISSION,
+        Unread::Omero(biomero_omero::Error::Unavailable { .. } | biomero_omero::Error::NoSession { .. }) => {
+            exit_code::UNAVAILABLE
+        }
+        Unread::Unsuitable { .. } | Unread::Omero(_) | Unread::System(_) => exit_code::FAILURE,
     }
 }
 

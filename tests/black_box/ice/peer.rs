@@ -172,7 +172,11 @@ fn fail(call: &Call, format: Format) -> Result<Answer, Refusal> {
 
 /// What both directions send.
 pub(super) fn everything() -> Everything {
-    let texts = ["test/peer -t -e 1.1", "elsewhere -f f -o -s -e 1.0 @ adapter", "a/b -t -e 1.1:udp -h 127.0.0.1 -p 9:tcp -h h -p 2 -t 7 -z"];
+    let texts = [
+        "test/peer -t -e 1.1",
+        "elsewhere -f f -o -s -e 1.0 @ adapter",
+        "a/b -t -e 1.1:udp -h 127.0.0.1 -p 9:tcp -h h -p 2 -t 7 -z",
+    ];
     let proxies = texts.iter().map(|text| text.parse().ok()).chain([None]).collect();
     Everything {
         truth: true,

@@ -64,6 +64,7 @@ fn a_graph_comes_with_all_that_was_fetched_and_its_ways_back() -> Result<()> {
         let pixels = objects.at(image.pixels_seq[0]).ok_or_else(|| Trouble::new("there are no pixels"))?;
         assert_eq!(pixels.image, found.value);
         let size = objects.at(pixels.physical_size_x).ok_or_else(|| Trouble::new("there is no size"))?;
+        assert_eq!(objects.int(pixels.size_x), Some(1300));
         assert_eq!((size.value, size.unit), (0.5, UnitsLength::Micrometer));
         let names: Vec<_> = objects
             .each(&pixels.channels_seq)

@@ -7,7 +7,7 @@ use std::time::Duration;
 use biomero_ice::Identity;
 use biomero_omero::grid::ProcessDispatch;
 use biomero_omero::model::IObject;
-use biomero_omero::{Error, Session, Upcast as _, Values as _};
+use biomero_omero::{Error, Exception, Session, Upcast as _, Values as _};
 use tokio::sync::watch;
 
 use super::note::Note;
@@ -100,19 +100,23 @@ async fn to_the_end(shared: Arc<Shared>, process: Arc<Process>, note: Note) {
 async fn session_ended(shared: &Shared, uuid: &str) -> bool {
     let Ok(session) = shared.internal.session().await else { return false };
     let asked = async { session.sessions().await?.get_session(uuid).await };
-    match asked.await {
-        Ok(found) => found.root().is_none(),
-        // That our own session is gone says nothing of others.
-        Err(error @ (Error::Gone { .. } | Error::Unavailable { .. })) => {
-            shared.internal.failed(&session, &error);
-            false
+    let error = match asked.await {
+        Ok(found) => return found.root().is_none(),
+        Err(error) => error,
+    };
+    if error.is(Exception::SessionException) {
+        // Ours or the script's: who has ours is told so when he asks in it for himself.
+        match session.factory().keep_alive(None).await {
+            Ok(true) => return true,
+            Ok(false) => {}
+            Err(error) => shared.internal.failed(&session, &error),
         }
-        Err(Error::Server { raised, .. }) => {
-            tracing::debug!("OMERO does not give a script's session: {raised}");
-            session.is_lost().is_none()
-        }
-        Err(_) => false,
+    } else {
+        // A server that is busy, or away, says nothing of the session.
+        tracing::debug!("OMERO does not give a script's session: {error}");
+        shared.internal.failed(&session, &error);
     }
+    false
 }
 
 /// Ends a session that was made for a script, however many have joined it.

@@ -107,7 +107,13 @@ impl Listening {
         let port = listener.local_addr().map_err(failed)?.port();
         let published = NetworkEndpoint { host: host.to_owned(), port, ..endpoint.clone() };
         let setup = Setup { dispatch: Some(Arc::clone(serving)), ..self.setup.clone() };
-        let accepting = Accepting { listener, encrypted, setup, room: Arc::clone(&self.room), open: Arc::clone(&self.open) };
+        let accepting = Accepting {
+            listener,
+            encrypted,
+            setup,
+            room: Arc::clone(&self.room),
+            open: Arc::clone(&self.open),
+        };
         let task = tokio::spawn(accepting.run()).abort_handle();
         let mut open = lock(&self.open);
         open.published.push(published.clone().into());
@@ -155,8 +161,14 @@ impl Accepting {
             let Ok(place) = Arc::clone(&self.room).acquire_owned().await else { return };
             match self.listener.accept().await {
                 Ok((socket, peer)) => {
-                    let greeting =
-                        greet(socket, peer.to_string(), self.encrypted, self.setup.clone(), Arc::clone(&self.open), place);
+                    let greeting = greet(
+                        socket,
+                        peer.to_string(),
+                        self.encrypted,
+                        self.setup.clone(),
+                        Arc::clone(&self.open),
+                        place,
+                    );
                     drop(tokio::spawn(greeting));
                 }
                 Err(error) => {

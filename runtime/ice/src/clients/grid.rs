@@ -32,7 +32,10 @@ impl Query {
     /// # Errors
     /// As for every call.
     pub async fn object_of_type(&self, type_id: &str) -> Result<Option<Reference>, CallError> {
-        self.proxy.call("findObjectByType", Mode::Nonmutating, |encoder| encoder.string(type_id)).await?.value()
+        self.proxy
+            .call("findObjectByType", Mode::Nonmutating, |encoder| encoder.string(type_id))
+            .await?
+            .value()
     }
 
     /// All objects of this type.
@@ -40,7 +43,8 @@ impl Query {
     /// # Errors
     /// As for every call.
     pub async fn objects_of_type(&self, type_id: &str) -> Result<Vec<Reference>, CallError> {
-        let found = self.proxy.call("findAllObjectsByType", Mode::Nonmutating, |encoder| encoder.string(type_id));
+        let found =
+            self.proxy.call("findAllObjectsByType", Mode::Nonmutating, |encoder| encoder.string(type_id));
         let found: Vec<Option<Reference>> = found.await?.value()?;
         Ok(found.into_iter().flatten().collect())
     }
@@ -77,10 +81,15 @@ impl GridRegistry {
         let operation = "createAdminSession";
         let connection = self.proxy.connection().await?;
         let registry = self.proxy.communicator().fixed(self.proxy.reference().clone(), &connection);
-        let results = registry.call(operation, Mode::Normal, |encoder| encoder.value(&(user, password))).await?;
+        let results =
+            registry.call(operation, Mode::Normal, |encoder| encoder.value(&(user, password))).await?;
         let session: Option<Reference> = results.value()?;
         let session = session.ok_or_else(|| {
-            CallError::unlocated(operation, &registry.reference().identity, "it gave no session; it may be a slave")
+            CallError::unlocated(
+                operation,
+                &registry.reference().identity,
+                "it gave no session; it may be a slave",
+            )
         })?;
         Ok(AdminSession { proxy: registry.of(session) })
     }
@@ -107,9 +116,11 @@ impl AdminSession {
     /// As for every call.
     pub async fn admin(&self) -> Result<Admin, CallError> {
         let operation = "getAdmin";
-        let admin: Option<Reference> = self.proxy.call(operation, Mode::Nonmutating, |_| {}).await?.value()?;
-        let admin = admin
-            .ok_or_else(|| CallError::unlocated(operation, &self.proxy.reference().identity, "it has no Admin"))?;
+        let admin: Option<Reference> =
+            self.proxy.call(operation, Mode::Nonmutating, |_| {}).await?.value()?;
+        let admin = admin.ok_or_else(|| {
+            CallError::unlocated(operation, &self.proxy.reference().identity, "it has no Admin")
+        })?;
         Ok(Admin { proxy: self.proxy.of(admin) })
     }
 

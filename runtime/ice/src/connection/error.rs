@@ -11,7 +11,9 @@ use crate::protocol::ProtocolError;
 #[non_exhaustive]
 pub enum ConnectionError {
     /// Nobody there.
-    #[error("cannot connect to {endpoint}: {problem}; check that the server runs and that no firewall is between")]
+    #[error(
+        "cannot connect to {endpoint}: {problem}; check that the server runs and that no firewall is between"
+    )]
     Unreachable {
         /// Where.
         endpoint: String,
@@ -19,7 +21,9 @@ pub enum ConnectionError {
         problem: String,
     },
     /// Somebody may be there, who says nothing.
-    #[error("{endpoint} has not greeted us within {after:?}; check that it is an Ice endpoint of that transport")]
+    #[error(
+        "{endpoint} has not greeted us within {after:?}; check that it is an Ice endpoint of that transport"
+    )]
     NoGreeting {
         /// Where.
         endpoint: String,

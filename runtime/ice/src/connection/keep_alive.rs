@@ -84,7 +84,10 @@ mod tests {
         let silent = Facts { received: seconds(61), ..QUIET };
         assert_eq!(keep_alive.due(silent), Due::Nothing);
         assert_eq!(keep_alive.due(Facts { waiting: true, ..silent }), Due::GiveUp("a call waits"));
-        assert_eq!(keep_alive.due(Facts { within: true, ..silent }), Due::GiveUp("in the middle of a message"));
+        assert_eq!(
+            keep_alive.due(Facts { within: true, ..silent }),
+            Due::GiveUp("in the middle of a message")
+        );
         assert_eq!(keep_alive.due(Facts { waiting: true, received: seconds(59), ..silent }), Due::Nothing);
     }
 

@@ -61,7 +61,7 @@ async fn connect_at_leisure(endpoint: &NetworkEndpoint, setup: Setup) -> Result<
     let mut framer = Framer::new(setup.limits.message);
     let wrong = |source| ConnectionError::Protocol { peer: peer.clone(), source };
     let state = loop {
-        if let Some(message) = framer.next().map_err(wrong)? {
+        if let Some(message) = framer.next_message().map_err(wrong)? {
             // A server that is going away closes at once.
             if message.message == MessageType::Close {
                 return Err(ConnectionError::Closed { peer });
@@ -69,7 +69,12 @@ async fn connect_at_leisure(endpoint: &NetworkEndpoint, setup: Setup) -> Result<
             break State::greeted(message.message).map_err(wrong)?;
         }
         match reader.read(framer.space()).await {
-            Ok(0) => return Err(ConnectionError::Lost { peer, problem: "it was closed before the greeting".to_owned() }),
+            Ok(0) => {
+                return Err(ConnectionError::Lost {
+                    peer,
+                    problem: "it was closed before the greeting".to_owned(),
+                });
+            }
             Ok(_) => {}
             Err(error) => return Err(ConnectionError::Lost { peer, problem: error.to_string() }),
         }
@@ -87,8 +92,13 @@ pub(crate) async fn accept(
     let _ = socket.set_nodelay(true);
     let stream = match &setup.tls {
         Some(tls) if encrypted => {
-            let late = |_| ConnectionError::NoGreeting { endpoint: peer.clone(), after: setup.limits.connect };
-            Stream::Tls(tokio::time::timeout(setup.limits.connect, tls.accept(&peer, socket)).await.map_err(late)??)
+            let late =
+                |_| ConnectionError::NoGreeting { endpoint: peer.clone(), after: setup.limits.connect };
+            Stream::Tls(
+                tokio::time::timeout(setup.limits.connect, tls.accept(&peer, socket))
+                    .await
+                    .map_err(late)??,
+            )
         }
         _ => Stream::Tcp(Arc::new(socket)),
     };
@@ -163,6 +173,9 @@ struct EndsWith(Arc<Shared>);
 
 impl Drop for EndsWith {
     fn drop(&mut self) {
-        self.0.end(ConnectionError::Lost { peer: self.0.peer.clone(), problem: "its task has gone".to_owned() });
+        self.0.end(ConnectionError::Lost {
+            peer: self.0.peer.clone(),
+            problem: "its task has gone".to_owned(),
+        });
     }
 }

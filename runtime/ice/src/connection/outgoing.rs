@@ -93,7 +93,8 @@ impl Outgoing {
         if queue.closed {
             return Begun::Ended;
         }
-        let Some(socket) = queue.socket.as_ref().filter(|_| !queue.writing && queue.messages.is_empty()) else {
+        let Some(socket) = queue.socket.as_ref().filter(|_| !queue.writing && queue.messages.is_empty())
+        else {
             return Begun::Not(message);
         };
         let sent = {

@@ -10,7 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Interval, MissedTickBehavior};
 
 use super::keep_alive::{Due, Facts};
-use super::state::Event;
+use super::state::{Event, Phase};
 use super::stream::Reader;
 use super::{ConnectionError, KeepAlive, Shared, WeakConnection};
 use crate::limits::Limits;
@@ -69,8 +69,11 @@ impl Incoming {
     }
 
     /// Handles the messages that are complete. The end, if that was among them.
-    async fn messages(&mut self, clock: &mut Option<Interval>) -> Result<Option<ConnectionError>, ProtocolError> {
-        while let Some(Message { message, compression, body }) = self.framer.next()? {
+    async fn messages(
+        &mut self,
+        clock: &mut Option<Interval>,
+    ) -> Result<Option<ConnectionError>, ProtocolError> {
+        while let Some(Message { message, compression, body }) = self.framer.next_message()? {
             let event = self.shared().lock().state.receive(message);
             match event {
                 Event::Heartbeat | Event::Dropped => {}
@@ -91,7 +94,7 @@ impl Incoming {
                 }
                 Event::Batch => {
                     let mut batch = Batch::decode(body, self.limits.decode)?;
-                    while let Some(request) = batch.next()? {
+                    while let Some(request) = batch.next_request()? {
                         if let Some(end) = self.answer(request, compression, clock).await {
                             return Ok(Some(end));
                         }
@@ -124,6 +127,9 @@ impl Incoming {
                 }
             }
         };
+        if self.shared().lock().state.phase() == Phase::Closing {
+            return None;
+        }
         let mut answering: Pin<Box<dyn Future<Output = ()> + Send>> =
             Box::pin(answered(self.connection.upgrade()?, request, compression, permit));
         let done = poll_fn(|context| Poll::Ready(answering.as_mut().poll(context).is_ready())).await;

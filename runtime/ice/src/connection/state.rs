@@ -38,7 +38,9 @@ impl State {
     pub(super) const fn greeted(message: MessageType) -> Result<Self, ProtocolError> {
         match message {
             MessageType::Validate => Ok(Self { phase: Phase::Active }),
-            MessageType::Close => Err(ProtocolError::Unexpected { what: "a close", when: "instead of a greeting" }),
+            MessageType::Close => {
+                Err(ProtocolError::Unexpected { what: "a close", when: "instead of a greeting" })
+            }
             _ => Err(ProtocolError::Unexpected { what: "a message", when: "before the greeting" }),
         }
     }

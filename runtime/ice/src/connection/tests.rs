@@ -33,14 +33,16 @@ async fn a_call_is_answered() {
 async fn what_is_not_there_is_named() {
     let (adapter, proxy) = echo(options()).await;
     let fault = |error| match error {
-        CallError::Fault { fault, .. } => fault,
+        CallError::Fault { fault, .. } => *fault,
         other => panic!("{other}"),
     };
     let missing = proxy.of(adapter.direct(Identity::new("c", "nobody")));
     let error = fault(missing.ice_ping().await.unwrap_err());
     assert!(matches!(error, Fault::ObjectNotExist { identity, .. } if identity.to_string() == "c/nobody"));
     let facet = proxy.of(Reference { facet: "f".to_owned(), ..proxy.reference().clone() });
-    assert!(matches!(fault(facet.ice_ping().await.unwrap_err()), Fault::FacetNotExist { facet, .. } if facet == "f"));
+    assert!(
+        matches!(fault(facet.ice_ping().await.unwrap_err()), Fault::FacetNotExist { facet, .. } if facet == "f")
+    );
     let error = fault(proxy.call("nope", Mode::Normal, |_| {}).await.unwrap_err());
     assert!(matches!(error, Fault::OperationNotExist { operation, .. } if operation == "nope"));
     let error = fault(proxy.call("later", Mode::Normal, |_| {}).await.unwrap_err());
@@ -129,7 +131,8 @@ async fn oneway_calls_and_batches_arrive() {
 async fn closing_waits_for_what_is_being_answered() {
     let (adapter, proxy) = echo(options()).await;
     let slow = proxy.clone();
-    let call = tokio::spawn(async move { slow.call("later", Mode::Normal, |encoder| encoder.int(200)).await });
+    let call =
+        tokio::spawn(async move { slow.call("later", Mode::Normal, |encoder| encoder.int(200)).await });
     let busy = proxy.connection().await.unwrap();
     soon("a call", || !busy.shared.lock().waiting.is_empty()).await;
     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -137,6 +140,36 @@ async fn closing_waits_for_what_is_being_answered() {
     assert_eq!(call.await.unwrap().unwrap().value::<i32>().unwrap(), 200);
     assert!(matches!(busy.ended().await, ConnectionError::Closed { .. }));
     assert_eq!(adapter.connections(), 0);
+}
+
+#[tokio::test]
+async fn closing_ends_although_requests_wait_for_their_turn() {
+    let (adapter, proxy) = echo(options()).await;
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let proxy = proxy.clone();
+        calls.spawn(async move { proxy.call("later", Mode::Normal, |encoder| encoder.int(100)).await });
+    }
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let started = Instant::now();
+    adapter.close(Duration::from_secs(20)).await;
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    // Each was answered, or certainly not carried out and found nobody when it was sent again.
+    while let Some(call) = calls.join_next().await {
+        match call.unwrap() {
+            Ok(results) => assert_eq!(results.value::<i32>().unwrap(), 100),
+            Err(error) => assert!(
+                matches!(
+                    error,
+                    CallError::Connection {
+                        source: ConnectionError::Unreachable { .. } | ConnectionError::Closed { .. },
+                        ..
+                    }
+                ),
+                "{error}"
+            ),
+        }
+    }
 }
 
 #[tokio::test]
@@ -283,7 +316,8 @@ async fn rude_clients_are_forgotten_and_others_are_served() {
 async fn more_clients_than_there_are_places_wait() {
     let (adapter, proxy) = echo(options()).await;
     let Some(crate::Endpoint::Network(endpoint)) = adapter.endpoints().pop() else { panic!("no endpoint") };
-    let sockets: Vec<_> = (0..150).map(|_| TcpStream::connect(("127.0.0.1", endpoint.port)).unwrap()).collect();
+    let sockets: Vec<_> =
+        (0..150).map(|_| TcpStream::connect(("127.0.0.1", endpoint.port)).unwrap()).collect();
     soon("all places are taken", || adapter.connections() == 100).await;
     drop(sockets);
     proxy.ice_ping().await.unwrap();

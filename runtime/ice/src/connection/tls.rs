@@ -27,7 +27,11 @@ impl Tls {
         endpoint: &NetworkEndpoint,
         socket: TcpStream,
     ) -> Result<Box<dyn Encrypted>, ConnectionError> {
-        let wrong = |problem: String, remedy| ConnectionError::Tls { endpoint: endpoint.to_string(), problem, remedy };
+        let wrong = |problem: String, remedy| ConnectionError::Tls {
+            endpoint: endpoint.to_string(),
+            problem,
+            remedy,
+        };
         let config = self.client.clone().ok_or_else(|| {
             wrong("nothing is trusted".to_owned(), "give the certificates to trust, or use a tcp endpoint")
         })?;
@@ -42,13 +46,19 @@ impl Tls {
         }
     }
 
-    pub(super) async fn accept(&self, peer: &str, socket: TcpStream) -> Result<Box<dyn Encrypted>, ConnectionError> {
-        let wrong = |problem: String, remedy| ConnectionError::Tls { endpoint: peer.to_owned(), problem, remedy };
+    pub(super) async fn accept(
+        &self,
+        peer: &str,
+        socket: TcpStream,
+    ) -> Result<Box<dyn Encrypted>, ConnectionError> {
+        let wrong =
+            |problem: String, remedy| ConnectionError::Tls { endpoint: peer.to_owned(), problem, remedy };
         let config = self.server.clone().ok_or_else(|| {
             wrong("there is no certificate to show".to_owned(), "give one, or listen on a tcp endpoint")
         })?;
         let accepted = TlsAcceptor::from(config).accept(socket).await;
-        let stream = accepted.map_err(|error| wrong(error.to_string(), "the client has to trust the certificate"))?;
+        let stream =
+            accepted.map_err(|error| wrong(error.to_string(), "the client has to trust the certificate"))?;
         Ok(Box::new(stream))
     }
 }

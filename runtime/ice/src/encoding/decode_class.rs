@@ -158,11 +158,8 @@ impl Decoder<'_> {
         class: bool,
     ) -> Result<(), DecodeError> {
         for (number, slice) in known.slices.iter().enumerate() {
-            let wrong = |problem| DecodeError::Slices {
-                slice: number,
-                type_id: slice.type_id.to_owned(),
-                problem,
-            };
+            let wrong =
+                |problem| DecodeError::Slices { slice: number, type_id: slice.type_id.to_owned(), problem };
             if number > 0 {
                 header = if class { self.slice_header()? } else { self.exception_header()? };
                 let same = match &header.type_id {
@@ -309,7 +306,7 @@ impl Decoder<'_> {
             self.seek(behind);
         }
         Ok(OpaqueSlice {
-            type_id: header.type_id.unwrap_or_else(|| TypeId::Name(type_id)),
+            type_id: header.type_id.unwrap_or(TypeId::Name(type_id)),
             members,
             optionals: header.flags & flag::OPTIONALS != 0,
             instances: instances.unwrap_or_default(),

@@ -7,7 +7,9 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum EncodeError {
     /// Sizes are 32 bits on the wire.
-    #[error("a {what} of {length} elements or bytes is more than Ice can send (2147483647); send it in pieces")]
+    #[error(
+        "a {what} of {length} elements or bytes is more than Ice can send (2147483647); send it in pieces"
+    )]
     TooLong {
         /// What.
         what: &'static str,

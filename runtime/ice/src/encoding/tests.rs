@@ -25,11 +25,8 @@ crate::sliced! {
     struct ShapeProblem: Problem = "::Test::ShapeProblem" { shape: Option<Ref<Shape>>; count: i32 = 2 }
 }
 
-const WAYS: [(Encoding, Format); 3] = [
-    (Encoding::V1_0, Format::Sliced),
-    (Encoding::V1_1, Format::Compact),
-    (Encoding::V1_1, Format::Sliced),
-];
+const WAYS: [(Encoding, Format); 3] =
+    [(Encoding::V1_0, Format::Sliced), (Encoding::V1_1, Format::Compact), (Encoding::V1_1, Format::Sliced)];
 
 fn all() -> Registry {
     let mut registry = Registry::default();
@@ -49,7 +46,11 @@ fn written<'o>(
     encoder.finish().unwrap().to_bytes().slice(6..)
 }
 
-fn read<T: Decode>(bytes: Bytes, encoding: Encoding, registry: &Registry) -> Result<(T, Objects), DecodeError> {
+fn read<T: Decode>(
+    bytes: Bytes,
+    encoding: Encoding,
+    registry: &Registry,
+) -> Result<(T, Objects), DecodeError> {
     let mut decoder = Decoder::new(bytes, encoding, registry, DecodeLimits::default());
     let value = decoder.value()?;
     Ok((value, decoder.finish(T::CLASSES)?))
@@ -62,7 +63,10 @@ fn survives<T: Encode + Decode + PartialEq + std::fmt::Debug>(value: &T) {
         assert_eq!(&again, value, "{way:?}");
         // No prefix of it is enough, and none does harm.
         for length in 0..bytes.len().min(64) {
-            assert!(read::<T>(bytes.slice(..length), way.0, &Registry::default()).is_err(), "{way:?} {length}");
+            assert!(
+                read::<T>(bytes.slice(..length), way.0, &Registry::default()).is_err(),
+                "{way:?} {length}"
+            );
         }
     }
 }
@@ -259,7 +263,8 @@ fn a_long_byte_sequence_is_not_copied() {
     assert_eq!(payload.pieces()[1].as_ptr(), long.as_ptr());
     let bytes = payload.to_bytes();
     assert_eq!(payload.len(), bytes.len());
-    let (values, _) = read::<(i32, Bytes, i32)>(bytes.slice(6..), Encoding::V1_1, &Registry::default()).unwrap();
+    let (values, _) =
+        read::<(i32, Bytes, i32)>(bytes.slice(6..), Encoding::V1_1, &Registry::default()).unwrap();
     assert_eq!(values, (1, long, 2));
     assert_eq!(i32::from_le_bytes(bytes[..4].try_into().unwrap()), i32::try_from(bytes.len()).unwrap());
 }
@@ -303,7 +308,8 @@ fn instances_nest_only_so_deep() {
     // Nobody who keeps to the rules would send it.
     let slice = [&b"\x01\x21\x0d::Test::Shape\x00"[..]].concat();
     let later = b"\x01\x22\x01\x00".repeat(200);
-    let error = read::<Option<Ref<Shape>>>([slice, later].concat().into(), Encoding::V1_1, &all()).unwrap_err();
+    let error =
+        read::<Option<Ref<Shape>>>([slice, later].concat().into(), Encoding::V1_1, &all()).unwrap_err();
     assert_eq!(error, DecodeError::TooDeep { limit: 100 });
     // In version 1.0 they do not nest at all.
     let long = written((Encoding::V1_0, Format::Compact), Some(&objects), |encoder| encoder.value(&next));
@@ -332,8 +338,8 @@ fn what_contradicts_itself_is_refused() {
 }
 
 fn references() -> impl Strategy<Value = Option<Reference>> {
-    let endpoint = (0usize..5, ".*", any::<u16>(), proptest::option::of(0u64..1 << 31), any::<bool>()).prop_map(
-        |(transport, host, port, timeout, compress)| {
+    let endpoint = (0usize..5, ".*", any::<u16>(), proptest::option::of(0u64..1 << 31), any::<bool>())
+        .prop_map(|(transport, host, port, timeout, compress)| {
             let transport = [
                 crate::Transport::Tcp,
                 crate::Transport::Ssl,
@@ -341,7 +347,8 @@ fn references() -> impl Strategy<Value = Option<Reference>> {
                 crate::Transport::Wss,
                 crate::Transport::Udp,
             ][transport];
-            let resource = if matches!(transport, crate::Transport::Ws | crate::Transport::Wss) { "/r" } else { "" };
+            let resource =
+                if matches!(transport, crate::Transport::Ws | crate::Transport::Wss) { "/r" } else { "" };
             Endpoint::from(NetworkEndpoint {
                 timeout: timeout
                     .filter(|_| transport != crate::Transport::Udp)
@@ -350,17 +357,20 @@ fn references() -> impl Strategy<Value = Option<Reference>> {
                 resource: resource.to_owned(),
                 ..NetworkEndpoint::new(transport, host, port)
             })
-        },
-    );
+        });
     let address = prop_oneof![
         proptest::collection::vec(endpoint, 1..4).prop_map(Address::Direct),
         ".+".prop_map(Address::Adapter),
         Just(Address::WellKnown),
     ];
     let identity = (".+", ".*").prop_map(|(name, category)| Identity { name, category });
-    let reference = (identity, ".*", any::<bool>(), address).prop_map(|(identity, facet, secure, address)| {
-        Reference { facet, secure, mode: InvocationMode::Oneway, ..Reference::new(identity, address) }
-    });
+    let reference =
+        (identity, ".*", any::<bool>(), address).prop_map(|(identity, facet, secure, address)| Reference {
+            facet,
+            secure,
+            mode: InvocationMode::Oneway,
+            ..Reference::new(identity, address)
+        });
     proptest::option::of(reference)
 }
 

@@ -31,7 +31,9 @@ pub enum ProtocolError {
     #[error("a message says that it has {0} bytes; its header has 14")]
     TooSmall(i32),
     /// Larger than allowed.
-    #[error("a message of {size} bytes is more than the {limit} that are allowed; raise the limit (`Ice.MessageSizeMax`)")]
+    #[error(
+        "a message of {size} bytes is more than the {limit} that are allowed; raise the limit (`Ice.MessageSizeMax`)"
+    )]
     TooLarge {
         /// What it says.
         size: usize,

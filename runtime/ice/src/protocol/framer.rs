@@ -1,6 +1,6 @@
 //! Messages from a stream of bytes.
 
-use bytes::{Buf as _, Bytes, BytesMut, buf::Limit, BufMut as _};
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut, buf::Limit};
 
 use super::{Compression, HEADER, Header, MessageType, ProtocolError, decompress};
 
@@ -68,7 +68,7 @@ impl Framer {
     ///
     /// # Errors
     /// What came is none. Nothing more can be read then.
-    pub fn next(&mut self) -> Result<Option<Message>, ProtocolError> {
+    pub fn next_message(&mut self) -> Result<Option<Message>, ProtocolError> {
         if let Some((header, body)) = &self.long {
             if body.len() < header.size - HEADER {
                 return Ok(None);
@@ -105,10 +105,7 @@ impl Framer {
             Compression::Unsupported | Compression::Accepted => body,
         };
         if matches!(message, MessageType::Validate | MessageType::Close) && !body.is_empty() {
-            return Err(ProtocolError::Unexpected {
-                what: "a body",
-                when: "with a message that has none",
-            });
+            return Err(ProtocolError::Unexpected { what: "a body", when: "with a message that has none" });
         }
         Ok(Message { message, compression, body })
     }

@@ -77,14 +77,26 @@ impl Header {
     /// # Errors
     /// It is none, or of a message that is too large.
     pub fn parse(bytes: [u8; HEADER], limit: usize) -> Result<Self, ProtocolError> {
-        let [m0, m1, m2, m3, protocol_major, protocol_minor, encoding_major, encoding_minor, kind, compression, size @ ..] =
-            bytes;
+        let [
+            m0,
+            m1,
+            m2,
+            m3,
+            protocol_major,
+            protocol_minor,
+            encoding_major,
+            encoding_minor,
+            kind,
+            compression,
+            size @ ..,
+        ] = bytes;
         if [m0, m1, m2, m3] != MAGIC {
             return Err(ProtocolError::Magic([m0, m1, m2, m3]));
         }
-        for (what, major, minor) in
-            [("protocol", protocol_major, protocol_minor), ("header's encoding", encoding_major, encoding_minor)]
-        {
+        for (what, major, minor) in [
+            ("protocol", protocol_major, protocol_minor),
+            ("header's encoding", encoding_major, encoding_minor),
+        ] {
             if [major, minor] != [1, 0] {
                 return Err(ProtocolError::Version { what, major, minor });
             }

@@ -8,8 +8,8 @@ use thiserror::Error;
 
 use super::{Compression, HEADER, Header, MessageType, ProtocolError};
 use crate::encoding::{
-    Decode as _, DecodeError, DecodeLimits, Decoder, Encode as _, EncodeError, Encoder, Encoding, Format, Objects,
-    Payload, Registry,
+    Decode as _, DecodeError, DecodeLimits, Decoder, Encode as _, EncodeError, Encoder, Encoding, Format,
+    Objects, Payload, Registry,
 };
 use crate::identity::Identity;
 
@@ -113,7 +113,11 @@ impl OutgoingRequest<'_> {
 }
 
 /// What is read of requests and replies knows no classes.
-fn plain<T>(body: Bytes, limits: DecodeLimits, read: impl FnOnce(&mut Decoder<'_>) -> Result<T, DecodeError>) -> Result<T, ProtocolError> {
+fn plain<T>(
+    body: Bytes,
+    limits: DecodeLimits,
+    read: impl FnOnce(&mut Decoder<'_>) -> Result<T, DecodeError>,
+) -> Result<T, ProtocolError> {
     static NONE: LazyLock<Registry> = LazyLock::new(Registry::default);
     Ok(read(&mut Decoder::new(body, Encoding::V1_0, &NONE, limits))?)
 }
@@ -184,7 +188,7 @@ impl Batch {
     ///
     /// # Errors
     /// It is none.
-    pub fn next(&mut self) -> Result<Option<Request>, ProtocolError> {
+    pub fn next_request(&mut self) -> Result<Option<Request>, ProtocolError> {
         if self.left == 0 {
             return match self.rest.len() {
                 0 => Ok(None),
@@ -399,10 +403,12 @@ impl OutgoingMessage {
     pub fn pieces_from(&self, sent: usize) -> impl Iterator<Item = &[u8]> {
         let prefix = self.prefix.get(..self.prefix_length).unwrap_or_default();
         let mut skip = sent;
-        std::iter::once(prefix).chain(self.body.pieces().iter().map(|piece| &piece[..])).filter_map(move |piece| {
-            let skipped = skip.min(piece.len());
-            skip -= skipped;
-            piece.get(skipped..).filter(|piece| !piece.is_empty())
-        })
+        std::iter::once(prefix).chain(self.body.pieces().iter().map(|piece| &piece[..])).filter_map(
+            move |piece| {
+                let skipped = skip.min(piece.len());
+                skip -= skipped;
+                piece.get(skipped..).filter(|piece| !piece.is_empty())
+            },
+        )
     }
 }

@@ -27,7 +27,7 @@ fn framed(bytes: &[u8], piece: usize) -> Result<Vec<Message>, ProtocolError> {
     let mut messages = Vec::new();
     let mut rest = bytes;
     loop {
-        while let Some(message) = framer.next()? {
+        while let Some(message) = framer.next_message()? {
             messages.push(message);
         }
         if rest.is_empty() {
@@ -110,7 +110,8 @@ fn registry() -> Registry {
 }
 
 fn outcomes() -> Vec<Outcome> {
-    let replies = conversation().filter(|(sent, _)| !sent).flat_map(|(_, bytes)| framed(&bytes, usize::MAX).unwrap());
+    let replies =
+        conversation().filter(|(sent, _)| !sent).flat_map(|(_, bytes)| framed(&bytes, usize::MAX).unwrap());
     let replies = replies.filter(|message| message.message == MessageType::Reply);
     replies.map(|message| Reply::decode(message.body, LIMITS).unwrap().outcome).collect()
 }
@@ -128,7 +129,9 @@ fn value_of(objects: &Objects, instance: Ref<RType>) -> String {
 fn a_servers_instances_are_read_and_written_the_same() {
     let registry = registry();
     let projection = outcomes().into_iter().find_map(|outcome| match outcome {
-        Outcome::Results(encoding, bytes) if bytes.windows(8).any(|window| window == &b"\x09\x01\x01\x10::om"[..]) => {
+        Outcome::Results(encoding, bytes)
+            if bytes.windows(8).any(|window| window == &b"\x09\x01\x01\x10::om"[..]) =>
+        {
             Some((encoding, bytes))
         }
         _ => None,
@@ -140,7 +143,8 @@ fn a_servers_instances_are_read_and_written_the_same() {
     let told: Vec<String> =
         rows[0].iter().map(|cell| cell.map_or("null".to_owned(), |cell| value_of(&objects, cell))).collect();
     assert_eq!(told, ["img", "42", "300", "200", "1", "2", "1", "uint16", "null"]);
-    let again = reply_body(false, encoding, Format::Compact, Some(&objects), |encoder| encoder.value(&rows)).unwrap();
+    let again =
+        reply_body(false, encoding, Format::Compact, Some(&objects), |encoder| encoder.value(&rows)).unwrap();
     assert_eq!(again.to_bytes().slice(7..), bytes);
 }
 
@@ -159,7 +163,8 @@ fn a_servers_exception_is_read_and_written_the_same() {
         ("ome.conditions.ValidationException", "no pixels 1")
     );
     let exception: &dyn Sliced = raised.exception().unwrap();
-    let again = reply_body(true, encoding, Format::Compact, None, |encoder| encoder.exception(exception, false));
+    let again =
+        reply_body(true, encoding, Format::Compact, None, |encoder| encoder.exception(exception, false));
     assert_eq!(again.unwrap().to_bytes().slice(7..), bytes);
 }
 
@@ -184,10 +189,13 @@ fn a_sessions_proxy_and_a_missing_operation_are_understood() {
 
 #[test]
 fn a_stream_is_the_same_in_whatever_pieces_it_comes() {
-    let body = crate::encoding::Payload::from(Bytes::from((0..100_000u32).map(|n| n as u8).collect::<Vec<_>>()));
+    let body =
+        crate::encoding::Payload::from(Bytes::from((0..100_000u32).map(|n| n as u8).collect::<Vec<_>>()));
     let long = OutgoingMessage::numbered(MessageType::Reply, Compression::Unsupported, 7, body);
     let mut stream = BytesMut::new();
-    for message in [&OutgoingMessage::bare(MessageType::Validate), &long, &OutgoingMessage::bare(MessageType::Close)] {
+    for message in
+        [&OutgoingMessage::bare(MessageType::Validate), &long, &OutgoingMessage::bare(MessageType::Close)]
+    {
         stream.put_slice(&bytes_of(message));
         conversation().take(4).for_each(|(_, bytes)| stream.put_slice(&bytes));
     }
@@ -201,7 +209,9 @@ fn a_stream_is_the_same_in_whatever_pieces_it_comes() {
 #[test]
 fn a_header_that_lies_is_refused() {
     let header = |edit: &dyn Fn(&mut [u8; HEADER])| {
-        let mut bytes = Header { message: MessageType::Reply, compression: Compression::Unsupported, size: 20 }.to_bytes();
+        let mut bytes =
+            Header { message: MessageType::Reply, compression: Compression::Unsupported, size: 20 }
+                .to_bytes();
         edit(&mut bytes);
         framed(&bytes, usize::MAX).unwrap_err()
     };
@@ -222,14 +232,16 @@ fn a_size_alone_costs_little() {
     let mut framer = Framer::new(usize::MAX);
     let header = Header { message: MessageType::Reply, compression: Compression::Unsupported, size: 1 << 30 };
     framer.space().put_slice(&header.to_bytes());
-    assert_eq!(framer.next(), Ok(None));
+    assert_eq!(framer.next_message(), Ok(None));
     assert!(framer.space().get_ref().capacity() <= 1 << 20);
 }
 
 fn compressed(content: &[u8], says: usize) -> Bytes {
     let mut stream = Vec::with_capacity(content.len() + 1000);
     let mut compress = bzip2::Compress::new(bzip2::Compression::fast(), 0);
-    while compress.compress_vec(content, &mut stream, bzip2::Action::Finish).unwrap() != bzip2::Status::StreamEnd {}
+    while compress.compress_vec(content, &mut stream, bzip2::Action::Finish).unwrap()
+        != bzip2::Status::StreamEnd
+    {}
     [&i32::try_from(says).unwrap().to_le_bytes()[..], &stream].concat().into()
 }
 
@@ -275,11 +287,12 @@ fn a_batch_is_read_one_by_one() {
     let message = OutgoingMessage::numbered(MessageType::Batch, Compression::Unsupported, 2, joined);
     let bytes = bytes_of(&message);
     let mut batch = Batch::decode(bytes.slice(HEADER..), LIMITS).unwrap();
-    let operations: Vec<_> = std::iter::from_fn(|| batch.next().unwrap()).map(|request| request.operation).collect();
+    let operations: Vec<_> =
+        std::iter::from_fn(|| batch.next_request().unwrap()).map(|request| request.operation).collect();
     assert_eq!(operations, ["one", "two"]);
     let more = [&3i32.to_le_bytes()[..], &bytes[HEADER + 4..]].concat();
     let mut batch = Batch::decode(more.into(), LIMITS).unwrap();
-    assert!(batch.next().is_ok() && batch.next().is_ok() && batch.next().is_err());
+    assert!(batch.next_request().is_ok() && batch.next_request().is_ok() && batch.next_request().is_err());
     assert!(Batch::decode(Bytes::from_static(b"\xff\xff\xff\x7f"), LIMITS).is_err());
 }
 
@@ -294,7 +307,7 @@ proptest! {
                 let _ = Request::decode(message.body.clone(), LIMITS);
                 let _ = Reply::decode(message.body.clone(), LIMITS);
                 if let Ok(mut batch) = Batch::decode(message.body, LIMITS) {
-                    while let Ok(Some(_)) = batch.next() {}
+                    while let Ok(Some(_)) = batch.next_request() {}
                 }
             }
         }

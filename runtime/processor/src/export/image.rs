@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use biomero_events::json::Value;
 use biomero_export::codec::BloscCodec;
-use biomero_export::source;
+use biomero_export::source::{self, Source};
 use biomero_export::zarr::{self, Encoding, Options, Version};
 
 use crate::command_line::export::{Codec, Export, Layout, Version as Asked};
@@ -13,10 +13,12 @@ use crate::exit_code;
 use crate::output::{Answer, inert};
 
 use super::{open, stem, work};
+use crate::omero;
 
 pub(super) fn run(asked: &Export, answer: &mut Answer) -> Result<u8, Ended> {
     let limits = work::limits(asked.effort);
     let sources = match (asked.layout, asked.series.number) {
+        _ if omero::named(&asked.source).is_some() => vec![of_omero(asked)?],
         (Layout::Bioformats2raw, None) => source::open(&asked.source, limits)?,
         _ => vec![open(&asked.source, asked.series, limits)?],
     };
@@ -67,10 +69,19 @@ pub(super) fn run(asked: &Export, answer: &mut Answer) -> Result<u8, Ended> {
     Ok(exit_code::SUCCESS)
 }
 
+/// An image of OMERO, over the session that was named.
+fn of_omero(asked: &Export) -> Result<Box<dyn Source>, Ended> {
+    let id = omero::named(&asked.source).unwrap_or_else(|| Err(omero::Unread::Name(String::new())))?;
+    Ok(omero::open(id, asked.server.as_deref(), asked.session.as_deref())?)
+}
+
 /// What it is called, without what tells its format.
 fn name(asked: &Export) -> String {
     if let Some(name) = &asked.name {
         return name.clone();
+    }
+    if let Some(Ok(id)) = omero::named(&asked.source) {
+        return id.to_string();
     }
     let stem = stem(&asked.source);
     let name = stem.file_name().unwrap_or_default().to_string_lossy();
