@@ -25,6 +25,16 @@ fn count(grid: &mut Grid) -> usize {
     grid.has("state", json!({}))["calls"].as_array().unwrap().len()
 }
 
+/// Waits until so many scripts have written their first word.
+fn have_begun(grid: &Grid, scripts: usize) {
+    until("the scripts' first word", || {
+        let runs = std::fs::read_dir(grid.path("runs")).unwrap().map(|entry| entry.unwrap().path());
+        let begun =
+            runs.filter(|run| std::fs::read_to_string(run.join("out")).is_ok_and(|out| out == "begun\n"));
+        (begun.count() == scripts).then_some(())
+    });
+}
+
 #[test]
 fn a_job_is_accepted_run_and_accounted_for_with_the_calls_that_omero_knows() {
     let mut grid = Grid::start();
@@ -205,10 +215,11 @@ fn what_does_not_fit_is_refused_and_what_is_left_out_is_set() {
 fn a_script_that_forks_and_ignores_term_is_cancelled_and_one_is_killed() {
     let mut grid = Grid::start();
     let _processor = grid.processor();
-    grid.script("trap '' TERM; sleep 1000 & sleep 1000");
+    grid.script("trap '' TERM; sleep 1000 & echo begun; sleep 1000");
     grid.knows_the_processor();
     grid.has("process", json!({ "job": 77 }));
     grid.has("process", json!({ "job": 78 }));
+    have_begun(&grid, 2);
     for job in [77, 78] {
         grid.has("register", json!({ "job": job }));
         assert_eq!(grid.has("poll", json!({ "job": job })), Value::Null);
@@ -345,6 +356,24 @@ fn a_script_whose_session_has_ended_is_ended_and_its_job_has_a_status() {
 }
 
 #[test]
+fn a_server_that_cannot_say_whether_a_session_is_there_ends_no_script() {
+    let mut grid = Grid::start();
+    let _processor = grid.processor();
+    let go = grid.path("go");
+    grid.script(&format!("while [ ! -e {} ]; do sleep 0.01; done", go.display()));
+    grid.knows_the_processor();
+    grid.has("fail", json!({ "set": "getSession" }));
+    grid.has("process", json!({}));
+    until("three questions", || {
+        let asked = calls(&grid.has("state", json!({})), 0);
+        (asked.iter().filter(|call| *call == "getSession").count() >= 3).then_some(())
+    });
+    std::fs::write(go, "").unwrap();
+    assert_eq!(grid.has("wait", json!({})), json!(0));
+    assert_eq!(grid.has("state", json!({}))["status"]["77"], "Finished");
+}
+
+#[test]
 fn a_processor_that_is_killed_is_followed_by_one_that_accounts_for_its_jobs() {
     let mut grid = Grid::start();
     let mut processor = grid.processor();
@@ -353,11 +382,7 @@ fn a_processor_that_is_killed_is_followed_by_one_that_accounts_for_its_jobs() {
     grid.knows_the_processor();
     grid.has("process", json!({}));
     // What its keeper had not begun yet would be over.
-    until("the script's first word", || {
-        let mut runs = std::fs::read_dir(grid.path("runs")).unwrap().map(|entry| entry.unwrap().path());
-        runs.any(|run| std::fs::read_to_string(run.join("out")).is_ok_and(|out| out == "begun\n"))
-            .then_some(())
-    });
+    have_begun(&grid, 1);
     processor.kill();
     let before = count(&mut grid);
     let _next = grid.processor();
