@@ -33,7 +33,7 @@ fuzz_target!(|data: &[u8]| {
     let mut rest = stream;
     let mut bodies = vec![Bytes::copy_from_slice(stream)];
     loop {
-        match framer.next() {
+        match framer.next_message() {
             Ok(Some(message)) => bodies.push(message.body),
             Err(_) => break,
             Ok(None) if rest.is_empty() => break,
@@ -50,7 +50,7 @@ fuzz_target!(|data: &[u8]| {
             values(request.encoding, &request.parameters);
         }
         if let Ok(mut batch) = Batch::decode(body.clone(), LIMITS) {
-            while let Ok(Some(request)) = batch.next() {
+            while let Ok(Some(request)) = batch.next_request() {
                 values(request.encoding, &request.parameters);
             }
         }

@@ -13,6 +13,7 @@ mod image;
 mod laptop;
 mod main_job;
 mod new_hook;
+mod omero;
 mod processor;
 mod reference;
 mod site_hook;

@@ -9,7 +9,7 @@ use std::process::Command;
 use crate::command::{run, succeeds};
 use crate::failure::Failure;
 
-/// A program, or a header by its path, and the Debian package that has it.
+/// A program, or any other file by its path, and the Debian package that has it.
 pub(crate) type Needed<'a> = (&'a str, &'a str);
 
 /// What the demo drives.
@@ -44,6 +44,7 @@ pub(crate) const TEST: &[Needed<'_>] = &[
 /// ZeroC's own runtime, as a peer.
 pub(crate) const ICE: &[Needed<'_>] = &[
     ("glacier2router", "zeroc-glacier2"),
+    ("slice2py", "zeroc-ice-compilers"),
     ("/usr/share/ice/slice/Glacier2/Session.ice", "zeroc-ice-slice"),
     ("/usr/lib/python3/dist-packages/Ice", "python3-zeroc-ice"),
 ];

@@ -27,7 +27,7 @@ pub enum CallError {
         /// The operation.
         operation: String,
         /// Why not.
-        fault: Fault,
+        fault: Box<Fault>,
     },
     /// It took too long. Whether it is carried out is not known.
     #[error("{operation} had no answer from {target} within {after:?}")]
@@ -96,8 +96,17 @@ impl CallError {
 
     /// Whether the object that was called does not exist (any more).
     #[must_use]
-    pub const fn is_object_gone(&self) -> bool {
-        matches!(self, Self::Fault { fault: Fault::ObjectNotExist { .. }, .. })
+    pub fn is_object_gone(&self) -> bool {
+        matches!(self.fault(), Some(Fault::ObjectNotExist { .. }))
+    }
+
+    /// Why the other side could not carry the operation out.
+    #[must_use]
+    pub fn fault(&self) -> Option<&Fault> {
+        match self {
+            Self::Fault { fault, .. } => Some(fault),
+            _ => None,
+        }
     }
 
     /// Whether the other side was not reached, or went away: trying again later may help.

@@ -373,7 +373,7 @@ impl<'a> Operation<'a> {
                 Ok(raised) => Err(CallError::Raised { operation, raised: Box::new(raised) }),
                 Err(source) => Err(CallError::Decode { operation, source }),
             },
-            Outcome::Fault(fault) => Err(CallError::Fault { operation, fault }),
+            Outcome::Fault(fault) => Err(CallError::Fault { operation, fault: Box::new(fault) }),
         }
     }
 

@@ -47,7 +47,7 @@ impl Servant for Echo {
                     let back = back.fixed(Connection::callback(Identity::named("back")), call.connection());
                     let answer = back.call("echo", Mode::Normal, |encoder| encoder.bytes(b"back")).await;
                     let answer: Result<Bytes, _> = answer.and_then(|results| results.value());
-                    call.answer(&answer.map_or_else(|error| error.to_string().into(), |bytes| bytes))
+                    call.answer(&answer.unwrap_or_else(|error| error.to_string().into()))
                 }
                 _ => Err(call.unknown_operation()),
             }

@@ -12,6 +12,7 @@ use biomero_slurm::run::{Failure, StoreError};
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::omero::Unread;
 use crate::{exit_code, output};
 
 /// Why a command ended.
@@ -161,6 +162,9 @@ pub(crate) enum Ended {
     /// An image cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// An image of OMERO cannot be read.
+    #[error(transparent)]
+    Omero(#[from] Unread),
     /// An image was not written.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -230,6 +234,7 @@ impl Ended {
             Self::Data(error) => of_data(error),
             Self::DataName(_) => exit_code::USAGE,
             Self::Read(error) => biomero_convert::exit_code::of_reading(error),
+            Self::Omero(error) => of_omero(error),
             Self::Write(error) => biomero_convert::exit_code::of_writing(error),
             Self::Convert(error) => error.exit_code(),
             Self::Verify(VerifyError::Absent { .. }) => exit_code::ABSENT,
@@ -299,6 +304,18 @@ fn of_engine(error: &biomero_slurm::engine::Error) -> u8 {
         Error::Slurm(biomero_slurm::scheduler::Error::Cluster(error)) => of_cluster(error),
         Error::Slurm(_) => exit_code::UNAVAILABLE,
         Error::Embedded(error) => of_executor(error),
+    }
+}
+
+const fn of_omero(error: &Unread) -> u8 {
+    match error {
+        Unread::Name(_) | Unread::Session(_) | Unread::Server(_) => exit_code::USAGE,
+        Unread::Absent(_) => exit_code::ABSENT,
+        Unread::Omero(biomero_omero::Error::Denied { .. }) => exit_code::PERMISSION,
+        Unread::Omero(biomero_omero::Error::Unavailable { .. } | biomero_omero::Error::NoSession { .. }) => {
+            exit_code::UNAVAILABLE
+        }
+        Unread::Unsuitable { .. } | Unread::Omero(_) | Unread::System(_) => exit_code::FAILURE,
     }
 }
 

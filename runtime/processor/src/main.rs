@@ -8,6 +8,7 @@ mod events;
 mod exit_code;
 mod export;
 mod log;
+mod omero;
 mod output;
 mod progress;
 mod slurm;

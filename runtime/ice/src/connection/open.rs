@@ -61,7 +61,7 @@ async fn connect_at_leisure(endpoint: &NetworkEndpoint, setup: Setup) -> Result<
     let mut framer = Framer::new(setup.limits.message);
     let wrong = |source| ConnectionError::Protocol { peer: peer.clone(), source };
     let state = loop {
-        if let Some(message) = framer.next().map_err(wrong)? {
+        if let Some(message) = framer.next_message().map_err(wrong)? {
             // A server that is going away closes at once.
             if message.message == MessageType::Close {
                 return Err(ConnectionError::Closed { peer });

@@ -73,7 +73,7 @@ impl Incoming {
         &mut self,
         clock: &mut Option<Interval>,
     ) -> Result<Option<ConnectionError>, ProtocolError> {
-        while let Some(Message { message, compression, body }) = self.framer.next()? {
+        while let Some(Message { message, compression, body }) = self.framer.next_message()? {
             let event = self.shared().lock().state.receive(message);
             match event {
                 Event::Heartbeat | Event::Dropped => {}
@@ -94,7 +94,7 @@ impl Incoming {
                 }
                 Event::Batch => {
                     let mut batch = Batch::decode(body, self.limits.decode)?;
-                    while let Some(request) = batch.next()? {
+                    while let Some(request) = batch.next_request()? {
                         if let Some(end) = self.answer(request, compression, clock).await {
                             return Ok(Some(end));
                         }

@@ -33,7 +33,7 @@ async fn a_call_is_answered() {
 async fn what_is_not_there_is_named() {
     let (adapter, proxy) = echo(options()).await;
     let fault = |error| match error {
-        CallError::Fault { fault, .. } => fault,
+        CallError::Fault { fault, .. } => *fault,
         other => panic!("{other}"),
     };
     let missing = proxy.of(adapter.direct(Identity::new("c", "nobody")));

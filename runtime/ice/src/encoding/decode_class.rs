@@ -306,7 +306,7 @@ impl Decoder<'_> {
             self.seek(behind);
         }
         Ok(OpaqueSlice {
-            type_id: header.type_id.unwrap_or_else(|| TypeId::Name(type_id)),
+            type_id: header.type_id.unwrap_or(TypeId::Name(type_id)),
             members,
             optionals: header.flags & flag::OPTIONALS != 0,
             instances: instances.unwrap_or_default(),

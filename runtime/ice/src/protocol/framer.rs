@@ -68,7 +68,7 @@ impl Framer {
     ///
     /// # Errors
     /// What came is none. Nothing more can be read then.
-    pub fn next(&mut self) -> Result<Option<Message>, ProtocolError> {
+    pub fn next_message(&mut self) -> Result<Option<Message>, ProtocolError> {
         if let Some((header, body)) = &self.long {
             if body.len() < header.size - HEADER {
                 return Ok(None);

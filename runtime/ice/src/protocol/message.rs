@@ -188,7 +188,7 @@ impl Batch {
     ///
     /// # Errors
     /// It is none.
-    pub fn next(&mut self) -> Result<Option<Request>, ProtocolError> {
+    pub fn next_request(&mut self) -> Result<Option<Request>, ProtocolError> {
         if self.left == 0 {
             return match self.rest.len() {
                 0 => Ok(None),

@@ -27,7 +27,7 @@ fn framed(bytes: &[u8], piece: usize) -> Result<Vec<Message>, ProtocolError> {
     let mut messages = Vec::new();
     let mut rest = bytes;
     loop {
-        while let Some(message) = framer.next()? {
+        while let Some(message) = framer.next_message()? {
             messages.push(message);
         }
         if rest.is_empty() {
@@ -232,7 +232,7 @@ fn a_size_alone_costs_little() {
     let mut framer = Framer::new(usize::MAX);
     let header = Header { message: MessageType::Reply, compression: Compression::Unsupported, size: 1 << 30 };
     framer.space().put_slice(&header.to_bytes());
-    assert_eq!(framer.next(), Ok(None));
+    assert_eq!(framer.next_message(), Ok(None));
     assert!(framer.space().get_ref().capacity() <= 1 << 20);
 }
 
@@ -288,11 +288,11 @@ fn a_batch_is_read_one_by_one() {
     let bytes = bytes_of(&message);
     let mut batch = Batch::decode(bytes.slice(HEADER..), LIMITS).unwrap();
     let operations: Vec<_> =
-        std::iter::from_fn(|| batch.next().unwrap()).map(|request| request.operation).collect();
+        std::iter::from_fn(|| batch.next_request().unwrap()).map(|request| request.operation).collect();
     assert_eq!(operations, ["one", "two"]);
     let more = [&3i32.to_le_bytes()[..], &bytes[HEADER + 4..]].concat();
     let mut batch = Batch::decode(more.into(), LIMITS).unwrap();
-    assert!(batch.next().is_ok() && batch.next().is_ok() && batch.next().is_err());
+    assert!(batch.next_request().is_ok() && batch.next_request().is_ok() && batch.next_request().is_err());
     assert!(Batch::decode(Bytes::from_static(b"\xff\xff\xff\x7f"), LIMITS).is_err());
 }
 
@@ -307,7 +307,7 @@ proptest! {
                 let _ = Request::decode(message.body.clone(), LIMITS);
                 let _ = Reply::decode(message.body.clone(), LIMITS);
                 if let Ok(mut batch) = Batch::decode(message.body, LIMITS) {
-                    while let Ok(Some(_)) = batch.next() {}
+                    while let Ok(Some(_)) = batch.next_request() {}
                 }
             }
         }

@@ -17,10 +17,11 @@ Examples:
   processor export series.ome.tif --layout bioformats2raw --output exported/
   processor export plate.zarr --output exported/             all fields of the plate, as a plate
   processor export image.ome.tif --labels=cells --output exported/
+  processor export omero:Image:7 --server omero --session ID --output exported/
 
 What is written, exit codes and the shapes of --json: docs/export.md.")]
 pub(crate) struct Export {
-    /// A TIFF or OME-TIFF file, an OME-Zarr folder, or by bioformats2raw whatever Bio-Formats reads
+    /// A TIFF or OME-TIFF file, an OME-Zarr folder, omero:Image:ID, or by bioformats2raw whatever Bio-Formats reads
     #[arg(value_name = "SOURCE")]
     pub(crate) source: PathBuf,
     /// The folder that NAME.ome.zarr is put into; made where it is missing
@@ -44,6 +45,12 @@ pub(crate) struct Export {
     /// Only of 0.5: rows and columns of chunks that share a file, so that there are fewer files
     #[arg(long, value_name = "CHUNKS", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) shard: Option<u16>,
+    /// Only of omero:Image:ID: where OMERO is, as HOST or HOST:PORT [default port: 4063]
+    #[arg(short, long, value_name = "HOST")]
+    pub(crate) server: Option<String>,
+    /// Only of omero:Image:ID: the id of a session of OMERO, which goes on afterwards
+    #[arg(short = 'k', long, value_name = "ID")]
+    pub(crate) session: Option<String>,
     /// Also draw the regions of interest of the source into a label image of this name
     #[arg(
         long,

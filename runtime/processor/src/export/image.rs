@@ -19,11 +19,21 @@ use crate::output::{self, Answer, inert};
 use crate::progress::Bytes;
 
 use super::work;
+use crate::omero;
 
 pub(super) fn run(asked: &Export, answer: &mut Answer) -> Result<u8, Ended> {
     let interruption = Interruption::new()?;
-    let images = read(asked, &interruption)?;
-    let sources = images.all();
+    let (of_omero, images);
+    let sources = match omero::named(&asked.source) {
+        Some(id) => {
+            of_omero = [omero::open(id?, asked.server.as_deref(), asked.session.as_deref())?];
+            of_omero.as_slice()
+        }
+        None => {
+            images = read(asked, &interruption)?;
+            images.all()
+        }
+    };
     let whole = match (asked.layout, asked.series.number, sources.len()) {
         (Layout::Bioformats2raw, ..) => Whole::Series,
         // Fields of a plate, even if there is one.
@@ -56,12 +66,15 @@ pub(super) fn run(asked: &Export, answer: &mut Answer) -> Result<u8, Ended> {
     };
     // What is written does not depend on threads and memory.
     let text = format!("{options:?} {:?} {:?}", asked.layout, asked.series.number);
-    let mut request = Request::new(&asked.source, sources, &text)?;
-    if !asked.overwrite && zarr::is_written(&target, &request) {
-        return unchanged(&target, answer);
+    // An image in OMERO has no file whose time says whether it is the same.
+    if omero::named(&asked.source).is_none() {
+        let mut request = Request::new(&asked.source, sources, &text)?;
+        if !asked.overwrite && zarr::is_written(&target, &request) {
+            return unchanged(&target, answer);
+        }
+        (request.overwrite, request.keep) = (asked.overwrite, asked.keep_partial);
+        options.request = Some(request);
     }
-    (request.overwrite, request.keep) = (asked.overwrite, asked.keep_partial);
-    options.request = Some(request);
     let described: Vec<_> = sources.iter().map(|source| (source.shape(), source.sample_type())).collect();
     let has_rois = sources.iter().any(|source| !source.rois().is_empty());
     let (began, path) = (Instant::now(), target.clone());
@@ -162,6 +175,9 @@ enum Whole {
 fn name(asked: &Export) -> String {
     if let Some(name) = &asked.name {
         return name.clone();
+    }
+    if let Some(Ok(id)) = omero::named(&asked.source) {
+        return id.to_string();
     }
     let stem = stem(&asked.source);
     let name = stem.file_name().unwrap_or_default().to_string_lossy();

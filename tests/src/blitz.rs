@@ -1,0 +1,129 @@
+//! An OMERO to call: the real router (`glacier2router`) and registry, and behind them a stand-in for Blitz, the one part of OMERO
+//! that cannot be installed, on the real Ice for Python. Its types are what `slice2py` makes of our own table.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::icegrid::{Registry, accepts, free_port};
+use crate::process::{self, Running};
+use crate::scratch::Scratch;
+use crate::{Result, Trouble, binary, wait};
+
+/// The Python that Debian's package of Ice belongs to: one of another origin has no Ice.
+const PYTHON: &str = "/usr/bin/python3";
+
+/// The tables of `runtime/omero`.
+const TABLES: [&str; 3] = ["model.schema", "types.schema", "operations.schema"];
+
+/// A registry, a Blitz and a router, on loopback ports of their own.
+#[derive(Debug)]
+pub struct Omero {
+    router: Running,
+    port: u16,
+    blitz: Running,
+    registry: Registry,
+    scratch: Scratch,
+}
+
+impl Omero {
+    /// Starts it and waits until it answers.
+    ///
+    /// # Errors
+    /// Something is not installed or does not start.
+    pub fn start() -> Result<Self> {
+        let scratch = Scratch::new()?;
+        let types = types(&scratch)?;
+        let registry = Registry::start(scratch.path())?;
+        let blitz_port = free_port()?;
+        let mut command = Command::new(PYTHON);
+        command
+            .arg(binary::workspace().join("tests/fixtures/blitz/blitz.py"))
+            .env("PYTHONPATH", &types)
+            .args([
+                format!("tcp -h 127.0.0.1 -p {blitz_port}"),
+                format!("--Ice.Default.Locator=IceGrid/Locator:tcp -h 127.0.0.1 -p {}", registry.port()),
+                "--Ice.ThreadPool.Server.Size=8".to_owned(),
+                "--Ice.MessageSizeMax=65536".to_owned(),
+            ]);
+        let mut blitz = Running::start("blitz.py", command, &scratch.path().join("blitz.log"))?;
+        let log = blitz.log().to_path_buf();
+        wait::until("the stand-in for Blitz", wait::PATIENCE, &[&log], || {
+            (blitz.status().is_some() || blitz.output().contains("ready")).then_some(())
+        })?;
+        if blitz.status().is_some() {
+            return Err(Trouble::new(format!("the stand-in for Blitz has ended{}", wait::ends_of(&[&log]))));
+        }
+        let port = free_port()?;
+        let router = start_router(port, blitz_port, &scratch.path().join("router.log"))?;
+        Ok(Self { router, port, blitz, registry, scratch })
+    }
+
+    /// The router's port (4063 in a deployment).
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The registry, which knows Blitz.
+    pub const fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The router.
+    pub const fn router(&mut self) -> &mut Running {
+        &mut self.router
+    }
+
+    /// What Blitz and the router have written, for messages.
+    pub fn logs(&self) -> String {
+        wait::ends_of(&[self.blitz.log(), &self.scratch.path().join("router.log")])
+    }
+}
+
+fn start_router(port: u16, blitz: u16, log: &Path) -> Result<Running> {
+    let mut command = Command::new("glacier2router");
+    command.args([
+        "--Glacier2.InstanceName=OMERO.Glacier2".to_owned(),
+        format!("--Glacier2.Client.Endpoints=tcp -h 127.0.0.1 -p {port}"),
+        "--Glacier2.Server.Endpoints=tcp -h 127.0.0.1".to_owned(),
+        format!("--Glacier2.SessionManager=BlitzManager:tcp -h 127.0.0.1 -p {blitz}"),
+        format!("--Glacier2.PermissionsVerifier=BlitzVerifier:tcp -h 127.0.0.1 -p {blitz}"),
+        // As in OMERO's own configuration.
+        "--Glacier2.Client.ForwardContext=1".to_owned(),
+        "--Glacier2.SessionTimeout=600".to_owned(),
+        "--Glacier2.Filter.Category.Accept=ProcessCallback ProcessorCallback".to_owned(),
+        "--Ice.MessageSizeMax=65536".to_owned(),
+    ]);
+    let mut router = Running::start("glacier2router", command, log)?;
+    wait::until("glacier2router", wait::PATIENCE, &[log], || {
+        (router.status().is_some() || accepts(port)).then_some(())
+    })?;
+    match router.status() {
+        None => Ok(router),
+        Some(status) => {
+            Err(Trouble::new(format!("glacier2router ended with {status}{}", wait::ends_of(&[log]))))
+        }
+    }
+}
+
+/// The folder of the modules that `slice2py` makes of the tables.
+fn types(scratch: &Scratch) -> Result<PathBuf> {
+    let folder = binary::workspace().join("runtime/omero/schema");
+    let mut tables = Vec::new();
+    for name in TABLES {
+        let path = folder.join(name);
+        let text =
+            std::fs::read_to_string(&path).map_err(Trouble::doing(format!("read {}", path.display())))?;
+        tables.push((name, text));
+    }
+    let tables: Vec<(&str, &str)> = tables.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    let checked = biomero_omero_generator::read(&tables).map_err(|error| Trouble::new(error.to_string()))?;
+    let types = scratch.folder("types")?;
+    let slice = types.join("omero.ice");
+    std::fs::write(&slice, biomero_omero_generator::slice::print(&checked))
+        .map_err(Trouble::doing(format!("write {}", slice.display())))?;
+    let mut compiler = Command::new("slice2py");
+    compiler.args(["--underscore", "-I/usr/share/ice/slice", "--output-dir"]).arg(&types).arg(&slice);
+    process::succeed(&mut compiler, Duration::from_secs(60))?;
+    Ok(types)
+}
