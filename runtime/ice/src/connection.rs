@@ -1,7 +1,7 @@
 //! Connections ("Connection Management", "Connection Closure", "Bidirectional Connections").
 //!
 //! A connection has two tasks: one reads, and answers what is answered at once; one writes what the socket did not take when
-//! it was sent. What they decide is in [`state`] and [`keep_alive`], which know no sockets.
+//! it was sent. What they decide is in `state` and `keep_alive`, which know no sockets.
 
 mod error;
 mod keep_alive;

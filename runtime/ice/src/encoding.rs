@@ -11,6 +11,7 @@
 
 mod class;
 mod decode_class;
+mod decode_old;
 mod decoder;
 mod define;
 mod encode_class;

@@ -1,23 +1,24 @@
 //! Calling objects ("Proxies", "Invocation Timeouts", "Automatic Retries").
 
+mod operation;
+mod results;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
+pub use operation::{BatchCalls, Operation};
+pub use results::Results;
 
 use crate::clients::Router;
 use crate::communicator::Communicator;
 use crate::connection::{CallFailure, Connection, ConnectionError};
-use crate::encoding::DecodeLimits;
-use crate::encoding::{
-    Decode, DecodeError, Decoder, EncodeError, Encoder, Encoding, Format, Objects, Payload, Raised, Registry,
-};
+use crate::encoding::{Encoder, Encoding, Payload};
 use crate::error::CallError;
 use crate::locate::locate;
 use crate::protocol::message::Context;
-use crate::protocol::{Compression, Fault, HEADER, MessageType, Mode, Outcome, OutgoingRequest};
+use crate::protocol::{Compression, Fault, MessageType, Mode, Outcome};
 use crate::reference::Reference;
 
 /// An object that can be called.
@@ -96,15 +97,7 @@ impl Proxy {
     /// An operation, to be called with more than its parameters.
     #[must_use]
     pub fn operation<'a>(&'a self, name: &'a str, mode: Mode) -> Operation<'a> {
-        Operation {
-            proxy: self,
-            name,
-            mode,
-            context: None,
-            timeout: self.timeout,
-            format: self.communicator.options().format,
-            objects: None,
-        }
+        Operation::new(self, name, mode)
     }
 
     /// Calls an operation whose parameters `encode` writes, and waits for its results.
@@ -155,7 +148,7 @@ impl Proxy {
     /// Calls that are collected and sent together.
     #[must_use]
     pub fn batch(&self) -> BatchCalls<'_> {
-        BatchCalls { proxy: self, calls: Vec::new(), length: 0 }
+        BatchCalls::new(self)
     }
 
     /// The connection that its calls take: opened, if there is none.
@@ -256,6 +249,24 @@ impl Proxy {
         }
     }
 
+    async fn send(
+        &self,
+        operation: &str,
+        message: MessageType,
+        number: i32,
+        body: Payload,
+    ) -> Result<(), CallError> {
+        let mut again = matches!(self.route, Route::Pooled);
+        loop {
+            let (connection, _) = self.connected(operation).await?;
+            match connection.send(message, self.compression(), number, body.clone()).await {
+                Ok(()) => return Ok(()),
+                Err(_) if std::mem::take(&mut again) => self.forget(),
+                Err(CallFailure { error, .. }) => return Err(self.failed(operation, error)),
+            }
+        }
+    }
+
     fn merged<'a>(&'a self, own: Option<&'a Context>) -> Cow<'a, Context> {
         let default = &self.communicator.options().context;
         let mut parts = [Some(default), self.context.as_deref(), own]
@@ -289,231 +300,5 @@ impl fmt::Display for Proxy {
 impl fmt::Debug for Proxy {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Proxy({self})")
-    }
-}
-
-/// An operation about to be called.
-#[derive(Debug, Clone, Copy)]
-pub struct Operation<'a> {
-    proxy: &'a Proxy,
-    name: &'a str,
-    mode: Mode,
-    context: Option<&'a Context>,
-    timeout: Duration,
-    format: Format,
-    objects: Option<&'a Objects>,
-}
-
-impl<'a> Operation<'a> {
-    /// What is said beside its parameters, beside what the proxy says.
-    #[must_use]
-    pub const fn context(self, context: &'a Context) -> Self {
-        Self { context: Some(context), ..self }
-    }
-
-    /// How long it may take.
-    #[must_use]
-    pub const fn timeout(self, timeout: Duration) -> Self {
-        Self { timeout, ..self }
-    }
-
-    /// How instances among its parameters are sent.
-    #[must_use]
-    pub const fn format(self, format: Format) -> Self {
-        Self { format, ..self }
-    }
-
-    /// The instances that its parameters mean.
-    #[must_use]
-    pub const fn objects(self, objects: &'a Objects) -> Self {
-        Self { objects: Some(objects), ..self }
-    }
-
-    fn body(&self, encode: impl FnOnce(&mut Encoder<'a>)) -> Result<Payload, CallError> {
-        let reference = &self.proxy.reference;
-        let context = self.proxy.merged(self.context);
-        // What is borrowed of the context ends before the parameters' instances do.
-        let request = OutgoingRequest {
-            identity: &reference.identity,
-            facet: &reference.facet,
-            operation: self.name,
-            mode: self.mode,
-            context: &context,
-            encoding: reference.encoding,
-            format: self.format,
-        };
-        let body = request.body(self.objects, encode);
-        let body = body.and_then(|body| {
-            let limit = self.proxy.communicator.options().limits.message;
-            if body.len() + HEADER + 4 > limit {
-                return Err(EncodeError::TooLong { what: "request", length: body.len() });
-            }
-            Ok(body)
-        });
-        body.map_err(|source| CallError::Encode { operation: self.name.to_owned(), source })
-    }
-
-    /// Calls it and waits for its results.
-    ///
-    /// # Errors
-    /// It raised an exception, or did not come to its end.
-    pub async fn call(self, encode: impl FnOnce(&mut Encoder<'a>)) -> Result<Results, CallError> {
-        let body = self.body(encode)?;
-        let Self { proxy, name, mode, timeout, .. } = self;
-        let outcome = tokio::time::timeout(timeout, proxy.invoke(name, mode, body)).await;
-        let outcome = outcome.unwrap_or_else(|_| Err(proxy.late(name, timeout)))?;
-        let options = proxy.communicator.options();
-        let (registry, limits) = (&options.registry, options.limits.decode);
-        let operation = name.to_owned();
-        match outcome {
-            Outcome::Results(encoding, body) => {
-                Ok(Results { operation, encoding, body, registry: Arc::clone(registry), limits })
-            }
-            Outcome::Raised(encoding, body) => match Raised::decode(body, encoding, registry, limits) {
-                Ok(raised) => Err(CallError::Raised { operation, raised: Box::new(raised) }),
-                Err(source) => Err(CallError::Decode { operation, source }),
-            },
-            Outcome::Fault(fault) => Err(CallError::Fault { operation, fault: Box::new(fault) }),
-        }
-    }
-
-    /// Sends it and waits for nothing ("Oneway Invocations"). It is not known whether it is carried out.
-    ///
-    /// # Errors
-    /// It could not be sent.
-    pub async fn oneway(self, encode: impl FnOnce(&mut Encoder<'a>)) -> Result<(), CallError> {
-        let body = self.body(encode)?;
-        let Self { proxy, name, timeout, .. } = self;
-        let sent = proxy.send(name, MessageType::Request, 0, body);
-        tokio::time::timeout(timeout, sent).await.unwrap_or_else(|_| Err(proxy.late(name, timeout)))
-    }
-}
-
-impl Proxy {
-    async fn send(
-        &self,
-        operation: &str,
-        message: MessageType,
-        number: i32,
-        body: Payload,
-    ) -> Result<(), CallError> {
-        let mut again = matches!(self.route, Route::Pooled);
-        loop {
-            let (connection, _) = self.connected(operation).await?;
-            match connection.send(message, self.compression(), number, body.clone()).await {
-                Ok(()) => return Ok(()),
-                Err(_) if std::mem::take(&mut again) => self.forget(),
-                Err(CallFailure { error, .. }) => return Err(self.failed(operation, error)),
-            }
-        }
-    }
-}
-
-/// Calls that are sent together; nobody waits for them ("Batched Invocations").
-#[derive(Debug)]
-pub struct BatchCalls<'a> {
-    proxy: &'a Proxy,
-    calls: Vec<Payload>,
-    length: usize,
-}
-
-impl BatchCalls<'_> {
-    /// Adds a call.
-    ///
-    /// # Errors
-    /// Its parameters cannot be sent, or all are more than a message may hold: send them first.
-    pub fn add(
-        &mut self,
-        name: &str,
-        mode: Mode,
-        encode: impl FnOnce(&mut Encoder<'_>),
-    ) -> Result<(), CallError> {
-        let body = self.proxy.operation(name, mode).body(encode)?;
-        let length = self.length + body.len();
-        if length + HEADER + 4 > self.proxy.communicator.options().limits.message {
-            let source = EncodeError::TooLong { what: "batch", length };
-            return Err(CallError::Encode { operation: name.to_owned(), source });
-        }
-        self.length = length;
-        self.calls.push(body);
-        Ok(())
-    }
-
-    /// How many there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.calls.len()
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.calls.is_empty()
-    }
-
-    /// Sends them.
-    ///
-    /// # Errors
-    /// They could not be sent.
-    pub async fn send(self) -> Result<(), CallError> {
-        if self.calls.is_empty() {
-            return Ok(());
-        }
-        let count = i32::try_from(self.calls.len()).unwrap_or(i32::MAX);
-        let body: Payload = self.calls.into_iter().collect();
-        let (proxy, operation) = (self.proxy, "a batch");
-        let sent = proxy.send(operation, MessageType::Batch, count, body);
-        tokio::time::timeout(proxy.timeout, sent)
-            .await
-            .unwrap_or_else(|_| Err(proxy.late(operation, proxy.timeout)))
-    }
-}
-
-/// What an operation gave back, not read yet.
-#[derive(Debug)]
-pub struct Results {
-    operation: String,
-    encoding: Encoding,
-    body: Bytes,
-    registry: Arc<Registry>,
-    limits: DecodeLimits,
-}
-
-impl Results {
-    /// The results, one or a tuple of them, none of which can hold an instance: parameters that go out first, then what is
-    /// returned.
-    ///
-    /// # Errors
-    /// They are others.
-    pub fn value<T: Decode>(&self) -> Result<T, CallError> {
-        self.value_with_objects().map(|(results, _)| results)
-    }
-
-    /// The results, and the instances that they hold.
-    ///
-    /// # Errors
-    /// They are others.
-    pub fn value_with_objects<T: Decode>(&self) -> Result<(T, Objects), CallError> {
-        self.read(T::CLASSES, |decoder| decoder.value())
-    }
-
-    /// The results, read one by one: optional ones. `classes`: whether one of them can hold an instance.
-    ///
-    /// # Errors
-    /// They are others.
-    pub fn read<T>(
-        &self,
-        classes: bool,
-        read: impl FnOnce(&mut Decoder<'_>) -> Result<T, DecodeError>,
-    ) -> Result<(T, Objects), CallError> {
-        let mut decoder = Decoder::new(self.body.clone(), self.encoding, &self.registry, self.limits);
-        let results = read(&mut decoder).and_then(|results| Ok((results, decoder.finish(classes)?)));
-        results.map_err(|source| CallError::Decode { operation: self.operation.clone(), source })
-    }
-
-    /// Their version and bytes.
-    #[must_use]
-    pub fn encapsulation(&self) -> (Encoding, Bytes) {
-        (self.encoding, self.body.clone())
     }
 }

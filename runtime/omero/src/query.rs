@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::service::Graph;
 use crate::types::api::IQuery;
 use crate::types::{RInt, RLong, RType, sys};
-use crate::values::{Objects, Value, Values as _};
+use crate::values::{Objects, Opener, Value, Values as _};
 
 /// What varies in a query: by names, and which part of the answer is wanted.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -193,9 +193,15 @@ impl IQuery {
         let mut objects = Objects::new();
         let parameters = parameters.store(&mut objects);
         let rows: Graph<Vec<Vec<Option<Ref<RType>>>>> = self.projection(query, parameters, &objects).await?;
-        let read = |row: &Vec<Option<Ref<RType>>>| {
-            Row(row.iter().map(|value| Value::read(&rows.objects, *value)).collect())
-        };
+        let mut opener = Opener::new(&rows.objects);
+        if !opener.has_room(rows.value.iter().map(Vec::len).sum()) {
+            let problem = format!(
+                "a query has {} rows, which are too many at once; ask for them by pages",
+                rows.value.len()
+            );
+            return Err(Error::Protocol { problem });
+        }
+        let read = |row: &Vec<Option<Ref<RType>>>| Row(row.iter().map(|value| opener.open(*value)).collect());
         Ok(rows.value.iter().map(read).collect())
     }
 

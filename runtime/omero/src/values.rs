@@ -8,9 +8,10 @@ use crate::types::{RBool, RCollection, RDouble, RFloat, RInt, RList, RLong, RMap
 
 pub use biomero_ice::encoding::Objects;
 
-/// How deep boxes are opened that hold boxes, and how many: a list can hold itself.
+/// How deep boxes are opened that hold boxes: a list can hold itself.
 const DEPTH: usize = 16;
-const BOXES: usize = 1 << 20;
+/// How many bytes texts, lists and maps that are read together may take.
+const MEMORY: usize = 128 << 20;
 
 /// A value without its box.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -36,7 +37,7 @@ pub enum Value {
     List(Vec<Self>),
     /// `RMap`.
     Map(BTreeMap<String, Self>),
-    /// An object in a box (`RObject`, `RInternal`), or what nests deeper than is opened: the box.
+    /// An object in a box (`RObject`, `RInternal`), or what is too deep or too much to be opened: the box.
     Boxed(Handle),
 }
 
@@ -44,7 +45,7 @@ impl Value {
     /// What is in a box.
     #[must_use]
     pub fn read(objects: &Objects, boxed: Option<Ref<RType>>) -> Self {
-        read(objects, boxed, DEPTH, &mut BOXES.clone())
+        Opener::new(objects).open(boxed)
     }
 
     /// Puts it in a box. What cannot be told as one ([`Value::Boxed`]) is the box that it is.
@@ -90,34 +91,67 @@ impl Value {
     }
 }
 
-fn read(objects: &Objects, boxed: Option<Ref<RType>>, depth: usize, left: &mut usize) -> Value {
-    let Some(boxed) = boxed else { return Value::Null };
-    let Some(depth) = depth.checked_sub(1) else { return Value::Boxed(boxed.into()) };
-    match left.checked_sub(1) {
-        Some(rest) => *left = rest,
-        None => return Value::Boxed(boxed.into()),
+/// Opens boxes, as far as what is in them may take memory: one box can be in many others, and so become much more than was sent.
+pub(crate) struct Opener<'o> {
+    objects: &'o Objects,
+    left: usize,
+}
+
+impl<'o> Opener<'o> {
+    pub(crate) const fn new(objects: &'o Objects) -> Self {
+        Self { objects, left: MEMORY }
     }
-    if let Some(value) = objects.get::<RLong>(boxed) {
-        Value::Long(value.val)
-    } else if let Some(value) = objects.get::<RString>(boxed) {
-        Value::Text(value.val.clone())
-    } else if let Some(value) = objects.get::<RInt>(boxed) {
-        Value::Int(value.val)
-    } else if let Some(value) = objects.get::<RDouble>(boxed) {
-        Value::Double(value.val)
-    } else if let Some(value) = objects.get::<RBool>(boxed) {
-        Value::Bool(value.val)
-    } else if let Some(value) = objects.get::<RTime>(boxed) {
-        Value::Time(value.val)
-    } else if let Some(value) = objects.get::<RFloat>(boxed) {
-        Value::Float(value.val)
-    } else if let Some(list) = objects.get::<RCollection>(boxed) {
-        Value::List(list.val.iter().map(|value| read(objects, *value, depth, left)).collect())
-    } else if let Some(map) = objects.get::<RMap>(boxed) {
-        let entries = map.val.iter().map(|(key, value)| (key.clone(), read(objects, *value, depth, left)));
-        Value::Map(entries.collect())
-    } else {
-        Value::Boxed(boxed.into())
+
+    pub(crate) fn open(&mut self, boxed: Option<Ref<RType>>) -> Value {
+        self.open_to(boxed, DEPTH)
+    }
+
+    fn open_to(&mut self, boxed: Option<Ref<RType>>, depth: usize) -> Value {
+        let Some(boxed) = boxed else { return Value::Null };
+        self.known(boxed, depth).unwrap_or_else(|| Value::Boxed(boxed.into()))
+    }
+
+    /// What is in a box, if it is known and may be held.
+    fn known(&mut self, boxed: Ref<RType>, depth: usize) -> Option<Value> {
+        let objects = self.objects;
+        if let Some(value) = objects.get::<RLong>(boxed) {
+            Some(Value::Long(value.val))
+        } else if let Some(value) = objects.get::<RString>(boxed) {
+            self.take(value.val.len())?;
+            Some(Value::Text(value.val.clone()))
+        } else if let Some(value) = objects.get::<RInt>(boxed) {
+            Some(Value::Int(value.val))
+        } else if let Some(value) = objects.get::<RDouble>(boxed) {
+            Some(Value::Double(value.val))
+        } else if let Some(value) = objects.get::<RBool>(boxed) {
+            Some(Value::Bool(value.val))
+        } else if let Some(value) = objects.get::<RTime>(boxed) {
+            Some(Value::Time(value.val))
+        } else if let Some(value) = objects.get::<RFloat>(boxed) {
+            Some(Value::Float(value.val))
+        } else if let Some(list) = objects.get::<RCollection>(boxed) {
+            let depth = depth.checked_sub(1)?;
+            self.take(list.val.len().saturating_mul(size_of::<Value>()))?;
+            Some(Value::List(list.val.iter().map(|value| self.open_to(*value, depth)).collect()))
+        } else if let Some(map) = objects.get::<RMap>(boxed) {
+            let depth = depth.checked_sub(1)?;
+            let keys: usize = map.val.keys().map(String::len).sum();
+            self.take(keys.saturating_add(map.val.len().saturating_mul(size_of::<(String, Value)>())))?;
+            let entries = map.val.iter().map(|(key, value)| (key.clone(), self.open_to(*value, depth)));
+            Some(Value::Map(entries.collect()))
+        } else {
+            None
+        }
+    }
+
+    /// Whether there is room for so many values.
+    pub(crate) fn has_room(&mut self, values: usize) -> bool {
+        self.take(values.saturating_mul(size_of::<Value>())).is_some()
+    }
+
+    fn take(&mut self, bytes: usize) -> Option<()> {
+        self.left = self.left.checked_sub(bytes)?;
+        Some(())
     }
 }
 
@@ -227,14 +261,27 @@ mod tests {
         let list = objects.add(RList::default());
         let itself: Option<Ref<RType>> = Some(Handle::from(list).into());
         objects.get_mut::<RCollection>(list).unwrap().val = vec![itself; 40];
-        let mut boxes = 0;
+        let (mut boxes, mut closed) = (0, 0);
         let mut open = vec![Value::read(&objects, itself)];
         while let Some(value) = open.pop() {
             boxes += 1;
-            if let Value::List(values) = value {
-                open.extend(values);
+            match value {
+                Value::List(values) => open.extend(values),
+                Value::Boxed(handle) => closed += usize::from(handle == list.handle()),
+                other => panic!("{other:?} is in it"),
             }
         }
-        assert!(boxes <= BOXES * 41, "{boxes}");
+        assert!(boxes <= MEMORY / size_of::<Value>() + 1 && closed > 0, "{boxes} {closed}");
+    }
+
+    #[test]
+    fn a_text_that_is_in_many_boxes_takes_no_more_memory_than_is_allowed() {
+        let mut objects = Objects::new();
+        let text: Handle = objects.add(RString::from("x".repeat(MEMORY / 4))).into();
+        let list = RList { base: RCollection { val: vec![Some(text.into()); 10], ..RCollection::default() } };
+        let list: Handle = objects.add(list).into();
+        let Value::List(values) = Value::read(&objects, Some(list.into())) else { panic!("it is a list") };
+        let texts = values.iter().filter(|value| matches!(value, Value::Text(_))).count();
+        assert_eq!((texts, &values[9]), (3, &Value::Boxed(text)));
     }
 }

@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use super::class::{Handle, Objects, OpaqueSlice, PlainObject, Sliced, Stored, TypeId, UnknownInstance};
+use super::class::{Handle, Objects, OpaqueSlice, Sliced, Stored, TypeId, UnknownInstance};
 use super::encode_class::flag;
 use super::optional::END;
 use super::registry::Known;
 use super::{DecodeError, Decoder, Encoding};
 
 /// What is counted for an instance beside its members: the box, the table's entry.
-const INSTANCE: usize = 128;
+pub(super) const INSTANCE: usize = 128;
 
 /// What an encapsulation remembers of the instances in it.
 #[derive(Debug, Default)]
@@ -17,8 +17,8 @@ pub(super) struct ClassReader {
     /// By handle; none while it is being read.
     stored: Vec<Option<Stored>>,
     /// Version 1.0 only: the sender's numbers.
-    ids: HashMap<i32, Handle>,
-    type_ids: Vec<String>,
+    pub(super) ids: HashMap<i32, Handle>,
+    pub(super) type_ids: Vec<String>,
     used: bool,
     depth: usize,
     slice: Option<OpenSlice>,
@@ -40,9 +40,9 @@ struct OpenSlice {
 #[derive(Debug)]
 pub(super) struct SliceHeader {
     pub(super) type_id: Option<TypeId>,
-    flags: u8,
+    pub(super) flags: u8,
     /// Of the members.
-    size: Option<usize>,
+    pub(super) size: Option<usize>,
 }
 
 impl SliceHeader {
@@ -50,7 +50,7 @@ impl SliceHeader {
         self.flags & flag::LAST != 0
     }
 
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         self.type_id.as_ref().map_or_else(|| "a class".to_owned(), ToString::to_string)
     }
 }
@@ -60,13 +60,13 @@ impl ClassReader {
         self.used
     }
 
-    fn reserve(&mut self) -> Handle {
+    pub(super) fn reserve(&mut self) -> Handle {
         let handle = Handle(u32::try_from(self.stored.len()).unwrap_or(u32::MAX));
         self.stored.push(None);
         handle
     }
 
-    fn store(&mut self, handle: Handle, stored: Stored) {
+    pub(super) fn store(&mut self, handle: Handle, stored: Stored) {
         if let Some(place) = usize::try_from(handle.0).ok().and_then(|index| self.stored.get_mut(index)) {
             *place = Some(stored);
         }
@@ -209,7 +209,7 @@ impl Decoder<'_> {
         Ok(SliceHeader { type_id, flags, size: self.slice_size(flags)? })
     }
 
-    fn known_type_id(&mut self) -> Result<String, DecodeError> {
+    pub(super) fn known_type_id(&mut self) -> Result<String, DecodeError> {
         let index = self.size("index of a type id")?;
         let name = index.checked_sub(1).and_then(|index| self.classes.type_ids.get(index)).cloned();
         let name = name.ok_or(DecodeError::NoTypeId { index })?;
@@ -217,7 +217,7 @@ impl Decoder<'_> {
         Ok(name)
     }
 
-    fn slice_size(&mut self, flags: u8) -> Result<Option<usize>, DecodeError> {
+    pub(super) fn slice_size(&mut self, flags: u8) -> Result<Option<usize>, DecodeError> {
         if flags & flag::SIZE == 0 {
             return Ok(None);
         }
@@ -255,7 +255,7 @@ impl Decoder<'_> {
         Ok(Some(table))
     }
 
-    fn open_slice(&mut self, header: &SliceHeader) -> Result<(), DecodeError> {
+    pub(super) fn open_slice(&mut self, header: &SliceHeader) -> Result<(), DecodeError> {
         let start = self.position();
         let table = self.table_behind(header)?;
         let next = header.size.map(|size| if table.is_some() { self.position() } else { start + size });
@@ -269,7 +269,7 @@ impl Decoder<'_> {
         Ok(())
     }
 
-    fn close_slice(&mut self, number: usize, type_id: &'static str) -> Result<(), DecodeError> {
+    pub(super) fn close_slice(&mut self, number: usize, type_id: &'static str) -> Result<(), DecodeError> {
         let optionals = self.classes.slice.as_ref().is_some_and(|slice| slice.optionals);
         if optionals {
             self.skip_optionals()?;
@@ -311,125 +311,6 @@ impl Decoder<'_> {
             optionals: header.flags & flag::OPTIONALS != 0,
             instances: instances.unwrap_or_default(),
         })
-    }
-
-    /// Version 1.0: a number below zero, of an instance that comes behind the parameters.
-    fn old_reference(&mut self) -> Result<Option<Handle>, DecodeError> {
-        let number = self.int()?;
-        match number {
-            0 => Ok(None),
-            i32::MIN | 1.. => Err(DecodeError::NoInstance { id: i64::from(number) }),
-            _ => self.old_handle(-number).map(Some),
-        }
-    }
-
-    fn old_handle(&mut self, id: i32) -> Result<Handle, DecodeError> {
-        if let Some(handle) = self.classes.ids.get(&id) {
-            return Ok(*handle);
-        }
-        self.charge(INSTANCE)?;
-        let handle = self.classes.reserve();
-        self.classes.ids.insert(id, handle);
-        Ok(handle)
-    }
-
-    /// Version 1.0: lists of instances, up to one that is empty.
-    pub(super) fn pending_instances(&mut self) -> Result<(), DecodeError> {
-        loop {
-            // An id, a type id and a size each at least.
-            let count = self.count("list of instances", 10)?;
-            if count == 0 {
-                return Ok(());
-            }
-            for _ in 0..count {
-                let id = self.int()?;
-                if id <= 0 {
-                    return Err(DecodeError::NoInstance { id: i64::from(id) });
-                }
-                let handle = self.old_handle(id)?;
-                let stored = self.old_instance()?;
-                self.classes.store(handle, stored);
-            }
-        }
-    }
-
-    fn old_instance(&mut self) -> Result<Stored, DecodeError> {
-        let mut opaque = Vec::new();
-        loop {
-            let header = self.old_header(true)?;
-            let type_id = header.name();
-            if type_id == PlainObject::TYPE_ID {
-                self.skip_members(&header)?;
-                let instance: Box<dyn Sliced> = if opaque.is_empty() {
-                    Box::new(PlainObject)
-                } else {
-                    Box::new(UnknownInstance { slices: opaque })
-                };
-                return Ok(Stored { instance, opaque: Vec::new() });
-            }
-            let Some(known) = self.registry.find_class(&TypeId::Name(type_id)) else {
-                opaque.push(self.unknown_slice(header)?);
-                continue;
-            };
-            let mut instance = (known.create)();
-            self.old_members(instance.as_mut(), known, header, true)?;
-            let end = self.old_header(true)?;
-            if end.name() != PlainObject::TYPE_ID {
-                return Err(DecodeError::Contradiction("an instance does not end in ::Ice::Object"));
-            }
-            self.skip_members(&end)?;
-            return Ok(Stored { instance, opaque });
-        }
-    }
-
-    /// Version 1.0: the slices of a class or exception that is known, of which the first header was read.
-    pub(super) fn old_members(
-        &mut self,
-        value: &mut dyn Sliced,
-        known: Known,
-        mut header: SliceHeader,
-        class: bool,
-    ) -> Result<(), DecodeError> {
-        for (number, slice) in known.slices.iter().enumerate() {
-            if number > 0 {
-                header = self.old_header(class)?;
-            }
-            if header.name() != slice.type_id {
-                let problem = "has another type id; both sides have different definitions";
-                return Err(DecodeError::Slices {
-                    slice: number,
-                    type_id: slice.type_id.to_owned(),
-                    problem,
-                });
-            }
-            self.open_slice(&header)?;
-            value.decode_slice(number, self)?;
-            self.close_slice(number, slice.type_id)?;
-        }
-        Ok(())
-    }
-
-    /// Version 1.0: a type id, of a class by name or by index, and a size.
-    pub(super) fn old_header(&mut self, class: bool) -> Result<SliceHeader, DecodeError> {
-        let name = if class && self.bool()? {
-            self.known_type_id()?
-        } else {
-            let name = self.string()?;
-            if class {
-                self.charge(size_of::<String>())?;
-                self.classes.type_ids.push(name.clone());
-            }
-            name
-        };
-        Ok(SliceHeader {
-            type_id: Some(TypeId::Name(name)),
-            flags: flag::SIZE,
-            size: self.slice_size(flag::SIZE)?,
-        })
-    }
-
-    fn skip_members(&mut self, header: &SliceHeader) -> Result<(), DecodeError> {
-        self.raw("a slice", header.size.unwrap_or_default()).map(drop)
     }
 
     pub(super) fn into_objects(self) -> Result<Objects, DecodeError> {

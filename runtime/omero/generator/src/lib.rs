@@ -1,7 +1,7 @@
 //! The table of OMERO's types and services: read, checked, and printed as Rust for `biomero-omero`, or as Slice for others.
 //!
 //! Pure: text goes in, text comes out. [`parse`] knows the format of the table, which is explained at its head; [`check`] what
-//! has to hold before something is printed; [`rust`] and [`slice`] only print what was checked.
+//! has to hold before something is printed; [`rust`] and [`mod@slice`] only print what was checked.
 
 pub mod check;
 pub mod parse;
