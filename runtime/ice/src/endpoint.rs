@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
 use crate::encoding::{Decode, DecodeError, Decoder, Encode, Encoder, Encoding, OptionalFormat, WireType};
+use crate::identity::quoted;
 
 /// In version 1.0 an endpoint for datagrams says which protocol and encoding are spoken there.
 const DATAGRAM_VERSIONS: [u8; 4] = [1, 0, 1, 0];
@@ -222,14 +223,13 @@ impl fmt::Display for NetworkEndpoint {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.transport.name())?;
         if !self.host.is_empty() {
-            let quote = if self.host.contains([':', ' ']) { "\"" } else { "" };
-            write!(formatter, " -h {quote}{}{quote}", self.host)?;
+            write!(formatter, " -h {}", quoted(&self.host))?;
         }
         if self.port != 0 {
             write!(formatter, " -p {}", self.port)?;
         }
         if !self.resource.is_empty() {
-            write!(formatter, " -r {}", self.resource)?;
+            write!(formatter, " -r {}", quoted(&self.resource))?;
         }
         match self.timeout {
             _ if self.transport == Transport::Udp => {}

@@ -1,5 +1,6 @@
 //! What an object is called: a name within a category ("Object Identities" in the Ice manual).
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -141,6 +142,15 @@ pub(crate) fn escape(text: &str, special: &str) -> String {
         }
     }
     escaped
+}
+
+/// In quotes, where a character would end the word.
+pub(crate) fn quoted(text: &str) -> Cow<'_, str> {
+    if text.is_empty() || text.contains([' ', '\t', '\n', '\r', ':', '@', '"', '\'']) || text.starts_with('-')
+    {
+        return format!("\"{}\"", text.replace('"', "\\\"")).into();
+    }
+    text.into()
 }
 
 /// Undoes [`escape`], also as other versions of Ice write it: octal and hexadecimal bytes, universal character names.

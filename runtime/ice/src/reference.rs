@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use crate::encoding::{Decode, DecodeError, Decoder, Encode, Encoder, Encoding, WireType};
 use crate::endpoint::{self, Endpoint};
-use crate::identity::{Identity, IdentityError, escape, unescape};
+use crate::identity::{Identity, IdentityError, escape, quoted, unescape};
 
 /// How an object is called through a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -136,14 +136,6 @@ impl fmt::Display for Reference {
             Address::WellKnown => Ok(()),
         }
     }
-}
-
-/// In quotes, where a character would end the word.
-fn quoted(text: &str) -> String {
-    if text.is_empty() || text.contains([' ', ':', '@', '"', '\'']) || text.starts_with('-') {
-        return format!("\"{}\"", text.replace('"', "\\\""));
-    }
-    text.to_owned()
 }
 
 /// Why a text is no proxy.
@@ -343,6 +335,7 @@ mod tests {
             "IceGrid/Query -t -e 1.1",
             "OMERO.Glacier2/router -t -e 1.1:tcp -h 127.0.0.1 -p 4063 -t 60000:ssl -h 127.0.0.1 -p 4064 -t 60000",
             "a -f facet -o -s -e 1.0:ssl -h host -p 1 -t infinite -z",
+            "a -t -e 1.1:tcp -h \"a\rb'c\" -p 1 -t 2",
             "\"a b\" -t -e 1.1:tcp -h \"::1\" -p 10000 -t 60000",
             "\"a:b\" -O -e 1.1 @ \"the adapter\"",
             "a -d -e 1.1:udp -h 239.255.1.1 -p 10000",
