@@ -86,18 +86,18 @@ impl Shared {
 
     /// The end of it: who waits is told, the tasks stop, the socket closes. Only the first reason counts.
     fn end(&self, why: ConnectionError) {
-        let (waiting, tasks) = {
+        let (waiting, tasks, dispatch) = {
             let mut inner = self.lock();
             if inner.ended.is_some() {
                 return;
             }
             tracing::debug!(peer = self.peer, why = %why, "a connection has ended");
             inner.ended = Some(why);
-            inner.dispatch = None;
-            (std::mem::take(&mut inner.waiting), std::mem::take(&mut inner.tasks))
+            (std::mem::take(&mut inner.waiting), std::mem::take(&mut inner.tasks), inner.dispatch.take())
         };
         self.outgoing.close();
-        drop(waiting);
+        // Not while it is locked: a servant may hold the last handle of this very connection.
+        drop((waiting, dispatch));
         self.ended.notify_waiters();
         self.idle.notify_waiters();
         for task in tasks {
