@@ -18,10 +18,10 @@ struct Release {
 }
 
 /// PID 1 is read from disk at every start and stays mapped for the container's life; `processor` holds two databases, TLS,
-/// HTTP and SSH.
+/// HTTP and SSH, and reads all that OMERO can send.
 const INIT: Release = Release { package: "biomero-init", program: "init", budget: 8, is_static: false };
 const PROCESSOR: Release =
-    Release { package: "biomero-processor", program: "processor", budget: 14, is_static: false };
+    Release { package: "biomero-processor", program: "processor", budget: 16, is_static: false };
 /// It is copied to clusters and read from a network's disk by each task.
 const CONVERT: Release =
     Release { package: "biomero-convert", program: "convert", budget: 3, is_static: true };
