@@ -24,7 +24,7 @@ const PROCESSOR: Release =
     Release { package: "biomero-processor", program: "processor", budget: 16, is_static: false };
 /// It is copied to clusters and read from a network's disk by each task.
 const CONVERT: Release =
-    Release { package: "biomero-convert", program: "convert", budget: 3, is_static: true };
+    Release { package: "biomero-convert", program: "convert", budget: 4, is_static: true };
 
 /// Builds the release binaries, checks their sizes and says where they are. Returns the path of `init`.
 pub(crate) fn run() -> Result<PathBuf, Failure> {
