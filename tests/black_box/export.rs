@@ -4,6 +4,7 @@ mod alone;
 mod memory;
 mod omero;
 mod others;
+mod plate;
 mod raw;
 mod real;
 mod refuse;

@@ -14,6 +14,7 @@ Examples:
   processor convert image.zarr --compat biomero            image.0.tif, as BIOMERO's converter names and lays it out
   processor convert image.zarr --remove-source             and image.zarr is gone, once image.ome.tif is proven
   processor convert image.zarr --part 2/4                  image_2-of-4.ome.tif, a quarter of the planes
+  processor convert plate.zarr                             plate.companion/: a file a field, and plate.companion.ome
   processor convert --list images.txt --task 7             the image in line `7 PATH`: a task of a job array
 
 What is written, exit codes and the shapes of --json: docs/export.md.";

@@ -13,6 +13,7 @@ mod error;
 pub mod exit_code;
 mod list;
 pub mod open;
+mod plate;
 mod verb;
 pub mod work;
 

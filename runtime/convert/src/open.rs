@@ -131,7 +131,17 @@ pub fn folder(path: &Path) -> &Path {
 #[must_use]
 pub fn stem(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let endings = [".ome.zarr", ".zarr", ".ome.tiff", ".ome.tif", ".ome.tf8", ".ome.btf", ".tiff", ".tif"];
+    let endings = [
+        ".companion.ome",
+        ".ome.zarr",
+        ".zarr",
+        ".ome.tiff",
+        ".ome.tif",
+        ".ome.tf8",
+        ".ome.btf",
+        ".tiff",
+        ".tif",
+    ];
     let lower = name.to_ascii_lowercase();
     let length = endings.iter().find(|ending| lower.ends_with(**ending)).map_or(0, |ending| ending.len());
     match name.len() - length {
@@ -152,6 +162,7 @@ mod tests {
             ("a/image.zarr/", "a/image"),
             ("image.OME.TIFF", "image"),
             ("image.v2.tif", "image.v2"),
+            ("plate.companion.ome", "plate"),
             ("image", "image"),
             (".zarr", ".zarr"),
         ] {

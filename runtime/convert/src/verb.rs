@@ -12,6 +12,7 @@ use crate::command_line::{Compat, Compress, Convert, Series};
 use crate::error::Error;
 use crate::list;
 use crate::open::{Images, Opening, folder, open, stem};
+use crate::plate;
 use crate::work::{self, Interruption};
 
 /// Rows and columns of a tile: the chunk of what is exported, which is then read once and not kept.
@@ -23,8 +24,10 @@ pub type Progress<'a> = &'a (dyn Fn(&'static str, u64, u64) + Sync);
 /// What became of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Converted {
-    /// The file.
+    /// The file, or the folder of a plate.
     pub path: PathBuf,
+    /// How many fields it has, where it is a plate; what else is told is of the first, but for bytes, which are of all.
+    pub fields: Option<usize>,
     /// The size of the image.
     pub shape: Shape,
     /// The type of its samples.
@@ -59,7 +62,11 @@ pub fn run(asked: &Convert, interruption: &Interruption, progress: Progress<'_>)
         interruption,
         progress,
     };
-    let source = Images::open(&path, &opening)?.choose(&path, asked.series)?;
+    let images = Images::open(&path, &opening)?;
+    if plate::is_asked(asked, &images) {
+        return plate::run(asked, &path, images.all(), interruption, progress);
+    }
+    let source = images.choose(&path, asked.series)?;
     let (shape, kind) = (source.shape(), source.sample_type());
     let began = Instant::now();
     let shown = |done, of| progress("converting", done, of);
@@ -79,7 +86,7 @@ pub fn run(asked: &Convert, interruption: &Interruption, progress: Progress<'_>)
     if asked.remove_source {
         remove(asked, interruption, progress, &*source, (&path, &target), written.is_some())?;
     }
-    Ok(Converted { path: target, shape, kind, written, seconds: began.elapsed().as_secs_f64() })
+    Ok(Converted { path: target, fields: None, shape, kind, written, seconds: began.elapsed().as_secs_f64() })
 }
 
 /// Where it goes.
@@ -102,7 +109,7 @@ fn target(asked: &Convert, source: &Path) -> PathBuf {
     name.into()
 }
 
-fn options(asked: &Convert) -> Options {
+pub(crate) fn options(asked: &Convert) -> Options {
     Options {
         layout: match (asked.compress, asked.pyramid) {
             (Compress::None, false) => Layout::Strip,
@@ -151,6 +158,8 @@ fn remove(
 #[derive(Serialize)]
 struct Told<'a> {
     path: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fields: Option<usize>,
     shape: [usize; 5],
     #[serde(rename = "type")]
     kind: &'a str,
@@ -165,6 +174,10 @@ impl Converted {
     #[must_use]
     pub fn line(&self, path: &str) -> String {
         let Self { shape, kind, seconds, .. } = self;
+        let shape = match self.fields {
+            Some(fields) => format!("{fields} fields, the first {shape}"),
+            None => shape.to_string(),
+        };
         match &self.written {
             Some(written) => format!("{path}: {shape} {kind}, {} bytes, {seconds:.1} s", written.bytes),
             None => format!("{path}: {shape} {kind}, was there already and is the same, {seconds:.1} s"),
@@ -179,6 +192,7 @@ impl Converted {
         let written = self.written.as_ref();
         serde_json::to_string(&Told {
             path: &self.path.to_string_lossy(),
+            fields: self.fields,
             shape: self.shape.sides(),
             kind: self.kind.ome_name(),
             levels: written.map(|written| written.sizes.as_slice()).unwrap_or_default(),

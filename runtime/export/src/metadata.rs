@@ -1,5 +1,6 @@
 //! What an image says of itself besides its pixels: name, sizes in the world, channels.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -166,6 +167,31 @@ pub struct Plate {
     pub columns: Vec<String>,
 }
 
+/// No plate has more rows or columns: one of 6144 wells has 96.
+pub(crate) const LINES: usize = 1000;
+
+/// `A` to `Z`, then `AA`, as rows of large plates are called.
+pub(crate) fn letters(mut row: usize) -> String {
+    let mut name = String::new();
+    loop {
+        name.insert(0, char::from(b'A' + (row % 26) as u8));
+        match (row / 26).checked_sub(1) {
+            Some(rest) => row = rest,
+            None => return name,
+        }
+    }
+}
+
+/// The numbers of the fields of a well: their names where these are numbers, or else in the order in which they are listed.
+pub(crate) fn numbers(names: &[&str]) -> Vec<usize> {
+    let told: Option<Vec<usize>> = names
+        .iter()
+        .map(|name| name.parse().ok().filter(|number: &usize| number.to_string() == **name))
+        .collect();
+    let is_each_once = |numbers: &Vec<usize>| numbers.iter().collect::<HashSet<_>>().len() == numbers.len();
+    told.filter(is_each_once).unwrap_or_else(|| (0..names.len()).collect())
+}
+
 /// Where on a plate an image was taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {
@@ -247,5 +273,20 @@ mod tests {
             assert_eq!(Colour::from_hexadecimal(text), None, "{text}");
         }
         assert_eq!(Colour([1, 2, 255]).to_string(), "0102FF");
+    }
+
+    #[test]
+    fn rows_are_called_by_letters() {
+        assert_eq!([0, 25, 26, 51, 52, 701, 702].map(letters), ["A", "Z", "AA", "AZ", "BA", "ZZ", "AAA"]);
+    }
+
+    #[test]
+    fn fields_have_the_numbers_that_they_are_called_by() {
+        assert_eq!(numbers(&["0", "3"]), [0, 3]);
+        for names in
+            [&["3", "3"][..], &["03", "1"], &["a", "7"], &["+1", "2"], &["99999999999999999999", "1"]]
+        {
+            assert_eq!(numbers(names), [0, 1], "{names:?}");
+        }
     }
 }

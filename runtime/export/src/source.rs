@@ -112,7 +112,8 @@ impl Default for Limits {
     }
 }
 
-/// Whether a path is of a kind that is read here: a folder, or a file that begins as a TIFF does.
+/// Whether a path is of a kind that is read here: a folder, a file that begins as a TIFF does, or one that tells of
+/// several, `NAME.companion.ome`.
 ///
 /// # Errors
 /// It is not there, or cannot be read.
@@ -123,10 +124,11 @@ pub fn is_known(path: &Path) -> Result<bool, ReadError> {
     }
     let mut magic = [0; 4];
     let mut file = File::open(path).map_err(ReadError::io(path))?;
-    Ok(file.read_exact(&mut magic).is_ok() && crate::tiff::is_tiff(&magic))
+    let is_tiff = file.read_exact(&mut magic).is_ok() && crate::tiff::is_tiff(&magic);
+    Ok(is_tiff || crate::tiff::is_companion(path))
 }
 
-/// Opens the images of a path: a folder is OME-Zarr, a file is a TIFF.
+/// Opens the images of a path: a folder is OME-Zarr, a file is a TIFF or tells of several.
 ///
 /// # Errors
 /// It is neither, or damaged.

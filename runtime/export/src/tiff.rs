@@ -4,6 +4,7 @@
 //! that regions are read by several threads at once from one open file, offsets of others are checked where they are used, and
 //! tiles are compressed in parallel and written as they come.
 
+mod companion;
 mod compression;
 mod directory;
 mod files;
@@ -17,6 +18,7 @@ mod predictor;
 mod tests;
 mod writer;
 
+pub use companion::{WrittenPlate, companion_of, is_companion, write_plate};
 pub use image::{TiffImage, open};
 pub use part::{Part, write_part};
 pub use writer::{Compress, Layout, Options, Written, write};

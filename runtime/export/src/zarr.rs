@@ -20,6 +20,8 @@ mod shard;
 mod tests;
 mod writer;
 
+pub(crate) use plate::Layout as PlateLayout;
+
 pub use collection::open;
 pub use documents::is_written;
 pub use labels::Rois;

@@ -75,6 +75,7 @@ pub(crate) fn read(text: &str) -> Result<Vec<Pixels>, String> {
         }
     }
     super::roi::attach(text, &mut images)?;
+    super::plate::attach(text, &mut images)?;
     Ok(images)
 }
 

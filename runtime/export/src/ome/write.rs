@@ -75,7 +75,21 @@ fn printable(text: &str) -> String {
 
 /// A document.
 pub(crate) fn write(images: &[Described<'_>], planes: Planes<'_>) -> String {
-    let mut text = String::with_capacity(1024 * (images.len() + 1));
+    let own = match planes {
+        Planes::Files { files, own, .. } => files.get(own).map(|file| file.identity.as_str()),
+        Planes::Pages { .. } | Planes::Elsewhere => None,
+    };
+    let mut text = begin(own);
+    for (number, image) in images.iter().enumerate() {
+        write_image(&mut text, number, image, planes);
+    }
+    text.push_str("</OME>\n");
+    text
+}
+
+/// How a document begins, which may have a UUID of its own.
+pub(super) fn begin(identity: Option<&str>) -> String {
+    let mut text = String::with_capacity(2048);
     text.push_str(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
          <OME xmlns=\"http://www.openmicroscopy.org/Schemas/OME/2016-06\" \
@@ -84,20 +98,14 @@ pub(crate) fn write(images: &[Described<'_>], planes: Planes<'_>) -> String {
          http://www.openmicroscopy.org/Schemas/OME/2016-06/ome.xsd\" \
          Creator=\"biomero-worker\"",
     );
-    if let Planes::Files { files, own, .. } = planes
-        && let Some(file) = files.get(own)
-    {
-        let _ = write!(text, " UUID=\"urn:uuid:{}\"", file.identity);
+    if let Some(identity) = identity {
+        let _ = write!(text, " UUID=\"urn:uuid:{identity}\"");
     }
     text.push_str(">\n");
-    for (number, image) in images.iter().enumerate() {
-        write_image(&mut text, number, image, planes);
-    }
-    text.push_str("</OME>\n");
     text
 }
 
-fn write_image(text: &mut String, image: usize, described: &Described<'_>, planes: Planes<'_>) {
+pub(super) fn write_image(text: &mut String, image: usize, described: &Described<'_>, planes: Planes<'_>) {
     let Described { shape, sample_type, metadata, colour } = *described;
     let _ = write!(text, "  <Image ID=\"Image:{image}\"");
     attribute(text, "Name", metadata.name.as_deref());
@@ -165,7 +173,7 @@ fn quantity(text: &mut String, name: &str, size: Option<Quantity>) {
     }
 }
 
-fn attribute(text: &mut String, name: &str, value: Option<&str>) {
+pub(super) fn attribute(text: &mut String, name: &str, value: Option<&str>) {
     let Some(value) = value else { return };
     let _ = write!(text, " {name}=\"");
     for letter in printable(value).chars() {

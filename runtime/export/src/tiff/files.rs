@@ -1,6 +1,6 @@
 //! The files of an image, of which few are open at a time: an image may have more of them than a process may open.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::directory::TiffFile;
@@ -34,9 +34,12 @@ impl Files {
         self.others.push(file.path);
     }
 
-    /// Those besides the first.
-    pub(crate) fn others(&self) -> &[PathBuf] {
-        &self.others
+    /// Where one is.
+    pub(crate) fn path(&self, number: usize) -> Option<&Path> {
+        match number.checked_sub(1) {
+            None => Some(&self.first.path),
+            Some(other) => self.others.get(other).map(PathBuf::as_path),
+        }
     }
 
     /// A file by its number.

@@ -1,9 +1,10 @@
 //! TIFF and OME-TIFF as a source.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use super::companion;
 use super::directory::{Directory, TiffFile};
 use super::files::Files;
 use super::page::{Chunks, Page, Wanted};
@@ -38,6 +39,8 @@ struct Shared {
     /// The pages of each of them.
     pages: Vec<Vec<Levels>>,
     chunks: Chunks,
+    /// The file that tells of them, where it is none of them.
+    companion: Option<PathBuf>,
 }
 
 /// A page and the smaller ones that it has in SubIFDs.
@@ -60,7 +63,10 @@ const FILES: usize = 100_000;
 /// # Errors
 /// It is no TIFF, damaged, or of a kind that is not read.
 pub fn open(path: &Path, limits: Limits) -> Result<Vec<TiffImage>, ReadError> {
-    let file = TiffFile::open(path)?;
+    let file = match TiffFile::open(path) {
+        Err(_) if companion::is_companion(path) => return companion::open(path, limits),
+        other => other?,
+    };
     let (pages, first) = pages(&file, limits)?;
     let description = match first.entries.get(&tag::IMAGE_DESCRIPTION) {
         Some(entry) => file.text(entry)?,
@@ -68,11 +74,15 @@ pub fn open(path: &Path, limits: Limits) -> Result<Vec<TiffImage>, ReadError> {
     };
     let resolution = [tag::X_RESOLUTION, tag::Y_RESOLUTION]
         .map(|tag| first.entries.get(&tag).and_then(|entry| file.fraction(entry)));
-    let mut shared =
-        Shared { files: Files::new(file), pages: vec![pages], chunks: Chunks::new(limits.cache) };
+    let mut shared = Shared::new(file, pages, limits);
     if description.contains("<OME") && description.trim_start_matches('\u{feff}').starts_with('<') {
         let images = ome::read(&description).map_err(|problem| ReadError::damaged(path, problem))?;
-        // The metadata of some sets of files are in a file of their own, and here only its name.
+        // The metadata of some sets of files are in a file of their own, and here only its name. Where it is gone, pixels are not.
+        let companion = ome::companion(&description).filter(|name| is_plain(name));
+        let companion = companion.map(|name| path.with_file_name(name));
+        if let Some(companion) = companion.filter(|path| companion::is_companion(path) && path.is_file()) {
+            return companion::open(&companion, limits);
+        }
         if !images.is_empty() {
             let named = shared.open_named(path, &images, limits)?;
             let shared = Arc::new(shared);
@@ -84,6 +94,41 @@ pub fn open(path: &Path, limits: Limits) -> Result<Vec<TiffImage>, ReadError> {
         return imagej_image(&shared, path, &found, resolution).map(|image| vec![image]);
     }
     plain_images(&shared, path)
+}
+
+/// The images that a document describes which is none of their files. Those are beside it.
+pub(super) fn beside(
+    path: &Path,
+    mut images: Vec<Pixels>,
+    limits: Limits,
+) -> Result<Vec<TiffImage>, ReadError> {
+    for (number, image) in images.iter_mut().enumerate() {
+        // Planes that are in the document itself, or nowhere.
+        image.blocks.retain(|block| block.file.is_some());
+        let mut names = image.blocks.iter().filter_map(|block| block.file.as_ref());
+        let is_there = |name: &String| is_plain(name) && path.with_file_name(name).is_file();
+        if !names.clone().any(is_there) {
+            let names = names.next().map_or_else(|| "no file".to_owned(), |name| format!("{name:?}"));
+            let problem = format!("image {number} should be in {names}, which is not in the same folder");
+            return Err(ReadError::damaged(path, problem));
+        }
+    }
+    let mut names = images.iter().flat_map(|image| &image.blocks).filter_map(|block| block.file.as_ref());
+    let first = names.find(|name| is_plain(name) && path.with_file_name(name).is_file());
+    let first = first.ok_or_else(|| ReadError::damaged(path, "it describes no image"))?;
+    let first = path.with_file_name(first);
+    let file = TiffFile::open(&first)?;
+    let (pages, _) = pages(&file, limits)?;
+    let mut shared = Shared { companion: Some(path.to_owned()), ..Shared::new(file, pages, limits) };
+    let named = shared.open_named(&first, &images, limits)?;
+    let shared = Arc::new(shared);
+    images.into_iter().map(|pixels| ome_image(&shared, path, pixels, &named)).collect()
+}
+
+/// Whether it is the name of a file, and no path.
+fn is_plain(name: &str) -> bool {
+    let mut parts = Path::new(name).components();
+    matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None))
 }
 
 /// The pages of a file, without those that are smaller copies of others, and its first directory.
@@ -158,6 +203,15 @@ fn smaller(
 }
 
 impl Shared {
+    fn new(file: TiffFile, pages: Vec<Levels>, limits: Limits) -> Self {
+        Self {
+            files: Files::new(file),
+            pages: vec![pages],
+            chunks: Chunks::new(limits.cache),
+            companion: None,
+        }
+    }
+
     /// Opens the files beside this one that OME-XML names: which of the files each name is. A name that there is not, or that
     /// leads elsewhere, is none of them.
     fn open_named(
@@ -173,10 +227,6 @@ impl Shared {
             return Err(ReadError::damaged(path, format!("its OME-XML names {} files", names.len())));
         }
         let mut found = HashMap::new();
-        let is_plain = |name: &str| {
-            let mut parts = Path::new(name).components();
-            matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None))
-        };
         for name in &names {
             let beside = path.with_file_name(name);
             if own == name.as_str() {
@@ -375,7 +425,12 @@ impl Source for TiffImage {
     }
 
     fn files(&self) -> Vec<PathBuf> {
-        self.shared.files.others().to_vec()
+        let Shared { files, companion, .. } = &*self.shared;
+        // Of a plate each field has its own.
+        let numbers: BTreeSet<usize> = self.planes.values().map(|place| place.file).collect();
+        let is_besides = |number: &usize| *number > 0 || companion.is_some();
+        let files = numbers.into_iter().filter(is_besides).filter_map(|number| files.path(number));
+        files.map(Path::to_owned).chain(companion.clone()).collect()
     }
 
     fn rois(&self) -> &[Arc<Roi>] {

@@ -100,7 +100,7 @@ const fn plane(shape: Shape, number: usize, options: &Options) -> Plane {
 }
 
 /// A UUID (version 8, RFC 9562) that every process finds for a file of the set.
-fn identity(name: &str, source: &dyn Source) -> String {
+pub(super) fn identity(name: &str, source: &dyn Source) -> String {
     let image = source.metadata().name.as_deref().unwrap_or_default();
     let text = format!("{name}\0{image}\0{}\0{}", source.shape(), source.sample_type());
     let mut bytes: Vec<u8> = Sha256::digest(text.as_bytes()).iter().take(16).copied().collect();

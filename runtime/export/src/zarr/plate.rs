@@ -10,12 +10,9 @@ use super::collection::IMAGES;
 use super::documents::creator;
 use super::group::{Group, within};
 use super::writer::Version;
-use crate::metadata::{Field, Plate};
+use crate::metadata::{Field, LINES, Plate, letters, numbers};
 use crate::source::{ReadError, Source};
 use crate::write_error::WriteError;
-
-/// No plate has more rows or columns: one of 6144 wells has 96.
-const LINES: usize = 1000;
 
 /// The fields of a plate: the folder of each, and where it was taken as far as that is told. In the order of rows, columns and
 /// the fields of a well.
@@ -82,16 +79,6 @@ fn place(well: &Value, path: &str, plate: &Plate) -> Option<[usize; 2]> {
     told("rowIndex").zip(told("columnIndex")).or_else(named).map(<[usize; 2]>::from)
 }
 
-/// The numbers of the fields of a well: their names where these are numbers, or else in the order in which they are listed.
-fn numbers(names: &[&str]) -> Vec<usize> {
-    let told: Option<Vec<usize>> = names
-        .iter()
-        .map(|name| name.parse().ok().filter(|number: &usize| number.to_string() == **name))
-        .collect();
-    let is_each_once = |numbers: &Vec<usize>| numbers.iter().collect::<HashSet<_>>().len() == numbers.len();
-    told.filter(is_each_once).unwrap_or_else(|| (0..names.len()).collect())
-}
-
 /// How images are laid out as a plate.
 #[derive(Debug)]
 pub(crate) struct Layout {
@@ -143,6 +130,16 @@ impl Layout {
             plate,
             fields,
         })
+    }
+
+    /// The plate, with the names of all its rows and columns.
+    pub(crate) fn plate(&self) -> Plate {
+        Plate { name: self.plate.name.clone(), rows: self.rows.clone(), columns: self.columns.clone() }
+    }
+
+    /// Row, column and field of each image in their order, its number among the sources, and its acquisition.
+    pub(crate) fn fields(&self) -> impl ExactSizeIterator<Item = ([usize; 3], usize, Option<usize>)> {
+        self.fields.iter().map(|(place, (number, acquisition))| (*place, *number, *acquisition))
     }
 
     /// The folder of each image, below that of the plate, in the order in which they are written.
@@ -238,26 +235,9 @@ fn named(given: &[String], count: usize, usual: fn(usize) -> String) -> Vec<Stri
     (0..count).map(usual).collect()
 }
 
-/// `A` to `Z`, then `AA`, as rows of large plates are called.
-fn letters(mut row: usize) -> String {
-    let mut name = String::new();
-    loop {
-        name.insert(0, char::from(b'A' + (row % 26) as u8));
-        match (row / 26).checked_sub(1) {
-            Some(rest) => row = rest,
-            None => return name,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn rows_are_called_by_letters() {
-        assert_eq!([0, 25, 26, 51, 52, 701, 702].map(letters), ["A", "Z", "AA", "AZ", "BA", "ZZ", "AAA"]);
-    }
 
     #[test]
     fn names_that_are_no_folders_are_replaced() {
@@ -267,16 +247,6 @@ mod tests {
         assert_eq!(names(&["X", "Y1"], 2), ["X", "Y1"]);
         for given in [&["..", "B"][..], &["a", "A"], &["A/B", "C"], &["", "B"], &["B"], &["é", "B"]] {
             assert_eq!(names(given, 2), ["A", "B"], "{given:?}");
-        }
-    }
-
-    #[test]
-    fn fields_have_the_numbers_that_they_are_called_by() {
-        assert_eq!(numbers(&["0", "3"]), [0, 3]);
-        for names in
-            [&["3", "3"][..], &["03", "1"], &["a", "7"], &["+1", "2"], &["99999999999999999999", "1"]]
-        {
-            assert_eq!(numbers(names), [0, 1], "{names:?}");
         }
     }
 }
