@@ -19,6 +19,7 @@ pub mod template;
 pub mod variable;
 
 mod options;
+mod own_file;
 #[cfg(test)]
 mod tests;
 mod words;

@@ -2,12 +2,13 @@
 //! content there, so that a new one never changes what a job that waits will run.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
+
+use super::own_file;
 
 /// No program is larger, in bytes: ours has 3 MiB.
 const LARGEST: u64 = 64 << 20;
@@ -49,16 +50,8 @@ impl Program {
     /// # Errors
     /// It cannot be read, or is no program that a cluster could run by itself.
     pub fn read(path: &Path) -> Result<Self, ProgramError> {
-        let read = || -> io::Result<Vec<u8>> {
-            // A pipe would be waited for.
-            if !std::fs::metadata(path)?.is_file() {
-                return Err(io::Error::other("it is no file"));
-            }
-            let mut content = Vec::new();
-            File::open(path)?.take(LARGEST + 1).read_to_end(&mut content)?;
-            Ok(content)
-        };
-        let content = read().map_err(|source| ProgramError::Unreadable { path: path.to_owned(), source })?;
+        let content = own_file::content(path, LARGEST)
+            .map_err(|source| ProgramError::Unreadable { path: path.to_owned(), source })?;
         match unsuitable(&content) {
             Some(what) => Err(ProgramError::Unsuitable { path: path.to_owned(), what }),
             None => {

@@ -2,11 +2,12 @@
 //!
 //! What sbatch would refuse is refused when it is read, before anything is sent.
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
+
+use super::own_file;
 
 /// A template is no longer, in bytes: what it becomes has to fit what is read of a script on the cluster, 1 MiB.
 const LARGEST: u64 = 256 << 10;
@@ -37,16 +38,8 @@ pub enum TemplateError {
 /// # Errors
 /// It cannot be read, or sbatch takes no script that begins or is written like this.
 pub fn read(path: &Path) -> Result<String, TemplateError> {
-    let read = || -> io::Result<Vec<u8>> {
-        // A pipe would be waited for.
-        if !std::fs::metadata(path)?.is_file() {
-            return Err(io::Error::other("it is no file"));
-        }
-        let mut content = Vec::new();
-        File::open(path)?.take(LARGEST + 1).read_to_end(&mut content)?;
-        Ok(content)
-    };
-    let content = read().map_err(|source| TemplateError::Unreadable { path: path.to_owned(), source })?;
+    let content = own_file::content(path, LARGEST)
+        .map_err(|source| TemplateError::Unreadable { path: path.to_owned(), source })?;
     checked(content).map_err(|what| TemplateError::Unsuitable { path: path.to_owned(), what })
 }
 
