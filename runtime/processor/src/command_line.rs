@@ -1,6 +1,7 @@
 //! The command line of `processor`. Flags are defined once, here; help and the reference page come from this table.
 
 pub(crate) mod export;
+pub(crate) mod grid;
 mod record;
 pub(crate) mod slurm;
 
@@ -50,6 +51,17 @@ pub(crate) enum Subject {
     Convert(biomero_convert::command_line::Convert),
     /// Say what an image is: sizes, levels, how it is stored, what is wrong with it
     Inspect(export::Inspect),
+    /// Run OMERO's scripts: be the grid's Processor-0
+    ///
+    /// Takes the jobs that OMERO's server has for scripts, runs each in a folder, a process group and limits of its own, and tells OMERO what became of it. There is one for a folder of runs: a second is refused.
+    Grid(grid::Grid),
+    /// Keep one script to its end: what `processor grid` starts itself, never by hand
+    #[command(hide = true)]
+    GridKeeper {
+        /// The folder of the script
+        #[arg(value_name = "FOLDER")]
+        folder: PathBuf,
+    },
     /// Run one task of the embedded executor: what `processor` starts itself, never by hand
     #[command(hide = true)]
     SlurmTask {
@@ -63,6 +75,13 @@ pub(crate) enum Subject {
         #[arg(value_name = "TOKEN")]
         token: String,
     },
+}
+
+impl Subject {
+    /// Whether it is a processor, or a part of one.
+    pub(crate) const fn is_of_grid(&self) -> bool {
+        matches!(self, Self::Grid(_) | Self::GridKeeper { .. })
+    }
 }
 
 /// Which history, and what is done with it.

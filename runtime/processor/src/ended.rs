@@ -177,6 +177,9 @@ pub(crate) enum Ended {
     /// One history is not copied onto the other.
     #[error(transparent)]
     Copy(CopyError),
+    /// There is no processor.
+    #[error(transparent)]
+    Grid(#[from] crate::grid::Unable),
     /// The log said no.
     #[error("{}", in_full(.source.as_ref()))]
     Log {
@@ -248,6 +251,7 @@ impl Ended {
             | Self::Nowhere
             | Self::Template(_)
             | Self::Program(_) => exit_code::CONFIGURATION,
+            Self::Grid(error) => error.exit_code(),
             Self::Copy(CopyError::Log(source)) => of_class(source.class()),
             Self::Copy(CopyError::Different { .. }) => exit_code::CONFIGURATION,
             Self::Copy(CopyError::Busy { .. }) => exit_code::UNAVAILABLE,

@@ -7,6 +7,7 @@ mod ended;
 mod events;
 mod exit_code;
 mod export;
+mod grid;
 mod log;
 mod omero;
 mod output;
@@ -24,6 +25,10 @@ use crate::command_line::{CommandLine, Subject};
 
 fn main() -> ExitCode {
     let environment = Environment::of_this_process();
+    // What Python is given is not ours to read.
+    if let Some(called) = grid::AsPython::of(std::env::args_os()) {
+        return ExitCode::from(called.answer(&environment).unwrap_or_else(|ended| ended.told()));
+    }
     let line = match CommandLine::try_parse() {
         Ok(line) => line,
         Err(error) => {
@@ -33,13 +38,18 @@ fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    log::install(line.verbose);
+    // A processor has a log of its own.
+    if !line.subject.is_of_grid() {
+        log::install(line.verbose);
+    }
     let outcome = match line.subject {
         Subject::Events(events) => events::run(&events, &environment),
         Subject::Slurm(slurm) => slurm::run(&slurm, &environment),
         Subject::Export(asked) => export::export(&asked, &environment),
         Subject::Convert(asked) => export::convert(&asked, &environment),
         Subject::Inspect(asked) => export::inspect(&asked, &environment),
+        Subject::Grid(asked) => grid::run(&asked, line.verbose, &environment),
+        Subject::GridKeeper { folder } => grid::keeper(&folder),
         Subject::SlurmTask { state, job, token } => slurm_task::run(&state, &job, &token),
     };
     ExitCode::from(outcome.unwrap_or_else(|ended| ended.told()))
