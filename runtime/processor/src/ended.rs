@@ -309,13 +309,23 @@ fn of_engine(error: &biomero_slurm::engine::Error) -> u8 {
 
 const fn of_omero(error: &Unread) -> u8 {
     match error {
-        Unread::Name(_) | Unread::Session(_) | Unread::Server(_) => exit_code::USAGE,
-        Unread::Absent(_) => exit_code::ABSENT,
+        Unread::Name(_)
+        | Unread::Session(_)
+        | Unread::Reader(_)
+        | Unread::Names(_)
+        | Unread::Server(_)
+        | Unread::WebSocket(_)
+        | Unread::Trust { .. } => exit_code::USAGE,
+        Unread::Absent(_) | Unread::Empty(_) => exit_code::ABSENT,
         Unread::Omero(biomero_omero::Error::Denied { .. }) => exit_code::PERMISSION,
         Unread::Omero(biomero_omero::Error::Unavailable { .. } | biomero_omero::Error::NoSession { .. }) => {
             exit_code::UNAVAILABLE
         }
-        Unread::Unsuitable { .. } | Unread::Omero(_) | Unread::System(_) => exit_code::FAILURE,
+        Unread::Unsuitable { .. }
+        | Unread::Grid { .. }
+        | Unread::Many { .. }
+        | Unread::Omero(_)
+        | Unread::System(_) => exit_code::FAILURE,
     }
 }
 

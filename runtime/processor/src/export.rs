@@ -4,6 +4,7 @@ mod convert;
 mod image;
 mod inspect;
 mod work;
+mod write;
 
 use biomero_config::Environment;
 use biomero_convert::command_line::Convert;
