@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::icegrid::{Registry, accepts, free_port};
 use crate::process::{self, Running};
 use crate::scratch::Scratch;
-use crate::{Result, Trouble, binary, wait};
+use crate::{Result, Trouble, binary, imaging, wait};
 
 /// The Python that Debian's package of Ice belongs to: one of another origin has no Ice.
 const PYTHON: &str = "/usr/bin/python3";
@@ -40,6 +40,8 @@ impl Omero {
         command
             .arg(binary::workspace().join("tests/fixtures/blitz/blitz.py"))
             .env("PYTHONPATH", &types)
+            // What it imports is beside it, where nothing is left.
+            .env("PYTHONDONTWRITEBYTECODE", "1")
             .args([
                 format!("tcp -h 127.0.0.1 -p {blitz_port}"),
                 format!("--Ice.Default.Locator=IceGrid/Locator:tcp -h 127.0.0.1 -p {}", registry.port()),
@@ -78,6 +80,18 @@ impl Omero {
     pub fn logs(&self) -> String {
         wait::ends_of(&[self.blitz.log(), &self.scratch.path().join("router.log")])
     }
+}
+
+/// Compares every sample of an OME-Zarr with what the stand-in has of an image, and its label image with the image's ROIs.
+///
+/// # Errors
+/// They differ.
+pub fn compare(image: u32, folder: &Path, labels: Option<&str>) -> Result<()> {
+    let mut command = Command::new(imaging::interpreter()?);
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
+    command.arg(binary::workspace().join("tests/fixtures/blitz/compare.py")).arg(image.to_string());
+    command.arg(folder).args(labels);
+    process::succeed(&mut command, Duration::from_secs(120)).map(drop)
 }
 
 fn start_router(port: u16, blitz: u16, log: &Path) -> Result<Running> {
