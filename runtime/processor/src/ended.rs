@@ -12,7 +12,9 @@ use biomero_slurm::run::{Failure, StoreError};
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::export::omero_zarr::Refused;
 use crate::omero::Unread;
+use crate::personality::Unanswered;
 use crate::{exit_code, output};
 
 /// Why a command ended.
@@ -165,6 +167,12 @@ pub(crate) enum Ended {
     /// An image of OMERO cannot be read.
     #[error(transparent)]
     Omero(#[from] Unread),
+    /// Something of `omero zarr` is not done here.
+    #[error(transparent)]
+    OmeroZarr(#[from] Refused),
+    /// Something of `omero` is not done here, and by nobody else.
+    #[error(transparent)]
+    Unanswered(#[from] Unanswered),
     /// An image was not written.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -235,6 +243,9 @@ impl Ended {
             Self::DataName(_) => exit_code::USAGE,
             Self::Read(error) => biomero_convert::exit_code::of_reading(error),
             Self::Omero(error) => of_omero(error),
+            Self::OmeroZarr(_) => exit_code::USAGE,
+            Self::Unanswered(Unanswered::Alone(_)) => exit_code::USAGE,
+            Self::Unanswered(Unanswered::Run { .. }) => exit_code::FAILURE,
             Self::Write(error) => biomero_convert::exit_code::of_writing(error),
             Self::Convert(error) => error.exit_code(),
             Self::Verify(VerifyError::Absent { .. }) => exit_code::ABSENT,

@@ -141,12 +141,12 @@ fn targets<'a>(
         (Layout::Bioformats2raw, ..) => Whole::Series,
         // Each on its own, under its number.
         (_, None, _, Some((Object::Dataset(_), ids))) => {
-            let one = |(source, id): (&'a Box<dyn Source>, &i64)| Target {
+            let one = |(source, id): (&'a [_], &i64)| Target {
                 path: place(&asked.output, &id.to_string()),
                 whole: Whole::Image,
-                sources: std::slice::from_ref(source),
+                sources: source,
             };
-            return Ok(sources.iter().zip(ids).map(one).collect());
+            return Ok(sources.chunks(1).zip(ids).map(one).collect());
         }
         // Fields of a plate, even if there is one.
         (_, None, ..) if sources.iter().all(|source| source.metadata().field.is_some()) => Whole::Plate,

@@ -47,7 +47,7 @@ pub(super) async fn plate(query: &IQuery, id: i64) -> Result<Vec<(i64, Field)>, 
     let lines = |column: usize| -> Result<usize, Unread> {
         let last = grid.first().map_or(Ok(None), |row| row.maybe_long(column))?.unwrap_or(-1);
         let count = last.checked_add(1).filter(|count| (0..=LINES).contains(count));
-        count.and_then(|count| usize::try_from(count).ok()).ok_or_else(|| Unread::Grid { id, last })
+        count.and_then(|count| usize::try_from(count).ok()).ok_or(Unread::Grid { id, last })
     };
     let convention = |column: usize| told.maybe_text(column).map(|name| name.map(str::to_lowercase));
     let is_numbered = convention(1)?.is_some_and(|convention| convention == "number");
