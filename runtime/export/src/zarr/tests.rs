@@ -154,8 +154,10 @@ fn what_an_image_says_of_itself_is_kept() {
                 name: Some(name.to_owned()),
                 colour: Some(Colour([1, 2, 3])),
                 window: Some(crate::metadata::Window { start: 1.5, end: 200.0 }),
+                ..Channel::default()
             })
             .to_vec(),
+        view: Some(crate::metadata::View { z: 1, t: 1, is_grey: true }),
         ..Metadata::default()
     };
     let shape = Shape::new([2, 2, 2, 10, 10]).expect("it is small");
