@@ -113,14 +113,16 @@ impl<'a> Bell<'a> {
                 Err(error) => retry.after(error).await?,
             }
         }
-        match &mut self.wake {
-            Some(Wake::Postgres(listener)) => {
-                if !listener.woken().await {
-                    self.wake = None;
-                }
+        let still_there = match &mut self.wake {
+            Some(Wake::Postgres(listener)) => listener.woken().await,
+            Some(Wake::Sqlite(watch)) => {
+                watch.woken().await;
+                true
             }
-            Some(Wake::Sqlite(watch)) => watch.woken().await,
-            None => {}
+            None => false,
+        };
+        if !still_there {
+            self.wake = None;
         }
         Ok(())
     }

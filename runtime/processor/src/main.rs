@@ -11,9 +11,11 @@ mod log;
 mod omero;
 mod output;
 mod progress;
+mod serve;
 mod slurm;
 mod slurm_task;
 mod table;
+mod workflow;
 
 use std::process::ExitCode;
 
@@ -40,6 +42,8 @@ fn main() -> ExitCode {
         Subject::Export(asked) => export::export(&asked, &environment),
         Subject::Convert(asked) => export::convert(&asked, &environment),
         Subject::Inspect(asked) => export::inspect(&asked, &environment),
+        Subject::Serve(asked) => serve::run(&asked, &environment),
+        Subject::Workflow(asked) => workflow::run(&asked, &environment),
         Subject::SlurmTask { state, job, token } => slurm_task::run(&state, &job, &token),
     };
     ExitCode::from(outcome.unwrap_or_else(|ended| ended.told()))

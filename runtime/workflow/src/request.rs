@@ -104,7 +104,7 @@ impl Default for Policy {
     }
 }
 
-/// When what lies on the cluster goes. What the worker has staged on its own disk always goes.
+/// When what a workflow has on its way goes: on the cluster, and on the worker's own disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CleanUp {
@@ -113,7 +113,7 @@ pub enum CleanUp {
     Always,
     /// Only when results are home; else it stays to be looked at, and a retry goes on from where it failed.
     OnSuccess,
-    /// Never.
+    /// Never from the cluster; from the worker's own disk once results are home.
     Never,
 }
 

@@ -87,7 +87,7 @@ impl Machine {
             }
             (Event::Failed(failure), Stage::Withdrawing(step)) => {
                 if !to.pauses(request, failure, now) {
-                    to.withdrawn(request, step);
+                    to.withdrawn(step);
                 }
             }
             (Event::Failed(failure), Stage::Clearing(end)) => {
@@ -96,14 +96,17 @@ impl Machine {
                 }
             }
             (Event::Remembered(memory), Stage::Doing(_)) => to.machine.memory.clone_from(memory),
-            (Event::Withdrawn, Stage::Withdrawing(step)) => to.withdrawn(request, step),
+            (Event::Withdrawn, Stage::Withdrawing(step)) => to.withdrawn(step),
             (Event::Cleared, Stage::Clearing(end)) => {
-                to.machine.cleared = true;
-                to.machine.memory = Value::Null;
+                // What stays is where a retry goes on.
+                if request.policy.clean_up == CleanUp::Always {
+                    to.machine.cleared = true;
+                    to.machine.memory = Value::Null;
+                }
                 to.over(end);
             }
             (Event::Gathered(children), Stage::Gathering) => to.gathered(*children),
-            (Event::CancelAsked(by), _) => to.cancel(request, by)?,
+            (Event::CancelAsked(by), _) => to.cancel(by)?,
             (Event::RetryAsked(by), Stage::Over(End::Failed | End::Cancelled)) => to.retry(by),
             _ => return Err(OutOfPlace { phase: self.phase() }),
         }
@@ -180,7 +183,7 @@ impl Changing {
         }
         self.machine.failure = Some(failure.clone());
         self.told = Some(("workflow.step-failed", json!(failure)));
-        self.clear(request, End::Failed);
+        self.clear(End::Failed);
     }
 
     /// Whether the same is tried once more, later.
@@ -201,11 +204,11 @@ impl Changing {
         true
     }
 
-    fn cancel(&mut self, request: &Request, by: &str) -> Result<(), OutOfPlace> {
+    fn cancel(&mut self, by: &str) -> Result<(), OutOfPlace> {
         match self.machine.stage {
             Stage::Waiting => {
                 self.machine.cancelled_by = Some(by.to_owned());
-                self.clear(request, End::Cancelled);
+                self.clear(End::Cancelled);
             }
             // Results are home.
             Stage::Doing(Step::Clean) | Stage::Clearing(End::Done | End::Failed) | Stage::Over(_) => {
@@ -225,7 +228,7 @@ impl Changing {
         Ok(())
     }
 
-    fn withdrawn(&mut self, request: &Request, step: Step) {
+    fn withdrawn(&mut self, step: Step) {
         let reason = self.cancelled();
         self.facts.push(Fact::TaskFailed(step, self.machine.attempt(step), reason));
         self.told.get_or_insert(("workflow.withdrawn", json!({ "step": step })));
@@ -233,17 +236,14 @@ impl Changing {
         let failure = self.machine.failure.take().filter(|failure| failure.step == step);
         let cancelled = || Failure::new(step, "it was cancelled", Remedy::None);
         self.machine.failure = Some(failure.unwrap_or_else(cancelled));
-        self.clear(request, End::Cancelled);
+        self.clear(End::Cancelled);
     }
 
-    /// What is left on the way goes, if it has to.
-    fn clear(&mut self, request: &Request, end: End) {
+    /// What is left on the way goes, or is let go of.
+    fn clear(&mut self, end: End) {
         self.machine.tries = 0;
         self.machine.not_before = 0;
-        match request.policy.clean_up {
-            CleanUp::Always => self.machine.stage = Stage::Clearing(end),
-            CleanUp::OnSuccess | CleanUp::Never => self.over(end),
-        }
+        self.machine.stage = Stage::Clearing(end);
     }
 
     fn over(&mut self, end: End) {
