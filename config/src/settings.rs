@@ -31,6 +31,8 @@ pub struct Settings {
     pub events: Events,
     /// Who runs OMERO's scripts, and how.
     pub processor: Processor,
+    /// Workflows that the worker carries.
+    pub workflow: WorkflowLimits,
     /// Temporary and session directories of the service user.
     pub temporary: Temporary,
     /// Waiting for names and addresses.
@@ -170,6 +172,20 @@ pub enum UseRendered {
 pub struct Events {
     /// The file that it is kept in where no database is named.
     pub file: Option<PathBuf>,
+}
+
+/// Workflows that the worker carries.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkflowLimits {
+    /// How many are carried at a time.
+    pub at_once: u32,
+    /// How many of one user.
+    pub per_user: u32,
+    /// How many may be unfinished, those that wait too; more are refused.
+    pub queue: u32,
+    /// Where images are staged on their way to the cluster.
+    pub folder: Option<PathBuf>,
 }
 
 /// How jobs are run, and where: what `slurm-config.ini` does not say.

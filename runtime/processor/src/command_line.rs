@@ -5,6 +5,7 @@ pub(crate) mod grid;
 pub(crate) mod omero_zarr;
 mod record;
 pub(crate) mod slurm;
+pub(crate) mod workflow;
 
 use std::path::PathBuf;
 
@@ -67,6 +68,12 @@ pub(crate) enum Subject {
         #[arg(value_name = "FOLDER")]
         folder: PathBuf,
     },
+    /// Carry workflows from their images to their results, until it is told to end
+    ///
+    /// What was asked for is in the database before anything is done: whatever ends, the next start goes on where it was. Of several workers on one database one acts, the others wait. INT and TERM end it within seconds; jobs of the cluster go on.
+    Serve(workflow::Serve),
+    /// A workflow that `processor serve` carries: ask for it, look at it, end it
+    Workflow(workflow::Workflow),
     /// Run one task of the embedded executor: what `processor` starts itself, never by hand
     #[command(hide = true)]
     SlurmTask {

@@ -13,9 +13,11 @@ mod omero;
 mod output;
 mod personality;
 mod progress;
+mod serve;
 mod slurm;
 mod slurm_task;
 mod table;
+mod workflow;
 
 use std::process::ExitCode;
 
@@ -58,6 +60,8 @@ fn main() -> ExitCode {
         Subject::Inspect(asked) => export::inspect(&asked, &environment),
         Subject::Grid(asked) => grid::run(&asked, line.verbose, &environment),
         Subject::GridKeeper { folder } => grid::keeper(&folder),
+        Subject::Serve(asked) => serve::run(&asked, &environment),
+        Subject::Workflow(asked) => workflow::run(&asked, &environment),
         Subject::SlurmTask { state, job, token } => slurm_task::run(&state, &job, &token),
     };
     ExitCode::from(outcome.unwrap_or_else(|ended| ended.told()))
