@@ -177,6 +177,24 @@ fn a_plate_has_its_fields_where_they_are_and_the_same_bytes_each_time() -> Resul
 }
 
 #[test]
+fn of_a_plate_with_many_fields_few_stores_are_open_at_a_time() -> Result<()> {
+    let stage = Stage::new()?;
+    stage.export("omero:Plate:7", &["--threads", "3"])?;
+    blitz::compare(200, &stage.path("out/7.ome.zarr/A/1/0"), None)?;
+    blitz::compare(239, &stage.path("out/7.ome.zarr/D/10/0"), None)?;
+    let number = |key: &str| stage.seen(key).map(|text| text.parse::<u32>().unwrap_or_default());
+    assert_eq!((number("opened")?, number("open")?), (40, 0));
+    // Sixteen wait for the next tile of their image, and each thread has one.
+    let most = number("most")?;
+    assert!((3..=20).contains(&most), "{most} stores were open at a time");
+    stage.export("omero:Plate:8", &[])?;
+    for field in ["A/1/0", "A/1/1"] {
+        blitz::compare(200, &stage.path("out/8.ome.zarr").join(field), None)?;
+    }
+    Ok(())
+}
+
+#[test]
 fn a_dataset_becomes_a_folder_for_each_of_its_images() -> Result<()> {
     let stage = Stage::new()?;
     let told = stage.export("omero:Dataset:5", &["--json"])?;

@@ -75,8 +75,7 @@ async fn call(words: &[&str]) -> Result<u128, Failure> {
             let began = Instant::now();
             for _ in 0..count.parse::<usize>()? {
                 let tile = (0_i32, 0_i32, 0_i32, 0_i32, 0_i32, width, height);
-                let results =
-                    proxy.call("getTile", Mode::Idempotent, |encoder| encoder.value(&tile)).await?;
+                let results = proxy.call("getTile", Mode::Idempotent, |encoder| encoder.value(&tile)).await?;
                 received += results.value::<Bytes>()?.len();
             }
             let taken = began.elapsed().as_nanos();
