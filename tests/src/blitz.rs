@@ -11,7 +11,7 @@ use crate::scratch::Scratch;
 use crate::{Result, Trouble, binary, imaging, wait};
 
 /// The Python that Debian's package of Ice belongs to: one of another origin has no Ice.
-const PYTHON: &str = "/usr/bin/python3";
+pub(crate) const PYTHON: &str = "/usr/bin/python3";
 
 /// The tables of `runtime/omero`.
 const TABLES: [&str; 3] = ["model.schema", "types.schema", "operations.schema"];
@@ -177,7 +177,7 @@ fn tls(shown: Shown, folder: &Path, port: u16) -> Result<Vec<String>> {
     Ok(options)
 }
 
-fn start_router(port: u16, blitz: u16, tls: &[String], log: &Path) -> Result<Running> {
+pub(crate) fn start_router(port: u16, blitz: u16, tls: &[String], log: &Path) -> Result<Running> {
     let mut command = Command::new("glacier2router");
     command.args([
         "--Glacier2.InstanceName=OMERO.Glacier2".to_owned(),
@@ -208,7 +208,7 @@ fn start_router(port: u16, blitz: u16, tls: &[String], log: &Path) -> Result<Run
 }
 
 /// The folder of the modules that `slice2py` makes of the tables.
-fn types(scratch: &Scratch) -> Result<PathBuf> {
+pub(crate) fn types(scratch: &Scratch) -> Result<PathBuf> {
     let folder = binary::workspace().join("runtime/omero/schema");
     let mut tables = Vec::new();
     for name in TABLES {

@@ -140,6 +140,25 @@ pub(crate) enum Ended {
         /// Why.
         failure: Box<biomero_slurm::run::Failure>,
     },
+    /// The request of a workflow cannot be read.
+    #[error("cannot read the request in {}: {source}", path.display())]
+    Request {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is none.
+    #[error("{} is no request: {source}; see `processor workflow submit --help`", path.display())]
+    NoRequest {
+        /// Where.
+        path: PathBuf,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+    /// A workflow was not taken, found or changed.
+    #[error(transparent)]
+    Workflow(#[from] biomero_workflow::Error),
     /// Jobs could not be asked after.
     #[error(transparent)]
     Engine(#[from] biomero_slurm::engine::Error),
@@ -185,6 +204,9 @@ pub(crate) enum Ended {
     /// One history is not copied onto the other.
     #[error(transparent)]
     Copy(CopyError),
+    /// There is no processor.
+    #[error(transparent)]
+    Grid(#[from] crate::grid::Unable),
     /// The log said no.
     #[error("{}", in_full(.source.as_ref()))]
     Log {
@@ -231,6 +253,9 @@ impl Ended {
             Self::NoHome => exit_code::CONFIGURATION,
             Self::Fetch(_) | Self::Descriptor { .. } => exit_code::UNAVAILABLE,
             Self::Engine(error) => of_engine(error),
+            Self::Request { .. } => exit_code::ABSENT,
+            Self::NoRequest { .. } => exit_code::USAGE,
+            Self::Workflow(error) => of_workflow(error),
             Self::Input { .. } | Self::Attachment { .. } => exit_code::ABSENT,
             Self::Runs(StoreError::NoRun(_)) => exit_code::ABSENT,
             Self::Runs(_) => exit_code::CANNOT_WRITE,
@@ -259,6 +284,7 @@ impl Ended {
             | Self::Nowhere
             | Self::Template(_)
             | Self::Program(_) => exit_code::CONFIGURATION,
+            Self::Grid(error) => error.exit_code(),
             Self::Copy(CopyError::Log(source)) => of_class(source.class()),
             Self::Copy(CopyError::Different { .. }) => exit_code::CONFIGURATION,
             Self::Copy(CopyError::Busy { .. }) => exit_code::UNAVAILABLE,
@@ -306,6 +332,18 @@ fn of_run(failure: &Failure) -> u8 {
         },
         Failure::Store(_) => exit_code::CANNOT_WRITE,
         Failure::Job { .. } | Failure::Never { .. } | Failure::Gone { .. } => exit_code::FAILURE,
+    }
+}
+
+fn of_workflow(error: &biomero_workflow::Error) -> u8 {
+    use biomero_workflow::Error;
+    match error {
+        Error::Senseless(_) | Error::Exists { .. } => exit_code::USAGE,
+        Error::Untold(_) | Error::Full { .. } | Error::Contended { .. } => exit_code::UNAVAILABLE,
+        Error::Absent { .. } => exit_code::ABSENT,
+        Error::Damaged { .. } => exit_code::CORRUPT,
+        Error::OutOfPlace { .. } | Error::Superseded { .. } => exit_code::FAILURE,
+        Error::Log(error) => of_class(error.class()),
     }
 }
 

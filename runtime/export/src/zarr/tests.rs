@@ -509,6 +509,7 @@ fn label_images_outside_of_the_image_are_refused() {
 struct Limited {
     inner: Synthetic,
     left: AtomicUsize,
+    interleaved: usize,
 }
 
 impl Source for Limited {
@@ -532,6 +533,10 @@ impl Source for Limited {
         0
     }
 
+    fn interleaved(&self) -> usize {
+        self.interleaved
+    }
+
     fn read(&self, level: usize, region: &Region, into: &mut [u8]) -> Result<(), ReadError> {
         let is_left =
             self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
@@ -549,11 +554,18 @@ impl Source for Limited {
 #[test]
 fn what_was_done_before_is_not_done_again_and_what_is_damaged_is() {
     let shape = Shape::new([1, 3, 2, 150, 130]).expect("it is small");
-    let limited = |kind, reads| Limited {
-        inner: Synthetic::new(shape, kind, Pattern::Waves, Metadata::default()),
-        left: AtomicUsize::new(reads),
-    };
-    for (kind, version) in [(SampleType::Uint16, Version::V04), (SampleType::Float, Version::V05)] {
+    // Where channels lie side by side some of a place are done, and others are not.
+    for (kind, version, interleaved) in [
+        (SampleType::Uint16, Version::V04, 1),
+        (SampleType::Float, Version::V05, 1),
+        (SampleType::Uint8, Version::V04, 3),
+        (SampleType::Uint16, Version::V05, 3),
+    ] {
+        let limited = |kind, reads| Limited {
+            inner: Synthetic::new(shape, kind, Pattern::Waves, Metadata::default()),
+            left: AtomicUsize::new(reads),
+            interleaved,
+        };
         let folder = tempfile::tempdir().expect("a folder");
         let mut request = Request::new(folder.path(), &[], "options").expect("it is there");
         request.keep = true;
