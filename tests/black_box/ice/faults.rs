@@ -134,11 +134,11 @@ fn ring() -> (Objects, Ref<Shape>) {
 fn a_graph_that_leads_back_to_itself_is_freed() -> Result<()> {
     const CALLS: usize = 20_000;
     super::run(async {
-        let failed = |error: biomero_ice::ConnectionError| Trouble::new(error.to_string());
         let adapter = super::communicator().adapter("");
         let servant = Peer::new(super::communicator());
         adapter.add(Identity::named("peer"), servant);
-        adapter.listen(&NetworkEndpoint::tcp("127.0.0.1", 0), None).await.map_err(failed)?;
+        let listening = adapter.listen(&NetworkEndpoint::tcp("127.0.0.1", 0), None).await;
+        listening.map_err(|error| Trouble::new(error.to_string()))?;
         let peer = super::communicator().proxy(adapter.direct(Identity::named("peer")));
         let (objects, sent) = ring();
         let mut before = 0;

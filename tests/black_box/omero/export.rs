@@ -158,6 +158,11 @@ fn a_plate_has_its_fields_where_they_are_and_the_same_bytes_each_time() -> Resul
         { "path": "B/9", "rowIndex": 1, "columnIndex": 8 },
     ]);
     assert_eq!((&plate["name"], &plate["wells"]), (&json!("HeLa"), &wells));
+    let runs = json!([
+        { "id": 1, "maximumfieldcount": 1, "name": "run 1", "starttime": 1_700_000_000_001_i64 },
+        { "id": 2, "maximumfieldcount": 1, "name": "run 2", "starttime": 1_700_000_000_002_i64 },
+    ]);
+    assert_eq!(plate["acquisitions"], runs);
     // As far as there are wells, imaged or not.
     assert_eq!(plate["columns"].as_array().map(Vec::len), Some(12));
     assert_eq!(plate["rows"], json!([{ "name": "A" }, { "name": "B" }]));
