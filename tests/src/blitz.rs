@@ -104,6 +104,11 @@ impl Omero {
         self.scratch.path().join("trusted.pem")
     }
 
+    /// The folder of its types for Python.
+    pub fn types(&self) -> PathBuf {
+        self.scratch.path().join("types")
+    }
+
     /// The registry, which knows Blitz.
     pub const fn registry(&self) -> &Registry {
         &self.registry
