@@ -76,6 +76,7 @@ fn the_worker_stops_at_once_and_the_next_one_accounts_for_what_it_left() -> Resu
     let logs = stage.logs_of_all();
     stage.jobs.knows_the_processor(&logs)?;
     stage.jobs.ask("process", json!({ "job": 77 }))?;
+    stage.says("job 77 stdout: begun")?;
     let begun = Instant::now();
     assert_eq!(stage.worker.stop(wait::PATIENCE)?, 0, "{}", stage.said());
     // Of a server without a process proxy a node takes leave after 61 s; init gives what is left of the scripts 5 s.
