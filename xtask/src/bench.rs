@@ -20,6 +20,7 @@ use crate::{dist, guests, packages, shell_chain};
 mod events;
 mod export;
 mod ice;
+mod processor;
 mod slurm;
 
 const PASSTHROUGH_ROUNDS: usize = 300;
@@ -72,10 +73,11 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
         ["slurm"] => slurm_section()?,
         ["export"] => export_section()?,
         ["ice"] => ice_section()?,
+        ["processor"] => processor_section()?,
         other => {
             let other = other.join(" ");
             return Err(Failure::Usage(format!(
-                "`bench` does not know `{other}`, but [init|events|slurm|export|ice] and, with nothing or init, --shell-chain"
+                "`bench` does not know `{other}`, but [init|events|slurm|export|ice|processor] and, with nothing or init, --shell-chain"
             )));
         }
     };
@@ -90,7 +92,8 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
 
 fn all(measure_chain: bool) -> Result<Vec<&'static str>, Failure> {
     let init = init_section(measure_chain)?;
-    Ok([init, events_section()?, slurm_section()?, export_section()?, ice_section()?].concat())
+    Ok([init, events_section()?, slurm_section()?, export_section()?, ice_section()?, processor_section()?]
+        .concat())
 }
 
 /// The start-up of a container; what is over budget.
@@ -137,6 +140,13 @@ fn ice_section() -> Result<Vec<&'static str>, Failure> {
     packages::install(&[packages::ICE])?;
     build(ice::PROGRAMS)?;
     Ok(report(&ice::measure(&binary::target().join("release"))?))
+}
+
+/// Processor-0; what is over budget.
+fn processor_section() -> Result<Vec<&'static str>, Failure> {
+    packages::install(&[packages::DEMO, packages::ICE])?;
+    let processor = dist::processor()?;
+    Ok(report(&processor::measure(&processor)?))
 }
 
 /// Programs that measure, as the people who use what is measured would build theirs.
