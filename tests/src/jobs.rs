@@ -69,7 +69,7 @@ impl Jobs {
         let registry = Registry::start(scratch.path())?;
         let (registry_port, router_port, blitz_port) = (registry.port(), free_port()?, free_port()?);
         let blitz = Blitz::start(blitz_port, registry_port, &types, &scratch)?;
-        let router = blitz::start_router(router_port, blitz_port, &scratch.path().join("router.log"))?;
+        let router = blitz::start_router(router_port, blitz_port, &[], &scratch.path().join("router.log"))?;
         let (registry, blitz) = (Some(registry), Some(blitz));
         Ok(Self { registry, registry_port, router, router_port, blitz, blitz_port, types, scratch })
     }
@@ -93,7 +93,7 @@ impl Jobs {
     /// It does not start.
     pub fn start_router(&mut self) -> Result<()> {
         let log = self.scratch.path().join("router.log");
-        self.router = blitz::start_router(self.router_port, self.blitz_port, &log)?;
+        self.router = blitz::start_router(self.router_port, self.blitz_port, &[], &log)?;
         Ok(())
     }
 

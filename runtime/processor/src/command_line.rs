@@ -2,6 +2,7 @@
 
 pub(crate) mod export;
 pub(crate) mod grid;
+pub(crate) mod omero_zarr;
 mod record;
 pub(crate) mod slurm;
 
@@ -44,6 +45,10 @@ pub(crate) enum Subject {
     ///
     /// The layout is that of omero-cli-zarr. Memory does not depend on the size of the image. It has its name once it is whole, and holds the SHA-256 of each of its files.
     Export(export::Export),
+    /// Export from OMERO as `omero zarr` does, for what calls that
+    ///
+    /// It takes the flags of omero-cli-zarr and gives its names and layout. Called by the name omero-zarr, or as omero with zarr as its first word, this program does the same.
+    OmeroZarr(omero_zarr::OmeroZarr),
     /// Convert an OME-Zarr into an OME-TIFF
     ///
     /// Sizes of pixels, names and colours of channels are kept. Memory does not depend on the size of the image. The file has its name once it is whole.

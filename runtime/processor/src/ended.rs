@@ -12,7 +12,9 @@ use biomero_slurm::run::{Failure, StoreError};
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::export::omero_zarr::Refused;
 use crate::omero::Unread;
+use crate::personality::Unanswered;
 use crate::{exit_code, output};
 
 /// Why a command ended.
@@ -165,6 +167,12 @@ pub(crate) enum Ended {
     /// An image of OMERO cannot be read.
     #[error(transparent)]
     Omero(#[from] Unread),
+    /// Something of `omero zarr` is not done here.
+    #[error(transparent)]
+    OmeroZarr(#[from] Refused),
+    /// Something of `omero` is not done here, and by nobody else.
+    #[error(transparent)]
+    Unanswered(#[from] Unanswered),
     /// An image was not written.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -238,6 +246,9 @@ impl Ended {
             Self::DataName(_) => exit_code::USAGE,
             Self::Read(error) => biomero_convert::exit_code::of_reading(error),
             Self::Omero(error) => of_omero(error),
+            Self::OmeroZarr(_) => exit_code::USAGE,
+            Self::Unanswered(Unanswered::Alone(_)) => exit_code::USAGE,
+            Self::Unanswered(Unanswered::Run { .. }) => exit_code::FAILURE,
             Self::Write(error) => biomero_convert::exit_code::of_writing(error),
             Self::Convert(error) => error.exit_code(),
             Self::Verify(VerifyError::Absent { .. }) => exit_code::ABSENT,
@@ -313,13 +324,23 @@ fn of_engine(error: &biomero_slurm::engine::Error) -> u8 {
 
 const fn of_omero(error: &Unread) -> u8 {
     match error {
-        Unread::Name(_) | Unread::Session(_) | Unread::Server(_) => exit_code::USAGE,
-        Unread::Absent(_) => exit_code::ABSENT,
+        Unread::Name(_)
+        | Unread::Session(_)
+        | Unread::Reader(_)
+        | Unread::Names(_)
+        | Unread::Server(_)
+        | Unread::WebSocket(_)
+        | Unread::Trust { .. } => exit_code::USAGE,
+        Unread::Absent(_) | Unread::Empty(_) => exit_code::ABSENT,
         Unread::Omero(biomero_omero::Error::Denied { .. }) => exit_code::PERMISSION,
         Unread::Omero(biomero_omero::Error::Unavailable { .. } | biomero_omero::Error::NoSession { .. }) => {
             exit_code::UNAVAILABLE
         }
-        Unread::Unsuitable { .. } | Unread::Omero(_) | Unread::System(_) => exit_code::FAILURE,
+        Unread::Unsuitable { .. }
+        | Unread::Grid { .. }
+        | Unread::Many { .. }
+        | Unread::Omero(_)
+        | Unread::System(_) => exit_code::FAILURE,
     }
 }
 

@@ -11,6 +11,7 @@ mod grid;
 mod log;
 mod omero;
 mod output;
+mod personality;
 mod progress;
 mod slurm;
 mod slurm_task;
@@ -22,6 +23,7 @@ use biomero_config::Environment;
 use clap::Parser as _;
 
 use crate::command_line::{CommandLine, Subject};
+use crate::ended::Ended;
 
 fn main() -> ExitCode {
     let environment = Environment::of_this_process();
@@ -29,7 +31,12 @@ fn main() -> ExitCode {
     if let Some(called) = grid::AsPython::of(std::env::args_os()) {
         return ExitCode::from(called.answer(&environment).unwrap_or_else(|ended| ended.told()));
     }
-    let line = match CommandLine::try_parse() {
+    let path = environment.get_os("PATH").map(std::ffi::OsString::as_os_str);
+    let arguments = match personality::arguments(std::env::args_os(), path) {
+        Ok(arguments) => arguments,
+        Err(unanswered) => return ExitCode::from(Ended::from(unanswered).told()),
+    };
+    let line = match CommandLine::try_parse_from(arguments) {
         Ok(line) => line,
         Err(error) => {
             let code = if error.use_stderr() { exit_code::USAGE } else { exit_code::SUCCESS };
@@ -46,6 +53,7 @@ fn main() -> ExitCode {
         Subject::Events(events) => events::run(&events, &environment),
         Subject::Slurm(slurm) => slurm::run(&slurm, &environment),
         Subject::Export(asked) => export::export(&asked, &environment),
+        Subject::OmeroZarr(asked) => export::omero_zarr(&asked, &environment),
         Subject::Convert(asked) => export::convert(&asked, &environment),
         Subject::Inspect(asked) => export::inspect(&asked, &environment),
         Subject::Grid(asked) => grid::run(&asked, line.verbose, &environment),
