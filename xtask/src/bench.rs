@@ -21,6 +21,7 @@ mod events;
 mod export;
 mod ice;
 mod omero;
+mod processor;
 mod slurm;
 
 const PASSTHROUGH_ROUNDS: usize = 300;
@@ -74,10 +75,11 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
         ["export"] => export_section()?,
         ["ice"] => ice_section()?,
         ["omero"] => omero_section()?,
+        ["processor"] => processor_section()?,
         other => {
             let other = other.join(" ");
             return Err(Failure::Usage(format!(
-                "`bench` does not know `{other}`, but [init|events|slurm|export|ice|omero] and, with nothing or init, --shell-chain"
+                "`bench` does not know `{other}`, but [init|events|slurm|export|ice|omero|processor] and, with nothing or init, --shell-chain"
             )));
         }
     };
@@ -93,7 +95,7 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
 fn all(measure_chain: bool) -> Result<Vec<&'static str>, Failure> {
     let init = init_section(measure_chain)?;
     let images = [export_section()?, ice_section()?, omero_section()?].concat();
-    Ok([init, events_section()?, slurm_section()?, images].concat())
+    Ok([init, events_section()?, slurm_section()?, images, processor_section()?].concat())
 }
 
 /// The start-up of a container; what is over budget.
@@ -148,6 +150,13 @@ fn omero_section() -> Result<Vec<&'static str>, Failure> {
     packages::install_python()?;
     dist::run()?;
     Ok(report(&omero::measure(&binary::target().join("release"))?))
+}
+
+/// Processor-0; what is over budget.
+fn processor_section() -> Result<Vec<&'static str>, Failure> {
+    packages::install(&[packages::DEMO, packages::ICE])?;
+    let processor = dist::processor()?;
+    Ok(report(&processor::measure(&processor)?))
 }
 
 /// Programs that measure, as the people who use what is measured would build theirs.

@@ -76,6 +76,7 @@ fn the_worker_stops_at_once_and_the_next_one_accounts_for_what_it_left() -> Resu
     let logs = stage.logs_of_all();
     stage.jobs.knows_the_processor(&logs)?;
     stage.jobs.ask("process", json!({ "job": 77 }))?;
+    stage.says("job 77 stdout: begun")?;
     let begun = Instant::now();
     assert_eq!(stage.worker.stop(wait::PATIENCE)?, 0, "{}", stage.said());
     // Of a server without a process proxy a node takes leave after 61 s; init gives what is left of the scripts 5 s.
@@ -100,5 +101,21 @@ fn a_master_that_is_restarted_finds_the_processor_again() -> Result<()> {
     stage.jobs.script("raise SystemExit(3)")?;
     stage.jobs.processor_is("active", &logs)?;
     assert_eq!(stage.run(77)?, json!(3));
+    Ok(())
+}
+
+#[test]
+fn a_worker_whose_folders_go_with_it_tells_omero_of_its_scripts_first() -> Result<()> {
+    let variable = ("BIOMERO_INIT_PROCESSOR__END_SCRIPTS".to_owned(), "20s".to_owned());
+    let mut stage = Stage::with_node(|deployment| deployment.variables.push(variable))?;
+    stage.jobs.script("import time\nprint('begun', flush=True)\ntime.sleep(1000)")?;
+    let logs = stage.logs_of_all();
+    stage.jobs.knows_the_processor(&logs)?;
+    stage.jobs.ask("process", json!({ "job": 77 }))?;
+    stage.says("job 77 stdout: begun")?;
+    assert_eq!(stage.worker.stop(wait::PATIENCE)?, 0, "{}", stage.said());
+    let state = stage.jobs.ask("state", json!({}))?;
+    assert_eq!(state["status"]["77"], "Cancelled", "{}", stage.said());
+    assert_eq!(stage.jobs.output(77, "stdout")?, "begun\n");
     Ok(())
 }

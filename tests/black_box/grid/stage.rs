@@ -60,6 +60,16 @@ impl Stage {
         biomero_tests::wait::ends_of(&self.logs_of_all())
     }
 
+    /// Waits until the processor has said so.
+    pub(super) fn says(&self, words: &str) -> Result<()> {
+        let logs = self.logs();
+        let said =
+            || logs.iter().any(|log| std::fs::read_to_string(log).is_ok_and(|said| said.contains(words)));
+        biomero_tests::wait::until(words, biomero_tests::wait::PATIENCE, &self.logs_of_all(), || {
+            said().then_some(())
+        })
+    }
+
     /// Runs a job to its end; its exit code.
     pub(super) fn run(&mut self, job: i64) -> Result<Value> {
         let logs = self.logs_of_all();
