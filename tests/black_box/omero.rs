@@ -3,8 +3,11 @@
 
 mod data;
 mod export;
+mod faults;
+mod secure;
 mod served;
 mod sessions;
+mod zarr_line;
 
 use std::time::Duration;
 

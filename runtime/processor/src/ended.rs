@@ -12,7 +12,9 @@ use biomero_slurm::run::{Failure, StoreError};
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::export::omero_zarr::Refused;
 use crate::omero::Unread;
+use crate::personality::Unanswered;
 use crate::{exit_code, output};
 
 /// Why a command ended.
@@ -184,6 +186,12 @@ pub(crate) enum Ended {
     /// An image of OMERO cannot be read.
     #[error(transparent)]
     Omero(#[from] Unread),
+    /// Something of `omero zarr` is not done here.
+    #[error(transparent)]
+    OmeroZarr(#[from] Refused),
+    /// Something of `omero` is not done here, and by nobody else.
+    #[error(transparent)]
+    Unanswered(#[from] Unanswered),
     /// An image was not written.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -196,6 +204,9 @@ pub(crate) enum Ended {
     /// One history is not copied onto the other.
     #[error(transparent)]
     Copy(CopyError),
+    /// There is no processor.
+    #[error(transparent)]
+    Grid(#[from] crate::grid::Unable),
     /// The log said no.
     #[error("{}", in_full(.source.as_ref()))]
     Log {
@@ -257,6 +268,9 @@ impl Ended {
             Self::DataName(_) => exit_code::USAGE,
             Self::Read(error) => biomero_convert::exit_code::of_reading(error),
             Self::Omero(error) => of_omero(error),
+            Self::OmeroZarr(_) => exit_code::USAGE,
+            Self::Unanswered(Unanswered::Alone(_)) => exit_code::USAGE,
+            Self::Unanswered(Unanswered::Run { .. }) => exit_code::FAILURE,
             Self::Write(error) => biomero_convert::exit_code::of_writing(error),
             Self::Convert(error) => error.exit_code(),
             Self::Verify(VerifyError::Absent { .. }) => exit_code::ABSENT,
@@ -270,6 +284,7 @@ impl Ended {
             | Self::Nowhere
             | Self::Template(_)
             | Self::Program(_) => exit_code::CONFIGURATION,
+            Self::Grid(error) => error.exit_code(),
             Self::Copy(CopyError::Log(source)) => of_class(source.class()),
             Self::Copy(CopyError::Different { .. }) => exit_code::CONFIGURATION,
             Self::Copy(CopyError::Busy { .. }) => exit_code::UNAVAILABLE,
@@ -343,13 +358,23 @@ fn of_engine(error: &biomero_slurm::engine::Error) -> u8 {
 
 const fn of_omero(error: &Unread) -> u8 {
     match error {
-        Unread::Name(_) | Unread::Session(_) | Unread::Server(_) => exit_code::USAGE,
-        Unread::Absent(_) => exit_code::ABSENT,
+        Unread::Name(_)
+        | Unread::Session(_)
+        | Unread::Reader(_)
+        | Unread::Names(_)
+        | Unread::Server(_)
+        | Unread::WebSocket(_)
+        | Unread::Trust { .. } => exit_code::USAGE,
+        Unread::Absent(_) | Unread::Empty(_) => exit_code::ABSENT,
         Unread::Omero(biomero_omero::Error::Denied { .. }) => exit_code::PERMISSION,
         Unread::Omero(biomero_omero::Error::Unavailable { .. } | biomero_omero::Error::NoSession { .. }) => {
             exit_code::UNAVAILABLE
         }
-        Unread::Unsuitable { .. } | Unread::Omero(_) | Unread::System(_) => exit_code::FAILURE,
+        Unread::Unsuitable { .. }
+        | Unread::Grid { .. }
+        | Unread::Many { .. }
+        | Unread::Omero(_)
+        | Unread::System(_) => exit_code::FAILURE,
     }
 }
 
