@@ -19,3 +19,4 @@ mod processor;
 mod reference;
 mod site_hook;
 mod slurm;
+mod workflow;

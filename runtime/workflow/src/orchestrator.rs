@@ -4,6 +4,8 @@
 //! whatever ends a task, the row says where the next one goes on.
 
 mod carrier;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -93,6 +95,11 @@ impl<S: Steps> Orchestrator<S> {
         }
     }
 
+    /// Whether that is news.
+    fn stands(&self, now: Standing) -> bool {
+        self.standing.send_if_modified(|standing| std::mem::replace(standing, now) != now)
+    }
+
     /// Waits for the right to act, and acts until it is lost.
     async fn turn(&self) {
         match self.workflows.log.lead().await {
@@ -101,7 +108,7 @@ impl<S: Steps> Orchestrator<S> {
                     tracing::info!("this worker acts now (term {term})");
                     let reason = self.act(term, &mut leadership).await;
                     tracing::warn!("this worker does not act any more: {reason}");
-                    self.standing.send_replace(Standing::Starting);
+                    self.stands(Standing::Starting);
                 }
                 Err(error) => {
                     tracing::warn!("{error}");
@@ -109,14 +116,14 @@ impl<S: Steps> Orchestrator<S> {
                 }
             },
             Ok(None) => {
-                if self.standing.send_replace(Standing::Waiting) != Standing::Waiting {
+                if self.stands(Standing::Waiting) {
                     tracing::info!("another worker on this database acts; this one waits");
                 }
                 sleep(TURN).await;
             }
             Err(error) => {
                 tracing::warn!("nobody can tell which worker acts, and it is asked again: {error}");
-                self.standing.send_replace(Standing::Starting);
+                self.stands(Standing::Starting);
                 sleep(TURN).await;
             }
         }
@@ -149,7 +156,7 @@ impl<S: Steps> Orchestrator<S> {
                         carried.insert(head.id, known);
                     }
                     let under_way = carried.values().filter(|known| known.counts).count();
-                    self.standing.send_replace(Standing::Acting { under_way });
+                    self.stands(Standing::Acting { under_way });
                 }
                 Err(error) => tracing::warn!("workflows cannot be read, and are read again: {error}"),
             }

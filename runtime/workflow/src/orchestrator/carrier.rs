@@ -17,7 +17,7 @@ use crate::history;
 use crate::machine::{Children, Event, Machine, Next, Stage, Step};
 use crate::record::{Workflow, milliseconds};
 use crate::steps::{Memory, Steps, Work};
-use crate::workflows::{Filter, Workflows, told};
+use crate::workflows::{Filter, Workflows, all_told, told};
 
 /// How often a row is read again that others have changed meanwhile.
 const TRIES: usize = 20;
@@ -96,22 +96,27 @@ impl<S: Steps> Kept<'_, S> {
     async fn perform(&self, workflow: &Workflow, step: Step) -> Result<(), Error> {
         let work = work(workflow);
         let mut performing = pin!(self.carrier.workflows.steps.perform(&work, step, self));
-        let done = loop {
-            tokio::select! {
-                done = &mut performing => break done,
-                () = self.carrier.news.notified() => {
-                    self.read().await?;
-                    if self.workflow.lock().await.machine.stage != Stage::Doing(step) {
-                        return Ok(());
-                    }
-                }
-            }
+        // Both are polled all the time: the step may hold what is kept while it writes.
+        let done = tokio::select! {
+            done = &mut performing => done,
+            stopped = self.stopped(step) => return stopped,
         };
         let event = match done {
             Ok(note) => Event::Done(step, note),
             Err(failure) => Event::Failed(Failure { step, ..failure }),
         };
         self.happened(&event).await.map(drop)
+    }
+
+    /// Returns once this step is not to be done any more.
+    async fn stopped(&self, step: Step) -> Result<(), Error> {
+        loop {
+            self.carrier.news.notified().await;
+            self.read().await?;
+            if self.workflow.lock().await.machine.stage != Stage::Doing(step) {
+                return Ok(());
+            }
+        }
     }
 
     /// Counts the children of a batch, and tells where that has changed.
@@ -143,14 +148,13 @@ impl<S: Steps> Kept<'_, S> {
             let Ok(transition) = workflow.machine.apply(&workflow.request, event, milliseconds()) else {
                 return Ok(false);
             };
-            let events = match &transition.told {
-                Some((topic, state)) => vec![told(workflow.id, topic, state)?],
-                None => Vec::new(),
-            };
-            if let Some((topic, state)) = &transition.told {
+            let events = all_told(workflow.id, &transition.told)?;
+            for (topic, state) in &transition.told {
                 tracing::debug!("{} {topic} {state}", workflow.id);
             }
             if self.write(&mut workflow, |workflow| workflow.after(transition), &events).await? {
+                // Where this is as far as it comes, whoever takes it up tells it again.
+                self.tell(&mut workflow).await?;
                 return Ok(true);
             }
         }
@@ -175,27 +179,31 @@ impl<S: Steps> Kept<'_, S> {
         Err(Error::Contended { id: workflow.id })
     }
 
-    /// Nothing is left to be done or told.
+    /// Nothing is left to be done, and once this is written, nothing to be told.
     async fn close(&self) -> Result<(), Error> {
         let mut workflow = self.workflow.lock().await;
         for _ in 0..TRIES {
-            if !workflow.machine.is_over() || workflow.owed.is_empty() {
+            // Somebody has asked for it once more.
+            if !workflow.machine.is_over() {
                 return Ok(());
             }
             self.tell(&mut workflow).await?;
             let same = |workflow: &Workflow| Workflow { revision: workflow.revision + 1, ..workflow.clone() };
-            self.write(&mut workflow, same, &[]).await?;
+            if self.write(&mut workflow, same, &[]).await? {
+                return Ok(());
+            }
         }
         Err(Error::Contended { id: workflow.id })
     }
 
     /// The history holds what it was owed.
     async fn tell(&self, workflow: &mut Workflow) -> Result<(), Error> {
-        let owed = std::mem::take(&mut workflow.owed);
-        if let Err(error) = history::tell(&self.carrier.workflows.log, workflow, &owed).await {
-            workflow.owed = owed;
-            return Err(error.into());
+        let workflows = &self.carrier.workflows;
+        for fact in &workflow.owed {
+            workflows.may_end_here().await;
+            history::tell(&workflows.log, workflow, std::slice::from_ref(fact)).await?;
         }
+        workflow.owed.clear();
         Ok(())
     }
 
@@ -209,7 +217,11 @@ impl<S: Steps> Kept<'_, S> {
         let term = self.carrier.term;
         let changed = Workflow { term, ..change(workflow) };
         let row = changed.row()?;
-        if self.carrier.workflows.log.keep(&[Change { record: &row, term: Some(term) }], events).await? {
+        let workflows = &self.carrier.workflows;
+        workflows.may_end_here().await;
+        let is_kept = workflows.log.keep(&[Change { record: &row, term: Some(term) }], events).await?;
+        workflows.may_end_here().await;
+        if is_kept {
             self.carrier.seen.store(changed.revision, Ordering::Release);
             *workflow = changed;
             return Ok(true);
