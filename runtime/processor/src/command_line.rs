@@ -64,6 +64,9 @@ pub(crate) enum Subject {
     /// Keep one script to its end: what `processor grid` starts itself, never by hand
     #[command(hide = true)]
     GridKeeper {
+        /// Say what it says as JSON
+        #[arg(long)]
+        json: bool,
         /// The folder of the script
         #[arg(value_name = "FOLDER")]
         folder: PathBuf,

@@ -59,9 +59,9 @@ fn main() -> ExitCode {
         Subject::Convert(asked) => export::convert(&asked, &environment),
         Subject::Inspect(asked) => export::inspect(&asked, &environment),
         Subject::Grid(asked) => grid::run(&asked, line.verbose, &environment),
-        Subject::GridKeeper { folder } => grid::keeper(&folder),
         Subject::Serve(asked) => serve::run(&asked, &environment),
         Subject::Workflow(asked) => workflow::run(&asked, &environment),
+        Subject::GridKeeper { json, folder } => grid::keeper(json, &folder),
         Subject::SlurmTask { state, job, token } => slurm_task::run(&state, &job, &token),
     };
     ExitCode::from(outcome.unwrap_or_else(|ended| ended.told()))

@@ -3,7 +3,7 @@
 use biomero_tests::{Result, wait};
 use serde_json::{Value, json};
 
-use super::stage::Stage;
+use super::stage::{Stage, paths};
 
 /// Says so, waits for a file in its folder's parent, ends.
 const WAITS: &str =
@@ -17,7 +17,8 @@ fn go(stage: &Stage) -> Result<()> {
 #[test]
 fn a_router_that_is_killed_costs_no_job_its_status_and_the_output_comes_later() -> Result<()> {
     let mut stage = Stage::with_node(|_| ())?;
-    let logs = stage.logs_of_all();
+    let logs = stage.logs.clone();
+    let logs = paths(&logs);
     stage.jobs.script(WAITS)?;
     stage.jobs.knows_the_processor(&logs)?;
     stage.jobs.ask("process", json!({ "job": 77 }))?;
@@ -36,7 +37,8 @@ fn a_router_that_is_killed_costs_no_job_its_status_and_the_output_comes_later() 
 #[test]
 fn fifty_jobs_at_once_end_each_with_its_own_output() -> Result<()> {
     let mut stage = Stage::with_node(|_| ())?;
-    let logs = stage.logs_of_all();
+    let logs = stage.logs.clone();
+    let logs = paths(&logs);
     stage.jobs.script("print(open('config').readline(), end='')")?;
     stage.jobs.knows_the_processor(&logs)?;
     let each = || (100..150).map(|job| json!({ "job": job }));

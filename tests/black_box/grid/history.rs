@@ -4,7 +4,7 @@ use biomero_tests::worker_root::PROCESSOR;
 use biomero_tests::{Result, Trouble, wait};
 use serde_json::Value;
 
-use super::stage::Stage;
+use super::stage::{Stage, paths};
 
 #[test]
 fn each_script_is_an_event_of_the_workers_own() -> Result<()> {
@@ -16,7 +16,8 @@ fn each_script_is_an_event_of_the_workers_own() -> Result<()> {
     stage.run(77)?;
     stage.jobs.script("print()")?;
     stage.run(78)?;
-    let logs = stage.logs_of_all();
+    let logs = stage.logs.clone();
+    let logs = paths(&logs);
     let events = wait::until("two events", wait::PATIENCE, &logs, || {
         let asked = [PROCESSOR, "events", "select", "--own", "--json"];
         let told = stage.worker.exec(&stage.namespace, &asked).ok()?;

@@ -6,7 +6,7 @@ use biomero_tests::worker_root::{self, DATABASE_PASSWORD, OMERO, SERVICE_USER, S
 use biomero_tests::{Result, Trouble, binary, wait};
 use serde_json::Value;
 
-use super::stage::Stage;
+use super::stage::{Stage, paths};
 
 const PYTHON: &str = "[processor]\nmode = 'python'\n[processor.variables]\nforward = ['SITE_*']\nwithhold = ['LC_*']\nset.FROM_SETTINGS = 'yes'\n";
 
@@ -28,7 +28,8 @@ fn omeros_own_processor_runs_with_the_same_variables_for_its_scripts() -> Result
             worker_root::give_file(&path, SERVICE_USER)
         },
     )?;
-    let logs = stage.logs_of_all();
+    let logs = stage.logs.clone();
+    let logs = paths(&logs);
     stage.jobs.processor_is("active", &logs)?;
     let path = stage.namespace.path(&format!("{OMERO}/var/log/shown"));
     let shown =

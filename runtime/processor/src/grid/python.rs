@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use biomero_config::{Environment, ProcessorMode, Settings};
-use biomero_grid::environment::Variables;
+use biomero_grid::environment::{Place, Variables};
 use biomero_grid::processor::{Activation, asks_for_processor};
 
 use super::{Unable, archives, plan, serve};
@@ -120,10 +120,7 @@ fn script(settings: &Settings, ours: &Variables, arguments: &[OsString]) -> Unab
         Ok(folder) => folder,
         Err(source) => return failed(&launcher, source),
     };
-    let place = biomero_grid::environment::Place {
-        archives: archives::archives(&settings.omero.directory),
-        ..plan::place(settings)
-    };
+    let place = Place { archives: archives::archives(&settings.omero.directory), ..plan::place(settings) };
     let variables = plan::policy(settings).variables(ours, &place, &folder);
     let mut command = Command::new(&launcher);
     command.args(arguments).env_clear().envs(variables.iter());
