@@ -31,8 +31,11 @@ use carrier::Carrier;
 const TURN: Duration = Duration::from_secs(2);
 /// How long nothing is heard before rows are looked at all the same.
 const SILENCE: Duration = Duration::from_secs(10);
-/// News that come together are looked at together.
+/// News that come together are looked at together: at least this long, and longer where many are open, so that looking takes
+/// a small part of the time.
 const GATHER: Duration = Duration::from_millis(50);
+/// How much longer for each.
+const GATHER_EACH: Duration = Duration::from_micros(50);
 /// How long a workflow is left alone that could not be carried on.
 const REST: Duration = Duration::from_secs(5);
 /// What a workflow is in before its turn.
@@ -145,10 +148,13 @@ impl<S: Steps> Orchestrator<S> {
         let mut names: BTreeMap<Id, Uuid> = BTreeMap::new();
         let mut carried: BTreeMap<Uuid, Carried> = BTreeMap::new();
         let mut resting: BTreeMap<Uuid, Instant> = BTreeMap::new();
+        let mut gather = GATHER;
         loop {
             resting.retain(|_, until| *until > Instant::now());
             match log.open_heads().await {
                 Ok(heads) => {
+                    gather = GATHER
+                        .max(GATHER_EACH.saturating_mul(u32::try_from(heads.len()).unwrap_or(u32::MAX)));
                     for head in self.due(&heads, &carried, &resting) {
                         let (carrier, known) = self.carrier(term, &head);
                         let task = tasks.spawn(carrier.carry());
@@ -180,7 +186,7 @@ impl<S: Steps> Orchestrator<S> {
                     }
                 }
                 rung = bell.rung() => match rung {
-                    Ok(()) => sleep(GATHER).await,
+                    Ok(()) => sleep(gather).await,
                     Err(error) => {
                         tracing::warn!("{error}");
                         sleep(TURN).await;

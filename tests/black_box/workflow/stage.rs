@@ -127,8 +127,15 @@ impl Desk {
 
     /// The same with a log of another name.
     pub(super) fn serve_as(&self, name: &str) -> Result<Running> {
+        self.serve_with(name, &[])
+    }
+
+    /// The same with further variables.
+    pub(super) fn serve_with(&self, name: &str, variables: &[(&str, &Path)]) -> Result<Running> {
         let log = self.worker.folder().join(format!("{name}.log"));
-        Running::start("processor serve", self.command(&["serve", "--verbose"])?, &log)
+        let mut command = self.command(&["serve", "--verbose"])?;
+        command.envs(variables.iter().copied());
+        Running::start("processor serve", command, &log)
     }
 
     /// Waits until a `processor serve` says something.

@@ -319,7 +319,7 @@ impl Steps for Site {
         let failed = work.machine.failure.as_ref().map(|failure| failure.step);
         // It has not come as far as the cluster.
         let is_there = failed.is_some_and(|step| step > Step::Export);
-        let everything = work.request.policy.clean_up == CleanUp::Always;
+        let everything = work.machine.clears(&work.request.policy);
         if everything {
             self.clear_here(work, Step::Clean).await?;
         }

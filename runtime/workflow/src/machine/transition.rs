@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::{Children, End, Machine, Stage, Step};
 use crate::failure::{Failure, Remedy};
-use crate::request::{CleanUp, Request};
+use crate::request::Request;
 
 /// How often it is tried to remove what was left on the way.
 const CLEARINGS: u32 = 6;
@@ -102,7 +102,7 @@ impl Machine {
             (Event::Withdrawn, Stage::Withdrawing(step)) => to.withdrawn(step),
             (Event::Cleared, Stage::Clearing(end)) => {
                 // What stays is where a retry goes on.
-                if request.policy.clean_up == CleanUp::Always {
+                if self.clears(&request.policy) {
                     to.machine.cleared = true;
                     to.machine.memory = Value::Null;
                 }
