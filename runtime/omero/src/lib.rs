@@ -29,6 +29,7 @@ use std::sync::{Arc, LazyLock};
 
 use biomero_ice::encoding::Registry;
 
+pub use biomero_ice::encoding::Ref;
 pub use error::{Error, ServerError, StackTrace};
 pub use query::{QueryParameters, Row};
 pub use servant::Refused;

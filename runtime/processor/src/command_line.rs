@@ -1,6 +1,7 @@
 //! The command line of `processor`. Flags are defined once, here; help and the reference page come from this table.
 
 pub(crate) mod export;
+pub(crate) mod import;
 mod record;
 pub(crate) mod slurm;
 
@@ -43,6 +44,10 @@ pub(crate) enum Subject {
     ///
     /// The layout is that of omero-cli-zarr. Memory does not depend on the size of the image. It has its name once it is whole, and holds the SHA-256 of each of its files.
     Export(export::Export),
+    /// Bring the results of a workflow home into OMERO
+    ///
+    /// Files are attached, tables stored as OMERO's tables too, label images drawn as regions of interest, images imported. Nothing is there twice: the same command goes on where it was stopped, as after a crash.
+    Import(import::Import),
     /// Convert an OME-Zarr into an OME-TIFF
     ///
     /// Sizes of pixels, names and colours of channels are kept. Memory does not depend on the size of the image. The file has its name once it is whole.

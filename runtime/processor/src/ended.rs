@@ -8,6 +8,8 @@ use biomero_events::copy::CopyError;
 use biomero_export::WriteError;
 use biomero_export::manifest::VerifyError;
 use biomero_export::source::ReadError;
+use biomero_results::folder::FolderError;
+use biomero_results::home::Error as HomeError;
 use biomero_slurm::run::{Failure, StoreError};
 use thiserror::Error;
 use uuid::Uuid;
@@ -165,6 +167,15 @@ pub(crate) enum Ended {
     /// An image of OMERO cannot be read.
     #[error(transparent)]
     Omero(#[from] Unread),
+    /// Results are not read.
+    #[error(transparent)]
+    Folder(#[from] biomero_results::folder::FolderError),
+    /// A text names nothing of OMERO.
+    #[error(transparent)]
+    NoObject(#[from] biomero_results::NoObject),
+    /// Results do not come home.
+    #[error(transparent)]
+    Home(#[from] biomero_results::home::Error),
     /// An image was not written.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -235,6 +246,14 @@ impl Ended {
             Self::DataName(_) => exit_code::USAGE,
             Self::Read(error) => biomero_convert::exit_code::of_reading(error),
             Self::Omero(error) => of_omero(error),
+            Self::Folder(FolderError::Io { source, .. })
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                exit_code::PERMISSION
+            }
+            Self::Folder(_) => exit_code::ABSENT,
+            Self::NoObject(_) => exit_code::USAGE,
+            Self::Home(error) => of_home(error),
             Self::Write(error) => biomero_convert::exit_code::of_writing(error),
             Self::Convert(error) => error.exit_code(),
             Self::Verify(VerifyError::Absent { .. }) => exit_code::ABSENT,
@@ -304,6 +323,21 @@ fn of_engine(error: &biomero_slurm::engine::Error) -> u8 {
         Error::Slurm(biomero_slurm::scheduler::Error::Cluster(error)) => of_cluster(error),
         Error::Slurm(_) => exit_code::UNAVAILABLE,
         Error::Embedded(error) => of_executor(error),
+    }
+}
+
+const fn of_home(error: &HomeError) -> u8 {
+    use biomero_omero::Error as OmeroError;
+    match error {
+        HomeError::Absent(_) => exit_code::ABSENT,
+        HomeError::NoTarget | HomeError::Groups { .. } => exit_code::USAGE,
+        HomeError::ReadOnly { .. } | HomeError::Forbidden { .. } => exit_code::PERMISSION,
+        HomeError::Omero { source: OmeroError::Denied { .. }, .. } => exit_code::PERMISSION,
+        HomeError::Omero {
+            source: OmeroError::Unavailable { .. } | OmeroError::Gone { .. } | OmeroError::NoSession { .. },
+            ..
+        } => exit_code::UNAVAILABLE,
+        _ => exit_code::FAILURE,
     }
 }
 

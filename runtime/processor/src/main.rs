@@ -7,6 +7,7 @@ mod ended;
 mod events;
 mod exit_code;
 mod export;
+mod import;
 mod log;
 mod omero;
 mod output;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         Subject::Events(events) => events::run(&events, &environment),
         Subject::Slurm(slurm) => slurm::run(&slurm, &environment),
         Subject::Export(asked) => export::export(&asked, &environment),
+        Subject::Import(asked) => import::run(&asked, &environment),
         Subject::Convert(asked) => export::convert(&asked, &environment),
         Subject::Inspect(asked) => export::inspect(&asked, &environment),
         Subject::SlurmTask { state, job, token } => slurm_task::run(&state, &job, &token),

@@ -58,7 +58,7 @@ pub(crate) fn named(source: &Path) -> Option<Result<i64, Unread>> {
 }
 
 /// Who is asked: `HOST` or `HOST:PORT`, and an IPv6 address in brackets.
-fn address(server: &str) -> Result<Address, Unread> {
+pub(crate) fn address(server: &str) -> Result<Address, Unread> {
     let wrong = || Unread::Server(server.to_owned());
     let (host, port) = match server.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((host, "")) => (host, PORT),

@@ -63,10 +63,11 @@ fn copy(rest: &str) -> Option<usize> {
 
 /// The source that is most alike, if there is one and not two.
 fn alike(result: &str, sources: &[String]) -> Option<usize> {
-    let result: Vec<char> = result.chars().collect();
+    // Without endings, which make strangers alike.
+    let result: Vec<char> = stem(result).chars().collect();
     let mut best = (ALIKE, None);
     for (number, source) in sources.iter().enumerate() {
-        let source: Vec<char> = source.chars().collect();
+        let source: Vec<char> = stem(source).chars().collect();
         let all = (result.len() + source.len()) as f64;
         // As much as they can share at most.
         if all == 0.0 || 2.0 * result.len().min(source.len()) as f64 / all < best.0 {
@@ -95,7 +96,7 @@ fn shared(one: &[char], other: &[char]) -> usize {
         for first in left.clone() {
             for second in right.clone().rev() {
                 let here = if one[first] == other[second] {
-                    if second > right.start { lengths[second - 1 + 1] + 1 } else { 1 }
+                    if second > right.start { lengths[second] + 1 } else { 1 }
                 } else {
                     0
                 };
