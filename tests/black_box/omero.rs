@@ -3,6 +3,7 @@
 
 mod data;
 mod export;
+mod import;
 mod served;
 mod sessions;
 

@@ -40,6 +40,8 @@ impl Omero {
         command
             .arg(binary::workspace().join("tests/fixtures/blitz/blitz.py"))
             .env("PYTHONPATH", &types)
+            // What it imports is beside it, where nothing is left.
+            .env("PYTHONDONTWRITEBYTECODE", "1")
             .args([
                 format!("tcp -h 127.0.0.1 -p {blitz_port}"),
                 format!("--Ice.Default.Locator=IceGrid/Locator:tcp -h 127.0.0.1 -p {}", registry.port()),
@@ -72,6 +74,16 @@ impl Omero {
     /// The router.
     pub const fn router(&mut self) -> &mut Running {
         &mut self.router
+    }
+
+    /// Runs a program of others that calls OMERO: on the real Ice, with OMERO's types. What it wrote to standard output.
+    ///
+    /// # Errors
+    /// It fails.
+    pub fn python(&self, script: &Path, arguments: &[&str]) -> Result<String> {
+        let mut command = Command::new(PYTHON);
+        command.arg(script).args(arguments).env("PYTHONPATH", self.scratch.path().join("types"));
+        process::succeed(&mut command, Duration::from_secs(60))
     }
 
     /// What Blitz and the router have written, for messages.
