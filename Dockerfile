@@ -110,6 +110,10 @@ COPY config/templates/worker.cfg docker/ice.config /opt/omero/server/OMERO.serve
 COPY --from=build /out/init /out/init-hooks /out/processor /usr/local/bin/
 # Not on the PATH, where ImageMagick's has the name.
 COPY --from=build /out/convert /usr/local/lib/biomero/
+# The `python` by which IceGrid's node starts the processor: `init` would make it, where it may write.
+RUN mkdir -p /usr/local/lib/biomero/bin \
+    && printf '%s\n' '#!/usr/local/bin/processor grid-python' > /usr/local/lib/biomero/bin/python \
+    && chmod 0755 /usr/local/lib/biomero/bin /usr/local/lib/biomero/bin/python
 # A site's own image puts its WebAssembly hooks where they are found and compiles them there, so that no start has to:
 #   COPY hooks.d/ /etc/biomero/hooks.d/
 #   RUN init-hooks compile --cache /var/cache/biomero/hooks /etc/biomero/hooks.d/*.wasm

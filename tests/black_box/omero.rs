@@ -4,8 +4,11 @@
 mod data;
 mod export;
 mod import;
+mod faults;
+mod secure;
 mod served;
 mod sessions;
+mod zarr_line;
 
 use std::time::Duration;
 

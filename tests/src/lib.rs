@@ -13,6 +13,7 @@ pub mod engine;
 pub mod ice;
 pub mod icegrid;
 pub mod imaging;
+pub mod jobs;
 mod keeper;
 pub mod namespace;
 pub mod postgres;

@@ -38,6 +38,12 @@ impl Interruption {
         Ok(interruption)
     }
 
+    /// By a flag alone, which somebody else sets.
+    #[must_use]
+    pub const fn by(flag: Arc<AtomicBool>) -> Self {
+        Self { flag, registered: Vec::new() }
+    }
+
     /// Whether it is to end.
     #[must_use]
     pub fn flag(&self) -> &AtomicBool {

@@ -84,3 +84,46 @@ impl<'a> Follower<'a> {
         Ok(events)
     }
 }
+
+/// Tells that something was recorded, in the log or in our own stream, without saying what; made by [`EventLog::bell`].
+#[derive(Debug)]
+pub struct Bell<'a> {
+    log: &'a EventLog,
+    wake: Option<Wake>,
+}
+
+impl<'a> Bell<'a> {
+    pub(crate) const fn new(log: &'a EventLog) -> Self {
+        Self { log, wake: None }
+    }
+
+    /// Waits until something was recorded, at most for a minute. The first time it returns at once, listening: what is read
+    /// from then on misses nothing. Dropped while it waits, it loses nothing.
+    ///
+    /// # Errors
+    /// The database cannot be reached for as long as a command may take; calling again listens anew.
+    pub async fn rung(&mut self) -> Result<(), Error> {
+        let mut retry = Retry::new("hear of news", self.log.limits().command);
+        while self.wake.is_none() {
+            match self.log.wake().await {
+                Ok(wake) => {
+                    self.wake = Some(wake);
+                    return Ok(());
+                }
+                Err(error) => retry.after(error).await?,
+            }
+        }
+        let still_there = match &mut self.wake {
+            Some(Wake::Postgres(listener)) => listener.woken().await,
+            Some(Wake::Sqlite(watch)) => {
+                watch.woken().await;
+                true
+            }
+            None => false,
+        };
+        if !still_there {
+            self.wake = None;
+        }
+        Ok(())
+    }
+}

@@ -8,6 +8,7 @@ mod error;
 pub mod event;
 mod follow;
 pub mod json;
+pub mod leader;
 mod log;
 mod plan;
 pub mod postgres;
@@ -22,7 +23,9 @@ pub mod stored;
 pub mod timestamp;
 pub mod url;
 pub mod worker;
+pub mod workflow;
 
 pub use error::{Class, Error};
-pub use follow::Follower;
+pub use follow::{Bell, Follower};
+pub use leader::Leadership;
 pub use log::{Appended, EventLog, Initialised, Limits, Recorded, Section};

@@ -8,7 +8,7 @@ use crate::aggregate::Replayed;
 use crate::command::Command;
 use crate::error::Error;
 use crate::event::{Fact, uuid_of};
-use crate::follow::{Follower, Wake};
+use crate::follow::{Bell, Follower, Wake};
 use crate::json::Value;
 use crate::postgres;
 use crate::query::{
@@ -237,6 +237,11 @@ impl EventLog {
     /// Goes on with the events behind the id `after` as they are recorded, by whomever.
     pub const fn follow(&self, after: i64) -> Follower<'_> {
         Follower::new(self, after)
+    }
+
+    /// Rings when something was recorded, by whomever.
+    pub const fn bell(&self) -> Bell<'_> {
+        Bell::new(self)
     }
 
     pub(crate) async fn wake(&self) -> Result<Wake, Error> {

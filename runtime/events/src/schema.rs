@@ -97,6 +97,8 @@ pub const STATE: &str = "biomero_worker_state";
 pub const WORKER_EVENTS: &str = "biomero_worker_events";
 /// What jobs have used.
 pub const JOB_USAGE: &str = "biomero_worker_job_usage";
+/// What each workflow that the worker carries has come to.
+pub const WORKFLOWS: &str = "biomero_worker_workflow";
 
 const fn column(name: &'static str, kind: Kind) -> Column {
     Column { name, kind, nullable: false }
@@ -263,4 +265,25 @@ pub const TABLES: &[Table] = &[
         ],
         3,
     ),
+    Table {
+        name: WORKFLOWS,
+        columns: &[
+            column("workflow_id", Kind::Uuid),
+            nullable("parent_id", Kind::Uuid),
+            column("user", Kind::BigInt),
+            column("group", Kind::BigInt),
+            column("name", Kind::Text),
+            column("phase", Kind::Text),
+            column("is_open", Kind::Integer),
+            column("revision", Kind::BigInt),
+            column("term", Kind::BigInt),
+            column("created", Kind::Moment),
+            column("changed", Kind::Moment),
+            column("state", Kind::Text),
+        ],
+        key: 1,
+        // Of many that are over, the few that are not are found at once.
+        unique: Some(("biomero_worker_workflow_open_idx", &["is_open", "workflow_id"])),
+        owner: Owner::Ours,
+    },
 ];

@@ -26,6 +26,7 @@ mod append;
 mod connection;
 mod copy;
 mod error;
+mod leader;
 mod project;
 mod query;
 mod rebuild;
@@ -34,9 +35,11 @@ mod sql;
 mod value;
 mod watch;
 mod worker;
+mod workflow;
 
 use connection::Connection;
 pub use error::FileError;
+pub(crate) use leader::FileLeadership;
 use sql::Statements;
 pub(crate) use watch::Watch;
 

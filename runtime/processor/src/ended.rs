@@ -14,7 +14,9 @@ use biomero_slurm::run::{Failure, StoreError};
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::export::omero_zarr::Refused;
 use crate::omero::Unread;
+use crate::personality::Unanswered;
 use crate::{exit_code, output};
 
 /// Why a command ended.
@@ -140,6 +142,25 @@ pub(crate) enum Ended {
         /// Why.
         failure: Box<biomero_slurm::run::Failure>,
     },
+    /// The request of a workflow cannot be read.
+    #[error("cannot read the request in {}: {source}", path.display())]
+    Request {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is none.
+    #[error("{} is no request: {source}; see `processor workflow submit --help`", path.display())]
+    NoRequest {
+        /// Where.
+        path: PathBuf,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+    /// A workflow was not taken, found or changed.
+    #[error(transparent)]
+    Workflow(#[from] biomero_workflow::Error),
     /// Jobs could not be asked after.
     #[error(transparent)]
     Engine(#[from] biomero_slurm::engine::Error),
@@ -173,9 +194,21 @@ pub(crate) enum Ended {
     /// A text names nothing of OMERO.
     #[error(transparent)]
     NoObject(#[from] biomero_results::NoObject),
+    /// Images go into datasets.
+    #[error("images are imported into a dataset, and {0} is none; write omero:Dataset:ID, or the name of one")]
+    NoDataset(biomero_results::Object),
+    /// Nothing imports images.
+    #[error(transparent)]
+    Importer(biomero_results::home::ImporterError),
     /// Results do not come home.
     #[error(transparent)]
     Home(#[from] biomero_results::home::Error),
+    /// Something of `omero zarr` is not done here.
+    #[error(transparent)]
+    OmeroZarr(#[from] Refused),
+    /// Something of `omero` is not done here, and by nobody else.
+    #[error(transparent)]
+    Unanswered(#[from] Unanswered),
     /// An image was not written.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -188,6 +221,9 @@ pub(crate) enum Ended {
     /// One history is not copied onto the other.
     #[error(transparent)]
     Copy(CopyError),
+    /// There is no processor.
+    #[error(transparent)]
+    Grid(#[from] crate::grid::Unable),
     /// The log said no.
     #[error("{}", in_full(.source.as_ref()))]
     Log {
@@ -234,6 +270,9 @@ impl Ended {
             Self::NoHome => exit_code::CONFIGURATION,
             Self::Fetch(_) | Self::Descriptor { .. } => exit_code::UNAVAILABLE,
             Self::Engine(error) => of_engine(error),
+            Self::Request { .. } => exit_code::ABSENT,
+            Self::NoRequest { .. } => exit_code::USAGE,
+            Self::Workflow(error) => of_workflow(error),
             Self::Input { .. } | Self::Attachment { .. } => exit_code::ABSENT,
             Self::Runs(StoreError::NoRun(_)) => exit_code::ABSENT,
             Self::Runs(_) => exit_code::CANNOT_WRITE,
@@ -252,8 +291,12 @@ impl Ended {
                 exit_code::PERMISSION
             }
             Self::Folder(_) => exit_code::ABSENT,
-            Self::NoObject(_) => exit_code::USAGE,
+            Self::NoObject(_) | Self::NoDataset(_) => exit_code::USAGE,
+            Self::Importer(_) => exit_code::CONFIGURATION,
             Self::Home(error) => of_home(error),
+            Self::OmeroZarr(_) => exit_code::USAGE,
+            Self::Unanswered(Unanswered::Alone(_)) => exit_code::USAGE,
+            Self::Unanswered(Unanswered::Run { .. }) => exit_code::FAILURE,
             Self::Write(error) => biomero_convert::exit_code::of_writing(error),
             Self::Convert(error) => error.exit_code(),
             Self::Verify(VerifyError::Absent { .. }) => exit_code::ABSENT,
@@ -267,6 +310,7 @@ impl Ended {
             | Self::Nowhere
             | Self::Template(_)
             | Self::Program(_) => exit_code::CONFIGURATION,
+            Self::Grid(error) => error.exit_code(),
             Self::Copy(CopyError::Log(source)) => of_class(source.class()),
             Self::Copy(CopyError::Different { .. }) => exit_code::CONFIGURATION,
             Self::Copy(CopyError::Busy { .. }) => exit_code::UNAVAILABLE,
@@ -317,6 +361,18 @@ fn of_run(failure: &Failure) -> u8 {
     }
 }
 
+fn of_workflow(error: &biomero_workflow::Error) -> u8 {
+    use biomero_workflow::Error;
+    match error {
+        Error::Senseless(_) | Error::Exists { .. } => exit_code::USAGE,
+        Error::Untold(_) | Error::Full { .. } | Error::Contended { .. } => exit_code::UNAVAILABLE,
+        Error::Absent { .. } => exit_code::ABSENT,
+        Error::Damaged { .. } => exit_code::CORRUPT,
+        Error::OutOfPlace { .. } | Error::Superseded { .. } => exit_code::FAILURE,
+        Error::Log(error) => of_class(error.class()),
+    }
+}
+
 fn of_engine(error: &biomero_slurm::engine::Error) -> u8 {
     use biomero_slurm::engine::Error;
     match error {
@@ -343,13 +399,23 @@ const fn of_home(error: &HomeError) -> u8 {
 
 const fn of_omero(error: &Unread) -> u8 {
     match error {
-        Unread::Name(_) | Unread::Session(_) | Unread::Server(_) => exit_code::USAGE,
-        Unread::Absent(_) => exit_code::ABSENT,
+        Unread::Name(_)
+        | Unread::Session(_)
+        | Unread::Reader(_)
+        | Unread::Names(_)
+        | Unread::Server(_)
+        | Unread::WebSocket(_)
+        | Unread::Trust { .. } => exit_code::USAGE,
+        Unread::Absent(_) | Unread::Empty(_) => exit_code::ABSENT,
         Unread::Omero(biomero_omero::Error::Denied { .. }) => exit_code::PERMISSION,
         Unread::Omero(biomero_omero::Error::Unavailable { .. } | biomero_omero::Error::NoSession { .. }) => {
             exit_code::UNAVAILABLE
         }
-        Unread::Unsuitable { .. } | Unread::Omero(_) | Unread::System(_) => exit_code::FAILURE,
+        Unread::Unsuitable { .. }
+        | Unread::Grid { .. }
+        | Unread::Many { .. }
+        | Unread::Omero(_)
+        | Unread::System(_) => exit_code::FAILURE,
     }
 }
 

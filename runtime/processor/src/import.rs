@@ -5,18 +5,18 @@ use std::time::Instant;
 
 use biomero_config::{Environment, Secret};
 use biomero_convert::work::Interruption;
-use biomero_omero::{Credentials, Options, Session};
+use biomero_omero::Credentials;
 use biomero_results::folder::{Folder, LeftOut};
-use biomero_results::home::{Home, Outcome, State, Witness};
-use biomero_results::plan::{self, Plan, Request, Rois, Step};
-use biomero_results::{Object, Workflow};
+use biomero_results::home::{self, Home, Importer, Outcome, State, Witness};
+use biomero_results::plan::{self, Dataset, Images, Plan, Request, Rois, Step};
+use biomero_results::{Class, Object, Workflow};
 use serde::Serialize;
 use uuid::Uuid;
 
 use crate::command_line::import::{Attached, Import};
 use crate::ended::Ended;
 use crate::exit_code;
-use crate::omero::address;
+use crate::omero::{self, Access};
 use crate::output::{self, Answer, inert};
 use crate::progress::Bytes;
 use crate::table::Tone;
@@ -43,7 +43,12 @@ pub(crate) fn run(asked: &Import, environment: &Environment) -> Result<u8, Ended
         .enable_all()
         .build()
         .map_err(Ended::System)?;
-    let (plan, outcomes) = runtime.block_on(bring(asked, &folder, &request, &interruption))?;
+    let credentials = Credentials::Session(Secret::new(asked.session.clone()));
+    let address = omero::address(&asked.server, None)?;
+    let access = Access { address, credentials, trust: asked.trust.clone() };
+    let importer = if asked.dry_run { None } else { importer(asked, &access, environment)? };
+    let work = bring(asked, &folder, &request, &access, importer.as_ref(), &interruption);
+    let (plan, outcomes) = runtime.block_on(work)?;
     runtime.shutdown_background();
     if answer.is_json() {
         let told = Told {
@@ -84,8 +89,31 @@ fn request(asked: &Import, folder: &Folder) -> Result<Request, Ended> {
         attach: asked.attach.iter().copied().filter_map(Attached::kind).collect(),
         tables: !asked.no_tables,
         rois,
-        images: None,
+        images: images(asked)?,
     })
+}
+
+/// Where images are imported to, if they are.
+fn images(asked: &Import) -> Result<Option<Images>, Ended> {
+    let Some(text) = &asked.import_to else { return Ok(None) };
+    let dataset = match text.starts_with("omero:").then(|| text.parse::<Object>()).transpose()? {
+        Some(Object { class: Class::Dataset, id }) => Dataset::Id(id),
+        Some(other) => return Err(Ended::NoDataset(other)),
+        None => Dataset::Name(text.clone()),
+    };
+    Ok(Some(Images { dataset, rename: asked.rename.clone() }))
+}
+
+/// What imports them: looked for and checked before anything is done.
+fn importer(asked: &Import, access: &Access, environment: &Environment) -> Result<Option<Importer>, Ended> {
+    if asked.import_to.is_none() {
+        return Ok(None);
+    }
+    let program = home::find(&asked.omero, environment.get_os("PATH"));
+    let program = program.unwrap_or_else(|| asked.omero.clone());
+    let importer = Importer { program, transfer: asked.transfer.clone(), address: access.address.clone() };
+    importer.version().map_err(Ended::Importer)?;
+    Ok(Some(importer))
 }
 
 /// The id of results of which nobody has said whose they are: the same for the same folder.
@@ -99,14 +127,11 @@ async fn bring(
     asked: &Import,
     folder: &Folder,
     request: &Request,
+    access: &Access,
+    importer: Option<&Importer>,
     interruption: &Interruption,
 ) -> Result<(Plan, Vec<Outcome>), Ended> {
-    let address = address(&asked.server)?;
-    let credentials = Credentials::Session(Secret::new(asked.session.clone()));
-    let options = Options { agent: "BIOMERO import".to_owned(), ..Options::default() };
-    let session =
-        Session::begin(&address, &credentials, &options).await.map_err(crate::omero::Unread::from)?;
-    session.detach().await.map_err(crate::omero::Unread::from)?;
+    let session = omero::begin(access, "BIOMERO import").await?;
     let brought = {
         let (home, mut known) = Home::open(&session, &request.targets).await?;
         // It reads tables to their end.
@@ -116,7 +141,7 @@ async fn bring(
             home.look(&plan).await?
         } else {
             let watching = Watching { bar: Bytes::new("bringing home"), interruption };
-            let outcomes = home.carry_out(folder, &plan, &known, &watching).await;
+            let outcomes = home.carry_out(folder, &plan, &known, importer, &watching).await;
             watching.bar.clear();
             outcomes?
         };

@@ -14,7 +14,7 @@ pub(crate) use context::Context;
 mod cancel;
 mod clean;
 mod fetch;
-mod history;
+pub(crate) mod history;
 mod init;
 mod jobs;
 mod log;

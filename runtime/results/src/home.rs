@@ -5,9 +5,11 @@
 //! its name and description, keys and values the id of the workflow, an imported image the mark that it was imported with.
 
 mod attach;
+mod cli;
 mod describe;
 mod draw;
 mod error;
+mod import;
 mod known;
 mod link;
 mod table;
@@ -18,6 +20,7 @@ use biomero_omero::api::{IQuery, IUpdate};
 use biomero_omero::{Error as OmeroError, Remote as _, Session};
 use serde::Serialize;
 
+pub use cli::{Importer, ImporterError, find};
 pub use error::Error;
 
 use crate::folder::Folder;
@@ -90,6 +93,7 @@ pub struct Home<'s> {
     query: IQuery,
     update: IUpdate,
     group: i64,
+    group_name: String,
     user: i64,
 }
 
@@ -114,11 +118,12 @@ impl<'s> Home<'s> {
         let group = known::group(&query, targets).await?;
         let admin = session.admin().await.map_err(asked("for its admin service"))?.in_group(group);
         let context = admin.get_event_context().await.map_err(asked("who this session belongs to"))?;
-        let user = context.root().map(|context| context.user_id).ok_or(Error::Nobody)?;
+        let context = context.root().ok_or(Error::Nobody)?;
+        let (user, group_name) = (context.user_id, context.group_name.clone());
         let query = query.in_group(group);
         let update = session.update().await.map_err(asked("for its update service"))?.in_group(group);
         let known = known::read(&query, targets).await?;
-        Ok((Self { session, query, update, group, user }, known))
+        Ok((Self { session, query, update, group, group_name, user }, known))
     }
 
     /// What of a plan OMERO has, asked and nothing else.
@@ -133,14 +138,15 @@ impl<'s> Home<'s> {
                 Step::Attach(step) => self.look_attachment(step).await,
                 Step::Table(step) => self.look_table(step).await,
                 Step::Draw(step) => self.look_drawing(step).await,
-                Step::Import(_) => Ok(Made::new(State::Missing, Vec::new())),
+                Step::Import(step) => self.look_import(step).await,
             };
             outcomes.push(outcome(step, made)?);
         }
         Ok(outcomes)
     }
 
-    /// Carries a plan out, one step after the other. One that fails keeps no other from it.
+    /// Carries a plan out, one step after the other. One that fails keeps no other from it. Without an importer images are not
+    /// imported, and told as failed.
     ///
     /// # Errors
     /// OMERO does not answer any more, or the witness has stopped it: the same plan goes on where it was.
@@ -149,6 +155,7 @@ impl<'s> Home<'s> {
         folder: &Folder,
         plan: &Plan,
         known: &Known,
+        importer: Option<&Importer>,
         witness: &dyn Witness,
     ) -> Result<Vec<Outcome>, Error> {
         let mut outcomes = Vec::with_capacity(plan.steps.len());
@@ -162,7 +169,7 @@ impl<'s> Home<'s> {
                 Step::Attach(step) => self.attach(folder, step, witness).await,
                 Step::Table(step) => self.table(folder, step, known, witness).await,
                 Step::Draw(step) => self.draw(folder, step, witness).await,
-                Step::Import(_) => Ok(Made::new(State::Missing, Vec::new())),
+                Step::Import(step) => self.import(folder, step, &plan.steps, importer, witness).await,
             };
             outcomes.push(outcome(step, made)?);
         }

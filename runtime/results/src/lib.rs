@@ -19,9 +19,11 @@ pub mod label;
 mod matching;
 mod object;
 pub mod plan;
+mod rename;
 pub mod table;
 mod workflow;
 
 pub use matching::assign;
 pub use object::{Class, NoObject, Object};
+pub use rename::{NoPattern, Pattern};
 pub use workflow::Workflow;

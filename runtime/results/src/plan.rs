@@ -8,6 +8,7 @@ use crate::folder::{Folder, Found, Kind, LeftOut, stem};
 use crate::label;
 use crate::matching::assign;
 use crate::object::{Class, Object};
+use crate::rename::Pattern;
 use crate::table::{Names, Shape, TableError};
 use crate::workflow::{KeyValues, Workflow};
 
@@ -32,8 +33,17 @@ pub struct Request {
     pub tables: bool,
     /// Which label images are drawn as regions of interest.
     pub rois: Option<Rois>,
-    /// Where images are imported to.
-    pub images: Option<Dataset>,
+    /// Whether images are imported, and where to.
+    pub images: Option<Images>,
+}
+
+/// How images are imported.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Images {
+    /// Where to.
+    pub dataset: Dataset,
+    /// What they are called; as their files, unless it is said.
+    pub rename: Option<Pattern>,
 }
 
 /// Which label images are drawn, and how.
@@ -169,6 +179,10 @@ pub struct Import {
     pub description: String,
     /// The image that it was made of.
     pub source: Option<i64>,
+    /// The project that a new dataset is put into.
+    pub project: Option<i64>,
+    /// What it is known by.
+    pub mark: String,
 }
 
 /// One thing that is done.
@@ -223,16 +237,10 @@ pub fn plan(folder: &Folder, request: &Request, known: &Known) -> Plan {
                 None => {}
             }
         }
-        if let Some(dataset) = &request.images
+        if let Some(images) = &request.images
             && matches!(found.kind, Kind::Image | Kind::Zarr)
         {
-            steps.push(Step::Import(Import {
-                path: found.path.clone(),
-                name: found.name().to_owned(),
-                dataset: dataset.clone(),
-                description: describe(workflow, source),
-                source: source.map(|source| source.id),
-            }));
+            steps.push(Step::Import(import(found, images, workflow, source, &request.targets)));
         } else if found.kind == Kind::Zarr && request.attach.contains(&Kind::Zarr) {
             let reason = "an OME-Zarr is a folder, which is no attachment; import it, or pack it";
             left_out.push(LeftOut { path: found.path.clone(), reason: reason.to_owned() });
@@ -301,6 +309,27 @@ fn table(found: &Found, shape: &Shape, workflow: &Workflow, targets: &[Object]) 
         shape: shape.clone(),
         description: workflow.description(),
         to: targets.to_vec(),
+    }
+}
+
+fn import(
+    found: &Found,
+    images: &Images,
+    workflow: &Workflow,
+    source: Option<&SourceImage>,
+    targets: &[Object],
+) -> Import {
+    let name = found.name();
+    let original = source.map_or(name, |source| source.name.as_str());
+    let project = targets.iter().find(|target| target.class == Class::Project);
+    Import {
+        path: found.path.clone(),
+        name: images.rename.as_ref().map_or_else(|| name.to_owned(), |pattern| pattern.name(name, original)),
+        dataset: images.dataset.clone(),
+        description: describe(workflow, source),
+        source: source.map(|source| source.id),
+        project: project.map(|project| project.id),
+        mark: format!("{}: {}", workflow.id, found.path),
     }
 }
 
@@ -469,7 +498,7 @@ mod tests {
             Step::Attach(step) => format!("attach {}{} {}", step.folder, step.name, shown(&step.to)),
             Step::Table(step) => format!("table {} {}", step.name, shown(&step.to)),
             Step::Draw(step) => format!("draw {} ({}) on {}", step.name, step.description, step.image),
-            Step::Import(step) => format!("import {} from {:?}", step.name, step.source),
+            Step::Import(step) => format!("import {} as {} ({})", step.path, step.name, step.mark),
         };
         plan.steps.iter().map(one).collect()
     }
@@ -532,6 +561,27 @@ mod tests {
             ]
         );
         assert!(drawn.left_out[0].reason.contains("TIFF and OME-Zarr only"), "{:?}", drawn.left_out);
+    }
+
+    #[test]
+    fn imported_images_are_called_as_the_pattern_says_and_known_by_their_mark() {
+        let files = folder(&[("out/cells_mask.tif", Kind::Image), ("a.ome.zarr", Kind::Zarr)]);
+        let mut asked = Request { attach: BTreeSet::new(), rois: None, ..request() };
+        asked.workflow.job = None;
+        asked.targets = vec![Object { class: Class::Project, id: 9 }];
+        let rename = Some("{original_file}-{file}.{ext}".parse().expect("it is a pattern"));
+        asked.images = Some(Images { dataset: Dataset::Name("new".to_owned()), rename });
+        let plan = plan(&files, &asked, &known());
+        assert_eq!(
+            told(&plan)[1..],
+            [
+                format!("import a.ome.zarr as a-a.ome.zarr ({ID}: a.ome.zarr)"),
+                format!("import out/cells_mask.tif as cells-cells_mask.tif ({ID}: out/cells_mask.tif)"),
+            ]
+            .map(|step| step)
+        );
+        let project = |step: &Step| matches!(step, Step::Import(Import { project: Some(9), .. }));
+        assert!(plan.steps[1..].iter().all(project));
     }
 
     #[test]

@@ -5,10 +5,12 @@
 //! before the next begins, under a key that is the same when the run is taken up again.
 
 mod failure;
+mod progress;
 mod request;
 mod steps;
 mod store;
 mod wait;
+mod withdraw;
 
 use std::path::Path;
 
@@ -17,9 +19,11 @@ use serde::{Deserialize, Serialize};
 use crate::job::{Job, JobId};
 
 pub use failure::Failure;
+pub use progress::{Converting, Keep, Progress};
 pub use request::Request;
-pub use steps::{Outcome, Worker, planned, run};
-pub use store::{Converting, Held, NoRun, Runs, StoreError};
+pub use steps::{Outcome, Worker, perform, planned, run};
+pub use store::{Held, NoRun, Runs, StoreError};
+pub use withdraw::{let_go, withdraw};
 
 /// The parts of a run, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -7,13 +7,13 @@ use tokio_postgres::Client;
 use super::connect::{self, Notifications};
 use super::{DatabaseError, Store};
 use crate::error::Error;
-use crate::schema::LOG;
+use crate::schema::{LOG, WORKER_EVENTS};
 
 /// How long silence is believed: after that the log is read again, in case a notification was lost with a connection that
 /// nobody has noticed the end of.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// A connection that hears `NOTIFY workflowtracker_events`.
+/// A connection that hears that the log or our own stream has grown.
 #[derive(Debug)]
 pub(crate) struct Listener {
     /// Kept: the connection ends with it.
@@ -39,7 +39,7 @@ impl Store {
         let (client, notifications) = connect::listener(&self.pool)
             .await
             .map_err(|error| DatabaseError::pool("listen for events", self.limits.command, error.into()))?;
-        let listen = format!("LISTEN {LOG}");
+        let listen = format!("LISTEN {LOG}; LISTEN {WORKER_EVENTS}");
         let work = async {
             client.batch_execute(&listen).await.map_err(|error| self.failed("listen for events", error))
         };

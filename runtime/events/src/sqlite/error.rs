@@ -112,6 +112,14 @@ pub enum FileError {
         /// Which one.
         path: PathBuf,
     },
+    /// The file whose lock says which worker acts.
+    #[error("cannot lock {}, by which workers tell which of them acts: {source}", .path.display())]
+    Leader {
+        /// Which one.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// The program is about to end.
     #[error("cannot {attempted} in {}: the program is ending", .path.display())]
     Ending {
@@ -150,13 +158,14 @@ impl FileError {
     /// What it is about.
     pub(crate) fn class(&self) -> Class {
         match self {
-            Self::Folder { source, .. } | Self::Create { source, .. } | Self::Reach { source, .. } => {
-                match source.kind() {
-                    io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Class::Permission,
-                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Class::Full,
-                    _ => Class::Unsuitable,
-                }
-            }
+            Self::Folder { source, .. }
+            | Self::Create { source, .. }
+            | Self::Leader { source, .. }
+            | Self::Reach { source, .. } => match source.kind() {
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Class::Permission,
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Class::Full,
+                _ => Class::Unsuitable,
+            },
             Self::Missing { .. } => Class::Absent,
             Self::Network { .. } | Self::NoWriteAheadLog { .. } | Self::NotADatabase { .. } => {
                 Class::Unsuitable

@@ -4,6 +4,7 @@ use std::fs;
 
 use super::*;
 use crate::source::{Limits, ReadError, Source};
+use crate::{Plane, Region};
 
 /// A tag of one value that fits into it: tag, type, count, value.
 type Tag = (u16, u16, u32, u32);
@@ -156,4 +157,54 @@ fn directories_in_a_circle_or_within_each_other_end() {
     within[end..].copy_from_slice(&((first + 600) as u32).to_le_bytes());
     let error = opened(&within).expect_err("there is no room for them");
     assert!(error.to_string().contains("within each other"), "{error}");
+}
+
+/// 8 × 8 pixels of this many samples side by side, of which each byte says where it is.
+fn interleaved(samples: u32, bits: u32) -> Vec<u8> {
+    let bytes = 64 * samples * bits / 8;
+    let tags = [
+        (tag::BITS_PER_SAMPLE, 3, 1, bits),
+        (tag::SAMPLES_PER_PIXEL, 3, 1, samples),
+        (tag::STRIP_OFFSETS, 4, 1, 8 + 64 + 2 + 12 * 8 + 4),
+        (tag::STRIP_BYTE_COUNTS, 4, 1, bytes),
+    ];
+    let mut file = file(&[with(&tags)]);
+    file.extend((0..bytes).map(|at| at as u8));
+    file
+}
+
+#[test]
+fn channels_that_lie_side_by_side_are_the_same_at_once_and_one_by_one() {
+    for (samples, bits) in [(1, 8), (2, 8), (3, 8), (4, 8), (5, 16), (3, 16), (3, 32)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("image.tif");
+        fs::write(&path, interleaved(samples, bits)).expect("it is written");
+        let image = &open(&path, Limits::of(64 << 20)).expect("it is whole")[0];
+        let (samples, bytes) = (samples as usize, bits as usize / 8);
+        assert_eq!((image.shape().c, image.interleaved()), (samples, samples));
+        for [y, x, height, width] in [[0, 0, 8, 8], [1, 2, 5, 3], [7, 0, 1, 8]] {
+            let region = Region { plane: Plane::default(), y, x, height, width };
+            let mut expected = Vec::new();
+            for c in 0..samples {
+                let rows = (y..y + height).flat_map(|y| (x..x + width).map(move |x| 8 * y + x));
+                let places =
+                    rows.flat_map(|pixel| (0..bytes).map(move |byte| (pixel * samples + c) * bytes + byte));
+                expected.extend(places.map(|at| at as u8));
+            }
+            let mut found = vec![0; expected.len()];
+            image.read_channels(0, &region, samples, &mut found).expect("it is there");
+            assert_eq!(found, expected, "{samples} samples of {bits} bits");
+            for (c, expected) in expected.chunks(expected.len() / samples).enumerate() {
+                let mut found = vec![0; expected.len()];
+                let plane = Plane { c, ..region.plane };
+                image.read(0, &Region { plane, ..region }, &mut found).expect("it is there");
+                assert_eq!(found, expected, "sample {c} of {samples}");
+            }
+            // Neither more than there are, nor beside what they are read into.
+            for (channels, bytes) in [(samples + 1, found.len()), (samples, found.len() - 1), (0, 0)] {
+                let mut into = vec![0; bytes];
+                assert!(image.read_channels(0, &region, channels, &mut into).is_err(), "{channels} {bytes}");
+            }
+        }
+    }
 }

@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
+use biomero_results::Pattern;
 use biomero_results::folder::Kind;
 use biomero_results::plan::Form;
 use clap::{Args, ValueEnum};
 use uuid::Uuid;
 
 use super::Shape;
+use crate::omero::Trust;
 
 /// What is brought home, and to what.
 #[derive(Debug, Args)]
@@ -17,6 +19,7 @@ Examples:
   processor import results/ omero:Image:7 -s omero -k ID --workflow UUID --job 4711
   processor import results/ omero:Dataset:5 -s omero -k ID --rois                the label images, found by their names
   processor import results/ omero:Dataset:5 -s omero -k ID --rois='*_cp_masks.tif' --roi-shape polygon
+  processor import results/ omero:Dataset:5 -s omero -k ID --import-to masks --rename '{original_file}_{file}.{ext}'
   processor import results/ omero:Plate:3 -s omero -k ID --attach tables,logs
   processor import results/ omero:Dataset:5 -s omero -k ID --name cellpose --tag v1.4.0 --param diameter=30
 
@@ -28,12 +31,15 @@ pub(crate) struct Import {
     /// What they belong to: omero:Image:ID, or Dataset, Project, Plate or Screen; several in one group
     #[arg(value_name = "TARGET", required = true)]
     pub(crate) targets: Vec<String>,
-    /// Where OMERO is, as HOST or HOST:PORT [default port: 4063]
+    /// Where OMERO is, as HOST or HOST:PORT; 4064 is TLS, as ssl://HOST:PORT is [default port: 4063]
     #[arg(short, long, value_name = "HOST")]
     pub(crate) server: String,
     /// The id of a session of OMERO, which goes on afterwards; other users of this machine can see it
     #[arg(short = 'k', long, value_name = "ID")]
     pub(crate) session: String,
+    /// With TLS: whose certificate is good: system, any, or a file in PEM with authorities or with OMERO's own
+    #[arg(long, value_name = "WHOM", default_value = "system", value_parser = |text: &str| Ok::<_, String>(Trust::from(text)))]
+    pub(crate) trust: Trust,
     /// Say what would be attached, stored and drawn where, and what of it is there; change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -64,6 +70,18 @@ pub(crate) struct Import {
     /// How their objects are drawn
     #[arg(long, value_name = "SHAPE", value_enum, default_value = "mask", requires = "rois")]
     pub(crate) roi_shape: RoiShape,
+    /// Import images into omero:Dataset:ID, or into the dataset of this name, which is made where there is none
+    #[arg(long, value_name = "DATASET")]
+    pub(crate) import_to: Option<String>,
+    /// What imported images are called, of {original_file}, {original_ext}, {file} and {ext} [default: as their files]
+    #[arg(long, value_name = "PATTERN", requires = "import_to")]
+    pub(crate) rename: Option<Pattern>,
+    /// How imported files get to the server, as omero import has it: ln_s leaves them where they are
+    #[arg(long, value_name = "TYPE", requires = "import_to")]
+    pub(crate) transfer: Option<String>,
+    /// OMERO's command line, which imports
+    #[arg(long, value_name = "PROGRAM", default_value = "omero", requires = "import_to")]
+    pub(crate) omero: PathBuf,
     #[command(flatten)]
     pub(crate) shape: Shape,
 }

@@ -29,7 +29,7 @@ pub(crate) struct Context<'a> {
     /// Who may ask for more.
     pub(crate) configuration: &'a Configuration<'a>,
     /// Goes with the connection.
-    _control: Option<TempDir>,
+    control: Option<TempDir>,
 }
 
 impl<'a> Context<'a> {
@@ -56,7 +56,7 @@ impl<'a> Context<'a> {
                 (Cluster::over_ssh(options), Some(control))
             }
         };
-        Ok(Self { settings, biomero, cluster, configuration, _control: control })
+        Ok(Self { settings, biomero, cluster, configuration, control })
     }
 }
 
@@ -137,6 +137,11 @@ impl Context<'_> {
     /// What the site says of its jobs.
     pub(crate) fn site<'b>(&'b self, template: Option<&'b str>, program: Option<&'b Program>) -> Site<'b> {
         Site::of(&self.settings.slurm, &self.biomero, template, program)
+    }
+
+    /// The cluster alone, and what goes with its connection.
+    pub(crate) fn into_cluster(self) -> (Cluster, Option<TempDir>) {
+        (self.cluster, self.control)
     }
 
     /// A folder of the worker's state.

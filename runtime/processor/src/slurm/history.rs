@@ -55,13 +55,18 @@ impl<'a, S: Show> Recorder<'a, S> {
 
     fn commands(&self, request: &Request, what: &Happened<'_>) -> Vec<Command> {
         let run = request.id;
-        let told = |step: Step, what: &str| key(run, &format!("{}/{what}", step.name()));
+        let attempt = |step: Step| request.attempt(step);
+        let told = |step: Step, what: &str| match attempt(step) {
+            0 => key(run, &format!("{}/{what}", step.name())),
+            attempt => key(run, &format!("{}/{attempt}/{what}", step.name())),
+        };
+        let task = |run: Uuid, step: Step| task(run, step, attempt(step));
         match what {
             Happened::Begun { step, name, version, input, parameters } => {
                 let task = task(run, *step);
                 let parameters =
                     parameters.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
-                vec![
+                let mut commands = vec![
                     Command::add_task(
                         run,
                         task,
@@ -72,7 +77,13 @@ impl<'a, S: Show> Recorder<'a, S> {
                     )
                     .with_id(told(*step, "add")),
                     Command::start_task(task).with_id(told(*step, "start")),
-                ]
+                ];
+                // Where there is no job whose state does, this tells the views that it has begun.
+                if let Step::Transfer | Step::Fetch = step {
+                    let status = Command::update_task_status(task, "RUNNING");
+                    commands.push(status.with_id(told(*step, "status")));
+                }
+                commands
             }
             Happened::Submitted { step, job, command, environment } => {
                 let task = task(run, *step);
@@ -134,7 +145,7 @@ impl<'a, S: Show> Recorder<'a, S> {
             cluster: self.cluster.clone(),
             slurm_job_id: i64::from(job.own.unwrap_or(job.id.job)),
             submitted: moment(job.submitted)?,
-            task_id: Some(task(request.id, step)),
+            task_id: Some(task(request.id, step, request.attempt(step))),
             user: id(request.user),
             group: id(request.group),
             job_state: job.state.name().to_owned(),
@@ -170,14 +181,14 @@ impl<S: Show + Sync> Witness for Recorder<'_, S> {
     }
 }
 
-/// The task of a step.
-fn task(run: Uuid, step: Step) -> Uuid {
-    key(run, &format!("task/{}", step.name()))
+/// The task of a step, as its workflow knows it.
+fn task(run: Uuid, step: Step, attempt: u32) -> Uuid {
+    biomero_workflow::task_id(run, step.name(), attempt)
 }
 
 /// An id that is found again: of a run, and of what it is for.
 fn key(run: Uuid, what: &str) -> Uuid {
-    Uuid::new_v5(&run, what.as_bytes())
+    biomero_workflow::command_id(run, what)
 }
 
 /// As Python's scripts are called: its views tell by the name how far a workflow is.

@@ -1,5 +1,6 @@
 //! `processor slurm run`: images to results, each step recorded in the workflow history.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
@@ -133,6 +134,7 @@ fn new_request(asked: &Run, workflow: &Workflow, descriptor: &Descriptor) -> Res
         options,
         user: asked.user,
         group: asked.group,
+        attempts: BTreeMap::new(),
     })
 }
 

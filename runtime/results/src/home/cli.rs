@@ -103,7 +103,9 @@ impl Importer {
         command.arg("version");
         let never = AtomicBool::new(false);
         let ended = match self.run(command, &never, Some(VERSION)) {
-            Err(ImporterError::Cancelled) => return Err(ImporterError::Silent { program: self.program.clone() }),
+            Err(ImporterError::Cancelled) => {
+                return Err(ImporterError::Silent { program: self.program.clone() });
+            }
             ended => ended?,
         };
         let said = format!("{}{}", ended.output, ended.errors);
@@ -115,7 +117,11 @@ impl Importer {
     }
 
     /// Imports a file; the ids of the images that it says it has made.
-    pub(super) fn import(&self, asked: &Asked<'_>, cancelled: &AtomicBool) -> Result<Vec<i64>, ImporterError> {
+    pub(super) fn import(
+        &self,
+        asked: &Asked<'_>,
+        cancelled: &AtomicBool,
+    ) -> Result<Vec<i64>, ImporterError> {
         let mut command = Command::new(&self.program);
         command.arg("import").args(["-s", &self.address.host, "-p", &self.address.port.to_string()]);
         command.args(["-k", asked.session, "-d", &asked.dataset.to_string(), "--output", "ids"]);
@@ -263,7 +269,10 @@ mod tests {
 
     #[test]
     fn versions_and_ids_are_found_in_what_is_said() {
-        assert_eq!(version("OMERO.py version:\n5.19.4\nOMERO.server version:\n5.6.13-ice36\n"), Some((5, 19)));
+        assert_eq!(
+            version("OMERO.py version:\n5.19.4\nOMERO.server version:\n5.6.13-ice36\n"),
+            Some((5, 19))
+        );
         assert_eq!(version("no number. 7\n"), None);
         assert_eq!(ids("Fileset:7\nImage:51,52\nImage:60\nOther imported objects:\n"), [51, 52, 60]);
         assert_eq!(last_lines("a\n\n b\nc\nd\u{1b}[31m\n"), "b; c; d[31m");

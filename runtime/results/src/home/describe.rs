@@ -13,7 +13,7 @@ const FIND: &str = "select a.id from MapAnnotation a join a.mapValue m where a.n
      and m.value = :workflow and a.details.owner.id = :owner order by a.id";
 
 impl Home<'_> {
-    async fn find_description(&self, step: &Description) -> Result<Option<i64>, Error> {
+    pub(super) async fn find_description(&self, step: &Description) -> Result<Option<i64>, Error> {
         let workflow = step.pairs.iter().find(|(key, _)| key == KEY).map_or("", |(_, value)| value.as_str());
         let parameters = QueryParameters::new()
             .text("ns", &step.namespace)

@@ -5,6 +5,7 @@ use std::io;
 use biomero_omero::{Error as OmeroError, Exception};
 use thiserror::Error;
 
+use super::cli::ImporterError;
 use crate::label::LabelError;
 use crate::object::Object;
 use crate::table::TableError;
@@ -142,6 +143,30 @@ pub enum Error {
         bytes: usize,
         /// What to do.
         remedy: &'static str,
+    },
+    /// Nothing imports.
+    #[error(
+        "{path} is not imported: OMERO's command line is not installed here; install omero-py, or say where it is with --omero"
+    )]
+    NoImporter {
+        /// Which.
+        path: String,
+    },
+    /// `omero import` said no.
+    #[error("{path} is not imported: {source}")]
+    Importer {
+        /// Which.
+        path: String,
+        /// Why.
+        source: ImporterError,
+    },
+    /// `omero import` said yes, and OMERO has nothing.
+    #[error(
+        "{path}: `omero import` ended well, and OMERO has no image of it; look into its log on the server"
+    )]
+    Unmarked {
+        /// Which.
+        path: String,
     },
     /// A thread has ended.
     #[error("a thread of this program has ended early: {0}")]

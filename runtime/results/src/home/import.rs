@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use biomero_omero::model::{
-    CommentAnnotation, Dataset as DatasetObject, IObject, Project, ProjectDatasetLink, Session as SessionObject,
-    TextAnnotation,
+    CommentAnnotation, Dataset as DatasetObject, IObject, Project, ProjectDatasetLink,
+    Session as SessionObject, TextAnnotation,
 };
 use biomero_omero::types::RString;
 use biomero_omero::{Error as OmeroError, Objects, QueryParameters, Upcast as _, Values as _};
@@ -24,7 +24,8 @@ const MARKS: &str = "biomero/workflow/import";
 const MARK: &str = "select a.id from CommentAnnotation a where a.ns = :ns and a.textValue = :text \
      and a.details.owner.id = :owner order by a.id";
 const IMAGES: &str = "select l.parent.id from ImageAnnotationLink l where l.child.id = :mark order by l.id";
-const DATASET: &str = "select d.id from Dataset d where d.name = :name and d.details.owner.id = :owner order by d.id";
+const DATASET: &str =
+    "select d.id from Dataset d where d.name = :name and d.details.owner.id = :owner order by d.id";
 
 /// The session of the importer: it ends by itself after a day, or an hour without a sign of life.
 const LIFE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -183,7 +184,8 @@ impl Home<'_> {
         let begun = sessions.create_user_session(milliseconds(LIFE), milliseconds(IDLE), &self.group_name);
         let begun = begun.await.map_err(failed)?;
         let session = begun.root().and_then(|session| begun.objects.text(session.uuid)).map(str::to_owned);
-        let session = session.ok_or_else(|| failed(OmeroError::Missing { what: "id of a session".to_owned() }))?;
+        let session =
+            session.ok_or_else(|| failed(OmeroError::Missing { what: "id of a session".to_owned() }))?;
 
         let cancelled = Arc::new(AtomicBool::new(false));
         let (importer, step_of, key, flag) =

@@ -10,6 +10,7 @@ mod here;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -60,6 +61,10 @@ pub struct Files<'a> {
     cluster: &'a Cluster,
 }
 
+/// Something that is done by SFTP. Boxed: of an `AsyncFn` with a borrowed path nobody can tell that another thread may go on
+/// with it.
+type Attempt<'a, T> = Pin<Box<dyn Future<Output = Result<T, Trouble>> + Send + 'a>>;
+
 impl<'a> Files<'a> {
     pub(super) const fn new(cluster: &'a Cluster) -> Self {
         Self { cluster }
@@ -73,7 +78,10 @@ impl<'a> Files<'a> {
         if self.is_here() {
             return self.here("look at", path, here::metadata).await;
         }
-        match self.by_sftp("look at", path, async |session| by_sftp::metadata(&session, path).await).await {
+        let look = |session: Arc<FileSession>| -> Attempt<'_, _> {
+            Box::pin(async move { by_sftp::metadata(&session, path).await })
+        };
+        match self.by_sftp("look at", path, look).await {
             Some(outcome) => outcome,
             None => self.metadata_by_command(path).await,
         }
@@ -99,7 +107,9 @@ impl<'a> Files<'a> {
         if self.is_here() {
             return self.here("read", path, move |path| here::read(path, offset, most)).await;
         }
-        let read = async |session: Arc<FileSession>| by_sftp::read_at(&session, path, offset, most).await;
+        let read = |session: Arc<FileSession>| -> Attempt<'_, _> {
+            Box::pin(async move { by_sftp::read_at(&session, path, offset, most).await })
+        };
         match self.by_sftp("read", path, read).await {
             Some(outcome) => outcome,
             None => self.read_by_command(path, offset, most).await,
@@ -115,8 +125,10 @@ impl<'a> Files<'a> {
             let content = content.to_vec();
             return self.here("write", path, move |path| here::write(path, &content, mode)).await;
         }
-        let write = async |session: Arc<FileSession>| {
-            by_sftp::write(&session, path, &by_sftp::beside(path), content, mode).await
+        let write = |session: Arc<FileSession>| -> Attempt<'_, _> {
+            Box::pin(
+                async move { by_sftp::write(&session, path, &by_sftp::beside(path), content, mode).await },
+            )
         };
         match self.by_sftp("write", path, write).await {
             Some(outcome) => outcome,
@@ -171,7 +183,10 @@ impl<'a> Files<'a> {
         if self.is_here() {
             return self.here("remove", path, here::remove).await;
         }
-        match self.by_sftp("remove", path, async |session| by_sftp::remove(&session, path).await).await {
+        let remove = |session: Arc<FileSession>| -> Attempt<'_, _> {
+            Box::pin(async move { by_sftp::remove(&session, path).await })
+        };
+        match self.by_sftp("remove", path, remove).await {
             Some(outcome) => outcome,
             None => self.remove_by_command(path).await,
         }
@@ -196,11 +211,11 @@ impl<'a> Files<'a> {
     }
 
     /// Does it by SFTP, again where the connection is lost meanwhile; none where a command has to.
-    async fn by_sftp<T>(
+    async fn by_sftp<'b, T>(
         &self,
         action: &'static str,
         path: &Path,
-        attempt: impl AsyncFn(Arc<FileSession>) -> Result<T, Trouble>,
+        attempt: impl Fn(Arc<FileSession>) -> Attempt<'b, T> + Send + Sync,
     ) -> Option<Result<T, Error>> {
         let limit = self.limit(action, path);
         loop {

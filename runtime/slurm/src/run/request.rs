@@ -1,9 +1,12 @@
 //! What a run was asked to do: all that is needed to take it up again.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+use super::Step;
 
 /// What was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +38,9 @@ pub struct Request {
     pub user: i64,
     /// The group.
     pub group: i64,
+    /// How often a step was begun anew, with a job of its own each time; 0 where nothing is said.
+    #[serde(default)]
+    pub attempts: BTreeMap<Step, u32>,
 }
 
 impl Request {
@@ -42,5 +48,11 @@ impl Request {
     #[must_use]
     pub fn data_name(&self) -> String {
         super::data_name(self.id, &self.input)
+    }
+
+    /// How often a step was begun anew.
+    #[must_use]
+    pub fn attempt(&self, step: Step) -> u32 {
+        self.attempts.get(&step).copied().unwrap_or(0)
     }
 }

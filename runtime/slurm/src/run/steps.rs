@@ -7,11 +7,10 @@ use std::time::Duration;
 use biomero_config::slurm_config::{BiomeroSettings, Workflow};
 use tokio::sync::watch;
 use tokio::time::sleep;
-use uuid::Uuid;
 
 use super::failure::Failure;
-use super::store::{Converting, Held};
-use super::{Happened, Request, Step, Witness};
+use super::progress::{Converting, Keep, Notes as _};
+use super::{Happened, Request, Step, Witness, let_go};
 use crate::cluster::Cluster;
 use crate::data::{self, Debris, Download, Layout, Upload, Uploaded};
 use crate::descriptor::Descriptor;
@@ -25,9 +24,9 @@ use crate::workflow::plan::EnvironmentFile;
 use crate::workflow::{Arguments, AttachedFile, Call, Conversion, JobPlan, Site, conversion, plan};
 
 /// How far back a job of an interrupted run is looked for.
-const FOUND_WITHIN: Duration = Duration::from_secs(30 * 86_400);
+pub(super) const FOUND_WITHIN: Duration = Duration::from_secs(30 * 86_400);
 /// How often such a job is looked for.
-const LOOKS: Duration = Duration::from_secs(5);
+pub(super) const LOOKS: Duration = Duration::from_secs(5);
 /// The list of a conversion is never larger, in bytes.
 const LARGEST_LIST: usize = 64 << 20;
 /// Why a task of an array counts as gone that nobody tells of.
@@ -74,7 +73,7 @@ pub struct Outcome {
 pub fn planned(worker: &Worker<'_>, request: &Request) -> Result<JobPlan, Failure> {
     let arguments = Arguments::of(worker.descriptor, &request.parameters).map_err(Failure::Arguments)?;
     let data = request.data_name();
-    let comment = comment(request.id, Step::Workflow);
+    let comment = comment(request, Step::Workflow);
     let call = Call {
         version: &request.version,
         input: &data,
@@ -92,10 +91,10 @@ pub fn planned(worker: &Worker<'_>, request: &Request) -> Result<JobPlan, Failur
 ///
 /// # Errors
 /// A step failed. What has been done stays, and [`Failure::is_passing`] says whether trying again helps.
-pub async fn run<W: Witness>(
+pub async fn run<K: Keep, W: Witness>(
     worker: &Worker<'_>,
     request: &Request,
-    held: &mut Held,
+    held: &mut K,
     witness: &mut W,
 ) -> Result<Outcome, Failure> {
     // What makes no sense is told before anything is sent.
@@ -123,28 +122,60 @@ pub async fn run<W: Witness>(
         }
         outcome.results.clone_from(output);
         if request.clean {
-            let done = run.clean(job).await;
+            let done = run.clean(Some(job)).await;
             run.ended(Step::Clean, done).await?;
             outcome.cleaned = true;
         }
     }
     if !outcome.cleaned {
-        run.let_go().await;
+        let_go(worker, request).await;
     }
     Ok(outcome)
 }
 
-pub(super) struct Run<'a, W> {
+/// Does one step, for who keeps account of them: which are done already, and when one is begun anew, under another attempt.
+/// The result in a few words. Of a failure the witness hears only where the step cannot be done any more as it is.
+///
+/// # Errors
+/// It failed. What has been done stays, and [`Failure::is_passing`] says whether doing the same again helps.
+pub async fn perform<K: Keep, W: Witness>(
+    worker: &Worker<'_>,
+    request: &Request,
+    step: Step,
+    held: &mut K,
+    witness: &mut W,
+) -> Result<String, Failure> {
+    let plan = planned(worker, request)?;
+    let layout = Layout::new(&worker.settings.slurm.data_path, request.data_name())?;
+    let mut run = Run { worker, request, layout, held, witness, begun: None };
+    let note = |((), note): ((), String)| note;
+    let done = match step {
+        Step::Transfer => run.transfer(&plan.attached).await.map(note),
+        Step::Convert => run.convert().await.map(note),
+        Step::Workflow => run.workflow(&plan).await.map(|(_, note)| note),
+        Step::Fetch => match &request.output {
+            Some(output) => run.fetch(output).await.map(|(_, note)| note),
+            None => Ok("results stay on the cluster".to_owned()),
+        },
+        Step::Clean => {
+            let job = run.held.progress().job.map(JobId::of);
+            run.clean(job).await.map(note)
+        }
+    };
+    run.told(step, done.map(|note| ((), note))).await.map(|((), note)| note)
+}
+
+pub(super) struct Run<'a, K, W> {
     pub(super) worker: &'a Worker<'a>,
     request: &'a Request,
     layout: Layout,
-    held: &'a mut Held,
+    held: &'a mut K,
     witness: &'a mut W,
     /// The step that the witness knows of: it hears of the end of no other.
     begun: Option<Step>,
 }
 
-impl<W: Witness> Run<'_, W> {
+impl<K: Keep, W: Witness> Run<'_, K, W> {
     fn has_to(&self, step: Step) -> bool {
         !self.held.is_done(step)
     }
@@ -168,32 +199,35 @@ impl<W: Witness> Run<'_, W> {
 
     /// What a step has come to is told and remembered; what may pass is no end of it.
     async fn ended<T>(&mut self, step: Step, done: Result<(T, String), Failure>) -> Result<T, Failure> {
-        let is_known = self.begun == Some(step);
+        let done = self.told(step, done).await;
         match done {
-            Ok((value, result)) => {
-                if is_known {
-                    self.tell(Happened::Done { step, result: &result }).await?;
-                }
-                self.held.done(step)?;
+            Ok((value, _)) => {
+                self.held.done(step).await?;
                 Ok(value)
             }
-            Err(failure) if failure.is_passing() => Err(failure),
             Err(failure) => {
-                self.let_go().await;
-                if is_known {
-                    self.tell(Happened::Failed { step, reason: &failure.to_string() }).await?;
+                if !failure.is_passing() {
+                    let_go(self.worker, self.request).await;
                 }
                 Err(failure)
             }
         }
     }
 
-    /// The run is over: its data may be cleaned away. Where that cannot be said, whoever cleans is told whose mark it is.
-    async fn let_go(&self) {
-        let run = self.request.id.to_string();
-        if let Err(error) = data::unmark_in_use(self.worker.cluster, &self.layout, &run).await {
-            tracing::warn!("{error}");
+    /// What a step has come to is told; what may pass is no end of it.
+    async fn told<T>(
+        &mut self,
+        step: Step,
+        done: Result<(T, String), Failure>,
+    ) -> Result<(T, String), Failure> {
+        if self.begun == Some(step) {
+            match &done {
+                Ok((_, result)) => self.tell(Happened::Done { step, result }).await?,
+                Err(failure) if failure.is_passing() => {}
+                Err(failure) => self.tell(Happened::Failed { step, reason: &failure.to_string() }).await?,
+            }
         }
+        done
     }
 
     /// Attached files come first: they are few, and what is wrong with one is told before the images are under way.
@@ -240,7 +274,7 @@ impl<W: Witness> Run<'_, W> {
 
     async fn convert(&mut self) -> Result<((), String), Failure> {
         let step = Step::Convert;
-        let comment = comment(self.request.id, step);
+        let comment = comment(self.request, step);
         let data = self.layout.folder().display().to_string();
         let input = self.request.data_name();
         let conversion =
@@ -264,7 +298,7 @@ impl<W: Witness> Run<'_, W> {
                     found.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
                 let plan = conversion::plan(&self.worker.site, &conversion, &found)?;
                 let images = plan.submission.array.map_or(0, |array| array.last);
-                self.held.converts(Converting { images, job: None })?;
+                self.held.converts(Converting { images, job: None }).await?;
                 self.begun(step, (&plan.task, &plan.version), &plan.data, &plan.environment).await?;
                 self.place_program().await?;
                 self.place(&plan.script, plan.environment_file.iter().chain([&plan.list])).await?;
@@ -273,8 +307,8 @@ impl<W: Witness> Run<'_, W> {
                 job
             }
         };
-        let images = self.held.conversion().map_or(0, |conversion| conversion.images);
-        self.held.converts(Converting { images, job: Some(job.job) })?;
+        let images = self.held.progress().conversion.map_or(0, |conversion| conversion.images);
+        self.held.converts(Converting { images, job: Some(job.job) }).await?;
         let ended = self.wait(step, job, None).await?;
         if let Some(job) = lost(job, images, &ended) {
             return Err(Failure::Gone { step: step.name(), job, reason: LOST.to_owned() });
@@ -301,6 +335,7 @@ impl<W: Witness> Run<'_, W> {
                 self.submit(step, &plan.submission).await?
             }
         };
+        self.held.runs(job).await?;
         self.submitted(step, job, &plan.submission, &plan.environment).await?;
         let mut log = Follower::new(log_of(job));
         let ended = self.wait(step, job, Some(&mut log)).await?;
@@ -333,11 +368,11 @@ impl<W: Witness> Run<'_, W> {
         Ok(((fetched.entries, fetched.bytes), result))
     }
 
-    async fn clean(&mut self, job: JobId) -> Result<((), String), Failure> {
+    async fn clean(&mut self, job: Option<JobId>) -> Result<((), String), Failure> {
         let folder = self.layout.folder().display().to_string();
         self.begun(Step::Clean, ("clean", env!("CARGO_PKG_VERSION")), &folder, &[]).await?;
         let run = self.request.id.to_string();
-        let logs = converted(self.held.conversion()).chain([job]).map(log_of).collect();
+        let logs = converted(self.held.progress().conversion).chain(job).map(log_of).collect();
         let debris = Debris { layout: self.layout.clone(), run, logs };
         data::clean(self.worker.cluster, &debris, false, |_| None).await?;
 
@@ -365,7 +400,7 @@ impl<W: Witness> Run<'_, W> {
 
     /// Submits a job; that it was asked for is on disk before.
     async fn submit(&mut self, step: Step, submission: &Submission) -> Result<JobId, Failure> {
-        self.held.asks(step)?;
+        self.held.asks(step).await?;
         Ok(self.worker.engine.submit(submission).await?)
     }
 
@@ -415,9 +450,13 @@ impl<W: Witness> Run<'_, W> {
     }
 }
 
-/// What the job of a step is found again by.
-fn comment(run: Uuid, step: Step) -> String {
-    format!("biomero-{run}-{}", step.name())
+/// What the job of a step is found again by: that of this attempt, and of no other.
+pub(super) fn comment(request: &Request, step: Step) -> String {
+    let run = request.id;
+    match request.attempt(step) {
+        0 => format!("biomero-{run}-{}", step.name()),
+        attempt => format!("biomero-{run}-{}-{attempt}", step.name()),
+    }
 }
 
 /// Where the log of a job or task is: in the login folder, as Python's scripts look for it.

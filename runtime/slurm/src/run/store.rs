@@ -1,16 +1,14 @@
 //! Requests on disk: a file each, written beside its name and renamed.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
-use super::{Request, Step};
+use super::{Keep, Progress, Request};
 
 /// A run is never larger.
 const LARGEST: u64 = 1 << 20;
@@ -45,6 +43,9 @@ pub enum StoreError {
         /// What is wrong.
         source: serde_json::Error,
     },
+    /// It is kept elsewhere than in a folder.
+    #[error(transparent)]
+    Elsewhere(Box<dyn std::error::Error + Send + Sync>),
     /// Another process has it.
     #[error("run {id} is under way in another process; wait for it, or end that one first")]
     UnderWay {
@@ -77,83 +78,24 @@ pub struct Held {
 
 /// What the file of a run holds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Kept {
     request: Request,
-    /// Steps that are done and cannot be done again: what they worked on is not as it was.
-    done: Vec<Step>,
-    /// The array that converts, from the moment before it is submitted.
-    #[serde(default)]
-    conversion: Option<Converting>,
-    /// When a job of a step was asked for last.
-    #[serde(default)]
-    asked: BTreeMap<Step, SystemTime>,
+    #[serde(flatten)]
+    progress: Progress,
 }
 
-/// The array that converts a run's images.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Converting {
-    /// How many images it has: its tasks are counted from 1.
-    pub images: u32,
-    /// The job, once it is known.
-    pub job: Option<u32>,
-}
+impl Keep for Held {
+    fn progress(&self) -> &Progress {
+        &self.kept.progress
+    }
 
-impl Held {
-    /// Whether it has begun before, in another process.
-    #[must_use]
-    pub const fn is_resumed(&self) -> bool {
+    fn is_resumed(&self) -> bool {
         self.resumed
     }
 
-    /// Whether this step is done.
-    #[must_use]
-    pub fn is_done(&self, step: Step) -> bool {
-        self.kept.done.contains(&step)
-    }
-
-    /// A step is done.
-    ///
-    /// # Errors
-    /// It cannot be written.
-    pub fn done(&mut self, step: Step) -> Result<(), StoreError> {
-        if !self.is_done(step) {
-            self.kept.done.push(step);
-            self.runs.write(&self.kept)?;
-        }
-        Ok(())
-    }
-
-    /// The array that converts, where there is one.
-    #[must_use]
-    pub const fn conversion(&self) -> Option<Converting> {
-        self.kept.conversion
-    }
-
-    /// What is known of the array that converts.
-    ///
-    /// # Errors
-    /// It cannot be written.
-    pub fn converts(&mut self, conversion: Converting) -> Result<(), StoreError> {
-        self.kept.conversion = Some(conversion);
+    async fn keep(&mut self, progress: Progress) -> Result<(), StoreError> {
+        self.kept.progress = progress;
         self.runs.write(&self.kept)
-    }
-
-    /// A job of this step is about to be asked for.
-    ///
-    /// # Errors
-    /// It cannot be written.
-    pub fn asks(&mut self, step: Step) -> Result<(), StoreError> {
-        self.kept.asked.insert(step, SystemTime::now());
-        self.runs.write(&self.kept)
-    }
-
-    /// How long ago a job of this step was asked for, in whichever process.
-    #[must_use]
-    pub fn asked(&self, step: Step) -> Option<Duration> {
-        // Where the clock was put back meanwhile, it counts as just now.
-        Some(self.kept.asked.get(&step)?.elapsed().unwrap_or_default())
     }
 }
 
@@ -175,8 +117,7 @@ impl Runs {
     /// It cannot be written, or another process holds the run.
     pub fn begin(&self, request: &Request) -> Result<Held, StoreError> {
         let lock = self.hold(request.id)?;
-        let kept =
-            Kept { request: request.clone(), done: Vec::new(), conversion: None, asked: BTreeMap::new() };
+        let kept = Kept { request: request.clone(), progress: Progress::default() };
         self.write(&kept)?;
         Ok(Held { runs: self.clone(), kept, resumed: false, _lock: lock })
     }

@@ -8,7 +8,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::failure::Failure;
 use super::steps::{Run, log_of};
-use super::{Happened, Step, Witness};
+use super::{Happened, Keep, Step, Witness};
 use crate::job::{Job, JobId, State};
 use crate::scheduler::Failure as JobFailure;
 use crate::scheduler::log::Follower;
@@ -22,7 +22,7 @@ const LOG_END: usize = 16 << 10;
 /// How many of an array's failed tasks are told one by one.
 const TOLD_TASKS: usize = 5;
 
-impl<W: Witness> Run<'_, W> {
+impl<K: Keep, W: Witness> Run<'_, K, W> {
     /// Waits until a job, or every task of an array, has ended, and succeeded. A cluster that is silent for a while is waited
     /// for. Where one task fails the others are cancelled: their work would be for nothing.
     pub(super) async fn wait(

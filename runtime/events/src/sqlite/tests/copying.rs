@@ -127,7 +127,7 @@ async fn the_source_of_a_copy_is_left_as_it_is_even_without_our_tables() {
     behind(
         &folder.path().join("from"),
         "DROP TABLE biomero_worker_command; DROP TABLE biomero_worker_events; DROP TABLE biomero_worker_job_usage;
-         DROP TABLE biomero_worker_position; DROP TABLE biomero_worker_state",
+         DROP TABLE biomero_worker_position; DROP TABLE biomero_worker_state; DROP TABLE biomero_worker_workflow",
     );
     let to = opened(&folder.path().join("to")).await;
     let done = copied(&from, &to).await.expect("copied");

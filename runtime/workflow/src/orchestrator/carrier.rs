@@ -1,0 +1,248 @@
+//! One workflow, from where its row stands to its end.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use biomero_events::query::Page;
+use biomero_events::workflow::Change;
+use tokio::sync::{Mutex, Notify};
+use tokio::time::sleep;
+use uuid::Uuid;
+
+use crate::error::Error;
+use crate::failure::Failure;
+use crate::history;
+use crate::machine::{Children, Event, Machine, Next, Stage, Step};
+use crate::record::{Workflow, milliseconds};
+use crate::steps::{Memory, Steps, Work};
+use crate::workflows::{Filter, Workflows, told};
+
+/// How often a row is read again that others have changed meanwhile.
+const TRIES: usize = 20;
+/// How often a batch looks at its children when it hears nothing.
+const LOOKS: Duration = Duration::from_secs(5);
+
+/// Carries one workflow.
+pub(super) struct Carrier<S> {
+    pub(super) workflows: Workflows<S>,
+    pub(super) id: Uuid,
+    /// What is written late, when a later term has begun, is refused.
+    pub(super) term: i64,
+    /// Others have changed its row.
+    pub(super) news: Arc<Notify>,
+    /// The last revision that is known here.
+    pub(super) seen: Arc<AtomicI64>,
+}
+
+/// What is kept of it, as it was read or written last.
+struct Kept<'a, S> {
+    carrier: &'a Carrier<S>,
+    workflow: Mutex<Workflow>,
+}
+
+impl<S: Steps> Carrier<S> {
+    /// Does what is to be done until nothing is.
+    pub(super) async fn carry(self) -> Result<(), Error> {
+        let kept = Kept { workflow: Mutex::new(self.workflows.show(self.id).await?), carrier: &self };
+        kept.taken_up().await?;
+        let mut has_begun = false;
+        loop {
+            let workflow = kept.workflow.lock().await.clone();
+            match workflow.machine.next(milliseconds()) {
+                Next::Wait if has_begun => return Ok(()),
+                Next::Wait => {
+                    kept.happened(&Event::Started).await?;
+                }
+                Next::Pause(until) => {
+                    let left = until.saturating_sub(milliseconds()).max(0).unsigned_abs();
+                    tokio::select! {
+                        () = sleep(Duration::from_millis(left)) => {}
+                        () = self.news.notified() => kept.read().await?,
+                    }
+                }
+                Next::Perform(step) => kept.perform(&workflow, step).await?,
+                Next::Withdraw(step) => {
+                    let withdrawn = self.workflows.steps.withdraw(&work(&workflow), step).await;
+                    kept.happened(&withdrawn.map_or_else(Event::Failed, |()| Event::Withdrawn)).await?;
+                }
+                Next::Clear => {
+                    let cleared = self.workflows.steps.clear(&work(&workflow)).await;
+                    kept.happened(&cleared.map_or_else(Event::Failed, |()| Event::Cleared)).await?;
+                }
+                Next::Gather => {
+                    kept.gather(&workflow.machine).await?;
+                    if !kept.workflow.lock().await.machine.is_over() {
+                        tokio::select! {
+                            () = sleep(LOOKS) => {}
+                            () = self.news.notified() => kept.read().await?,
+                        }
+                    }
+                }
+                Next::Nothing => return kept.close().await,
+            }
+            has_begun = true;
+        }
+    }
+}
+
+fn work(workflow: &Workflow) -> Work {
+    Work { id: workflow.id, request: workflow.request.clone(), machine: workflow.machine.clone() }
+}
+
+impl<S: Steps> Kept<'_, S> {
+    /// Does a step; dropped as soon as somebody has cancelled it.
+    async fn perform(&self, workflow: &Workflow, step: Step) -> Result<(), Error> {
+        let work = work(workflow);
+        let mut performing = pin!(self.carrier.workflows.steps.perform(&work, step, self));
+        let done = loop {
+            tokio::select! {
+                done = &mut performing => break done,
+                () = self.carrier.news.notified() => {
+                    self.read().await?;
+                    if self.workflow.lock().await.machine.stage != Stage::Doing(step) {
+                        return Ok(());
+                    }
+                }
+            }
+        };
+        let event = match done {
+            Ok(note) => Event::Done(step, note),
+            Err(failure) => Event::Failed(Failure { step, ..failure }),
+        };
+        self.happened(&event).await.map(drop)
+    }
+
+    /// Counts the children of a batch, and tells where that has changed.
+    async fn gather(&self, machine: &Machine) -> Result<(), Error> {
+        let count = async |phase: &str| -> Result<u32, Error> {
+            let filter =
+                Filter { parent: Some(self.carrier.id), phase: Some(phase.to_owned()), ..Filter::default() };
+            let listed = self.carrier.workflows.log.records(&filter, Page { offset: 0, limit: 0 }).await?;
+            Ok(u32::try_from(listed.total).unwrap_or(u32::MAX))
+        };
+        let known = machine.children.unwrap_or_default();
+        let now = Children {
+            of: known.of,
+            done: count("DONE").await?,
+            failed: count("FAILED").await?,
+            cancelled: count("CANCELLED").await?,
+        };
+        if now != known || now.ended() >= now.of {
+            self.happened(&Event::Gathered(now)).await?;
+        }
+        Ok(())
+    }
+
+    /// What happened becomes part of the row. False where it does not belong there any more: somebody was quicker.
+    async fn happened(&self, event: &Event) -> Result<bool, Error> {
+        let mut workflow = self.workflow.lock().await;
+        for _ in 0..TRIES {
+            self.tell(&mut workflow).await?;
+            let Ok(transition) = workflow.machine.apply(&workflow.request, event, milliseconds()) else {
+                return Ok(false);
+            };
+            let events = match &transition.told {
+                Some((topic, state)) => vec![told(workflow.id, topic, state)?],
+                None => Vec::new(),
+            };
+            if let Some((topic, state)) = &transition.told {
+                tracing::debug!("{} {topic} {state}", workflow.id);
+            }
+            if self.write(&mut workflow, |workflow| workflow.after(transition), &events).await? {
+                return Ok(true);
+            }
+        }
+        Err(Error::Contended { id: workflow.id })
+    }
+
+    /// It was not begun here: whoever had it before is told apart in our own stream.
+    async fn taken_up(&self) -> Result<(), Error> {
+        let mut workflow = self.workflow.lock().await;
+        if workflow.machine.stage == Stage::Waiting || workflow.machine.is_over() {
+            return Ok(());
+        }
+        let state = serde_json::json!({ "term": self.carrier.term, "phase": workflow.machine.phase() });
+        for _ in 0..TRIES {
+            self.tell(&mut workflow).await?;
+            let events = [told(workflow.id, "workflow.taken-up", &state)?];
+            let same = |workflow: &Workflow| Workflow { revision: workflow.revision + 1, ..workflow.clone() };
+            if self.write(&mut workflow, same, &events).await? {
+                return Ok(());
+            }
+        }
+        Err(Error::Contended { id: workflow.id })
+    }
+
+    /// Nothing is left to be done or told.
+    async fn close(&self) -> Result<(), Error> {
+        let mut workflow = self.workflow.lock().await;
+        for _ in 0..TRIES {
+            if !workflow.machine.is_over() || workflow.owed.is_empty() {
+                return Ok(());
+            }
+            self.tell(&mut workflow).await?;
+            let same = |workflow: &Workflow| Workflow { revision: workflow.revision + 1, ..workflow.clone() };
+            self.write(&mut workflow, same, &[]).await?;
+        }
+        Err(Error::Contended { id: workflow.id })
+    }
+
+    /// The history holds what it was owed.
+    async fn tell(&self, workflow: &mut Workflow) -> Result<(), Error> {
+        let owed = std::mem::take(&mut workflow.owed);
+        if let Err(error) = history::tell(&self.carrier.workflows.log, workflow, &owed).await {
+            workflow.owed = owed;
+            return Err(error.into());
+        }
+        Ok(())
+    }
+
+    /// Writes the row; where others have changed it meanwhile it is read anew instead, and the answer is false.
+    async fn write(
+        &self,
+        workflow: &mut Workflow,
+        change: impl FnOnce(&Workflow) -> Workflow,
+        events: &[biomero_events::worker::WorkerEvent],
+    ) -> Result<bool, Error> {
+        let term = self.carrier.term;
+        let changed = Workflow { term, ..change(workflow) };
+        let row = changed.row()?;
+        if self.carrier.workflows.log.keep(&[Change { record: &row, term: Some(term) }], events).await? {
+            self.carrier.seen.store(changed.revision, Ordering::Release);
+            *workflow = changed;
+            return Ok(true);
+        }
+        *workflow = self.current().await?;
+        Ok(false)
+    }
+
+    /// Reads the row, as others may have changed it.
+    async fn read(&self) -> Result<(), Error> {
+        let mut workflow = self.workflow.lock().await;
+        *workflow = self.current().await?;
+        Ok(())
+    }
+
+    async fn current(&self) -> Result<Workflow, Error> {
+        let id = self.carrier.id;
+        let workflow = self.carrier.workflows.show(id).await?;
+        if workflow.term > self.carrier.term {
+            return Err(Error::Superseded { id });
+        }
+        self.carrier.seen.store(workflow.revision, Ordering::Release);
+        Ok(workflow)
+    }
+}
+
+impl<S: Steps> Memory for Kept<'_, S> {
+    async fn keep(&self, value: serde_json::Value) -> Result<(), Error> {
+        if self.happened(&Event::Remembered(value)).await? {
+            return Ok(());
+        }
+        let phase = self.workflow.lock().await.machine.phase().to_owned();
+        let remedy = "the step that is under way has to end";
+        Err(Error::OutOfPlace { id: self.carrier.id, phase, remedy })
+    }
+}

@@ -1,0 +1,1 @@
+//! OMERO's own processor, unchanged, whose scripts get the variables that ours says.
