@@ -3,8 +3,8 @@
 
 mod data;
 mod export;
-mod import;
 mod faults;
+mod import;
 mod secure;
 mod served;
 mod sessions;

@@ -124,6 +124,12 @@ impl Omero {
         process::succeed(&mut command, Duration::from_secs(60))
     }
 
+    /// The beginning of a line of a shell that runs such a program.
+    pub fn python_line(&self, script: &Path) -> String {
+        let types = self.scratch.path().join("types");
+        format!("env PYTHONPATH='{}' {PYTHON} '{}'", types.display(), script.display())
+    }
+
     /// What Blitz and the router have written, for messages.
     pub fn logs(&self) -> String {
         wait::ends_of(&[self.blitz.log(), &self.scratch.path().join("router.log")])

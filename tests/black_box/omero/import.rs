@@ -1,6 +1,7 @@
 //! `processor import`: results come home into OMERO. What is there afterwards is read by the real Ice for Python over the router, and
 //! masks are drawn again by numpy.
 
+mod images;
 mod killed;
 mod refused;
 
@@ -71,6 +72,14 @@ impl Stage {
         run(async {
             let session = root(&self.omero).await?;
             session.config().await.map_err(trouble)?.set_config_value(key, value).await.map_err(trouble)
+        })
+    }
+
+    /// Waits until Blitz has seen this.
+    fn sees(&self, key: &str, value: &str) -> Result<()> {
+        run(async {
+            let session = root(&self.omero).await?;
+            super::sees(&session, key, |seen| seen == value).await.map(drop)
         })
     }
 
