@@ -28,7 +28,6 @@ pub mod types {
 use std::sync::{Arc, LazyLock};
 
 pub use biomero_ice::Tls;
-pub use biomero_ice::encoding::Ref;
 use biomero_ice::encoding::Registry;
 
 pub use biomero_ice::encoding::Ref;

@@ -195,7 +195,9 @@ pub(crate) enum Ended {
     #[error(transparent)]
     NoObject(#[from] biomero_results::NoObject),
     /// Images go into datasets.
-    #[error("images are imported into a dataset, and {0} is none; write omero:Dataset:ID, or the name of one")]
+    #[error(
+        "images are imported into a dataset, and {0} is none; write omero:Dataset:ID, or the name of one"
+    )]
     NoDataset(biomero_results::Object),
     /// Nothing imports images.
     #[error(transparent)]
@@ -290,7 +292,8 @@ impl Ended {
             {
                 exit_code::PERMISSION
             }
-            Self::Folder(_) => exit_code::ABSENT,
+            Self::Folder(FolderError::Io { .. }) => exit_code::ABSENT,
+            Self::Folder(FolderError::TooMany { .. }) => exit_code::FAILURE,
             Self::NoObject(_) | Self::NoDataset(_) => exit_code::USAGE,
             Self::Importer(_) => exit_code::CONFIGURATION,
             Self::Home(error) => of_home(error),

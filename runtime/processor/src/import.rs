@@ -1,6 +1,7 @@
 //! `processor import`: results come home into OMERO.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use biomero_config::{Environment, Secret};
@@ -109,7 +110,7 @@ fn importer(asked: &Import, access: &Access, environment: &Environment) -> Resul
     if asked.import_to.is_none() {
         return Ok(None);
     }
-    let program = home::find(&asked.omero, environment.get_os("PATH"));
+    let program = home::find(&asked.omero, environment.get_os("PATH").map(AsRef::as_ref));
     let program = program.unwrap_or_else(|| asked.omero.clone());
     let importer = Importer { program, transfer: asked.transfer.clone(), address: access.address.clone() };
     importer.version().map_err(Ended::Importer)?;
@@ -140,7 +141,8 @@ async fn bring(
         let outcomes = if asked.dry_run {
             home.look(&plan).await?
         } else {
-            let watching = Watching { bar: Bytes::new("bringing home"), interruption };
+            let bar = Bytes::new("bringing home");
+            let watching = Watching { bar, is_bytes: AtomicBool::new(false), interruption };
             let outcomes = home.carry_out(folder, &plan, &known, importer, &watching).await;
             watching.bar.clear();
             outcomes?
@@ -156,6 +158,8 @@ async fn bring(
 /// A bar, and Ctrl-C.
 struct Watching<'a> {
     bar: Bytes,
+    /// Whether what goes on is counted in bytes: rows and regions take no time.
+    is_bytes: AtomicBool,
     interruption: &'a Interruption,
 }
 
@@ -168,15 +172,18 @@ impl Witness for Watching<'_> {
             Step::Draw(_) => "drawing",
             Step::Import(_) => "importing",
         };
+        self.is_bytes.store(matches!(step, Step::Attach(_)), Ordering::Relaxed);
         self.bar.doing(what, 0, 1);
     }
 
     fn at(&self, done: u64, of: u64) {
-        self.bar.at(done, of);
+        if self.is_bytes.load(Ordering::Relaxed) {
+            self.bar.at(done, of);
+        }
     }
 
     fn is_cancelled(&self) -> bool {
-        self.interruption.flag().load(std::sync::atomic::Ordering::Relaxed)
+        self.interruption.flag().load(Ordering::Relaxed)
     }
 }
 

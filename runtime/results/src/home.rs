@@ -14,7 +14,7 @@ mod known;
 mod link;
 mod table;
 
-use std::future::Future;
+use std::time::Duration;
 
 use biomero_omero::api::{IQuery, IUpdate};
 use biomero_omero::{Error as OmeroError, Remote as _, Session};
@@ -26,6 +26,9 @@ pub use error::Error;
 use crate::folder::Folder;
 use crate::object::Object;
 use crate::plan::{Known, Plan, Step};
+
+/// How long saving may take, or making a table: a batch is thousands of rows of a database.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What of a step OMERO has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -121,7 +124,8 @@ impl<'s> Home<'s> {
         let context = context.root().ok_or(Error::Nobody)?;
         let (user, group_name) = (context.user_id, context.group_name.clone());
         let query = query.in_group(group);
-        let update = session.update().await.map_err(asked("for its update service"))?.in_group(group);
+        let update = session.update().await.map_err(asked("for its update service"))?;
+        let update = update.in_group(group).with_timeout(PATIENCE);
         let known = known::read(&query, targets).await?;
         Ok((Self { session, query, update, group, group_name, user }, known))
     }
@@ -199,15 +203,4 @@ fn asked(what: &str) -> impl FnOnce(OmeroError) -> Error + '_ {
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
     let done: Result<T, tokio::task::JoinError> = tokio::task::spawn_blocking(work).await;
     done.map_err(|error| Error::Thread(error.to_string()))
-}
-
-/// The first of several calls that is not made twice: where there is none, what makes one.
-async fn first_or<F: Future<Output = Result<i64, Error>>>(
-    found: Option<i64>,
-    make: impl FnOnce() -> F,
-) -> Result<i64, Error> {
-    match found {
-        Some(id) => Ok(id),
-        None => make().await,
-    }
 }

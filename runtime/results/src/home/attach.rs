@@ -11,7 +11,7 @@ use biomero_omero::{Objects, QueryParameters, Upcast as _, Values as _};
 use bytes::Bytes;
 use sha1::{Digest as _, Sha1};
 
-use super::link::{annotation, known, new};
+use super::link::{Kind, annotation, known, new};
 use super::{Error, Home, Made, State, Witness, blocking};
 use crate::folder::Folder;
 use crate::plan::{Attachment, FILES};
@@ -115,7 +115,7 @@ impl Home<'_> {
             None => self.annotate_file(&step.path, id, FILES, &step.description, &step.to).await?,
         };
         let unlinked = self.unlinked(annotation, &step.to).await?;
-        self.link(&step.path, annotation, &unlinked).await?;
+        self.link(&step.path, Kind::File, annotation, &unlinked).await?;
         let state = if annotated.is_some() && unlinked.is_empty() { State::There } else { State::Made };
         Ok(Made::new(state, vec![format!("FileAnnotation:{annotation}")]))
     }

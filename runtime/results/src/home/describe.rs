@@ -3,8 +3,8 @@
 use biomero_omero::model::{MapAnnotation, NamedValue};
 use biomero_omero::{Objects, QueryParameters, Upcast as _, Values as _};
 
-use super::link::annotation;
-use super::{Error, Home, Made, State, first_or};
+use super::link::{Kind, annotation};
+use super::{Error, Home, Made, State};
 use crate::plan::Description;
 use crate::workflow::KEY;
 
@@ -34,18 +34,21 @@ impl Home<'_> {
 
     pub(super) async fn describe(&self, step: &Description) -> Result<Made, Error> {
         let found = self.find_description(step).await?;
-        let id = first_or(found, || async {
-            let mut objects = Objects::new();
-            let base = annotation(&mut objects, &step.namespace, "");
-            let pairs = step.pairs.iter();
-            let pairs = pairs.map(|(name, value)| NamedValue { name: name.clone(), value: value.clone() });
-            let map_value = pairs.map(|pair| objects.put(pair)).collect();
-            let map = objects.add(MapAnnotation { base, map_value });
-            self.annotate(&step.namespace, &step.to, objects, map.up()).await
-        });
-        let id = id.await?;
+        let id = match found {
+            Some(id) => id,
+            None => {
+                let mut objects = Objects::new();
+                let base = annotation(&mut objects, &step.namespace, "");
+                let pairs = step.pairs.iter();
+                let pairs =
+                    pairs.map(|(name, value)| NamedValue { name: name.clone(), value: value.clone() });
+                let map_value = pairs.map(|pair| objects.put(pair)).collect();
+                let map = objects.add(MapAnnotation { base, map_value });
+                self.annotate(&step.namespace, &step.to, objects, map.up()).await?
+            }
+        };
         let unlinked = self.unlinked(id, &step.to).await?;
-        self.link(&step.namespace, id, &unlinked).await?;
+        self.link(&step.namespace, Kind::Map, id, &unlinked).await?;
         let state = if found.is_some() && unlinked.is_empty() { State::There } else { State::Made };
         Ok(Made::new(state, vec![format!("MapAnnotation:{id}")]))
     }

@@ -12,7 +12,7 @@ use biomero_omero::types::RString;
 use biomero_omero::{Error as OmeroError, Objects, QueryParameters, Upcast as _, Values as _};
 
 use super::cli::{Asked, Importer, ImporterError};
-use super::link::{annotation, known, new};
+use super::link::{Kind, annotation, known, new};
 use super::{Error, Home, Made, State, Witness, blocking};
 use crate::folder::Folder;
 use crate::object::{Class, Object};
@@ -91,7 +91,7 @@ impl Home<'_> {
                 && let Some(id) = self.find_description(described).await?
             {
                 let unlinked = self.unlinked(id, &to).await?;
-                self.link(&described.namespace, id, &unlinked).await?;
+                self.link(&described.namespace, Kind::Map, id, &unlinked).await?;
             }
         }
         Ok(Made::new(state, to.iter().map(Object::to_string).collect()))

@@ -1,8 +1,9 @@
 //! Annotations on objects: five classes of objects, each with a class of links of its own.
 
 use biomero_omero::model::{
-    Annotation, Dataset, DatasetAnnotationLink, IObject, Image, ImageAnnotationLink, Plate,
-    PlateAnnotationLink, Project, ProjectAnnotationLink, Screen, ScreenAnnotationLink,
+    Annotation, Dataset, DatasetAnnotationLink, FileAnnotation, IObject, Image, ImageAnnotationLink,
+    MapAnnotation, Plate, PlateAnnotationLink, Project, ProjectAnnotationLink, Screen, ScreenAnnotationLink,
+    TypeAnnotation,
 };
 use biomero_omero::types::{RLong, RString};
 use biomero_omero::{Graph, Row};
@@ -13,6 +14,15 @@ use crate::object::{Class, Object};
 
 /// A reference to an instance.
 pub(super) type Ref<T> = biomero_omero::Ref<T>;
+
+/// What kind of annotation is linked: the database looks for it among those of its kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A file.
+    File,
+    /// Keys and values.
+    Map,
+}
 
 /// A new object, to be saved.
 pub(super) fn new() -> IObject {
@@ -128,18 +138,24 @@ impl Home<'_> {
     }
 
     /// Links an annotation that there is.
-    pub(super) async fn link(&self, what: &str, annotation: i64, to: &[Object]) -> Result<(), Error> {
+    pub(super) async fn link(
+        &self,
+        what: &str,
+        kind: Kind,
+        annotation: i64,
+        to: &[Object],
+    ) -> Result<(), Error> {
         for object in to {
             let mut objects = Objects::new();
-            let base = known(&mut objects, annotation);
-            // What kind of annotation it is does not count, but OMERO has none that is of no kind.
-            let child = objects.add(biomero_omero::model::CommentAnnotation {
-                base: biomero_omero::model::TextAnnotation {
-                    base: Annotation { base, ..Annotation::default() },
-                    ..Default::default()
-                },
-            });
-            let link = link(&mut objects, *object, child.up());
+            let base = Annotation { base: known(&mut objects, annotation), ..Annotation::default() };
+            let child: Ref<Annotation> = match kind {
+                Kind::Map => objects.add(MapAnnotation { base, ..MapAnnotation::default() }).up(),
+                Kind::File => {
+                    let base = TypeAnnotation { base };
+                    objects.add(FileAnnotation { base, ..FileAnnotation::default() }).up()
+                }
+            };
+            let link = link(&mut objects, *object, child);
             let failed = |source| Error::omero(format!("attaching {what} to {object}"), source);
             self.update.save_object(Some(link), &objects).await.map_err(failed)?;
         }

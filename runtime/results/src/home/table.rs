@@ -9,8 +9,8 @@ use biomero_omero::{
     Error as OmeroError, Exception, Objects, QueryParameters, Remote as _, Upcast as _, Values as _,
 };
 
-use super::link::{Ref, known as known_object};
-use super::{Error, Home, Made, State, Witness, blocking};
+use super::link::{Kind as Annotated, Ref, known as known_object};
+use super::{Error, Home, Made, PATIENCE, State, Witness, blocking};
 use crate::folder::Folder;
 use crate::plan::{Known, TABLES, Table};
 use crate::table::{Cells, Column, Kind, Resolved, TableError, open};
@@ -72,7 +72,7 @@ impl Home<'_> {
             }
         };
         let unlinked = self.unlinked(annotation, &step.to).await?;
-        self.link(&step.name, annotation, &unlinked).await?;
+        self.link(&step.name, Annotated::File, annotation, &unlinked).await?;
         let state = if annotated.is_some() && unlinked.is_empty() { State::There } else { State::Made };
         let objects = vec![format!("FileAnnotation:{annotation}")];
         Ok(Made { state, objects, count: Some(step.shape.rows) })
@@ -82,7 +82,7 @@ impl Home<'_> {
     async fn open_table(&self, step: &Table, found: Option<i64>) -> Result<(i64, Remote), Error> {
         let shared =
             self.session.shared_resources().await.map_err(failed(step, "asking for tables to make"))?;
-        let shared = shared.in_group(self.group);
+        let shared = shared.in_group(self.group).with_timeout(PATIENCE);
         if !shared.are_tables_enabled().await.map_err(failed(step, "asking for tables to make"))? {
             return Err(Error::NoTables);
         }
