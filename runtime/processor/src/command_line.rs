@@ -2,6 +2,7 @@
 
 pub(crate) mod export;
 pub(crate) mod grid;
+pub(crate) mod import;
 pub(crate) mod omero_zarr;
 mod record;
 pub(crate) mod slurm;
@@ -46,6 +47,10 @@ pub(crate) enum Subject {
     ///
     /// The layout is that of omero-cli-zarr. Memory does not depend on the size of the image. It has its name once it is whole, and holds the SHA-256 of each of its files.
     Export(export::Export),
+    /// Bring the results of a workflow home into OMERO
+    ///
+    /// Files are attached, tables stored as OMERO's tables too, label images drawn as regions of interest, images imported. Nothing is there twice: the same command goes on where it was stopped, as after a crash.
+    Import(import::Import),
     /// Export from OMERO as `omero zarr` does, for what calls that
     ///
     /// It takes the flags of omero-cli-zarr and gives its names and layout. Called by the name omero-zarr, or as omero with zarr as its first word, this program does the same.

@@ -8,6 +8,8 @@ use biomero_events::copy::CopyError;
 use biomero_export::WriteError;
 use biomero_export::manifest::VerifyError;
 use biomero_export::source::ReadError;
+use biomero_results::folder::FolderError;
+use biomero_results::home::Error as HomeError;
 use biomero_slurm::run::{Failure, StoreError};
 use thiserror::Error;
 use uuid::Uuid;
@@ -186,6 +188,23 @@ pub(crate) enum Ended {
     /// An image of OMERO cannot be read.
     #[error(transparent)]
     Omero(#[from] Unread),
+    /// Results are not read.
+    #[error(transparent)]
+    Folder(#[from] biomero_results::folder::FolderError),
+    /// A text names nothing of OMERO.
+    #[error(transparent)]
+    NoObject(#[from] biomero_results::NoObject),
+    /// Images go into datasets.
+    #[error(
+        "images are imported into a dataset, and {0} is none; write omero:Dataset:ID, or the name of one"
+    )]
+    NoDataset(biomero_results::Object),
+    /// Nothing imports images.
+    #[error(transparent)]
+    Importer(biomero_results::home::ImporterError),
+    /// Results do not come home.
+    #[error(transparent)]
+    Home(#[from] biomero_results::home::Error),
     /// Something of `omero zarr` is not done here.
     #[error(transparent)]
     OmeroZarr(#[from] Refused),
@@ -268,6 +287,16 @@ impl Ended {
             Self::DataName(_) => exit_code::USAGE,
             Self::Read(error) => biomero_convert::exit_code::of_reading(error),
             Self::Omero(error) => of_omero(error),
+            Self::Folder(FolderError::Io { source, .. })
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                exit_code::PERMISSION
+            }
+            Self::Folder(FolderError::Io { .. }) => exit_code::ABSENT,
+            Self::Folder(FolderError::TooMany { .. }) => exit_code::FAILURE,
+            Self::NoObject(_) | Self::NoDataset(_) => exit_code::USAGE,
+            Self::Importer(_) => exit_code::CONFIGURATION,
+            Self::Home(error) => of_home(error),
             Self::OmeroZarr(_) => exit_code::USAGE,
             Self::Unanswered(Unanswered::Alone(_)) => exit_code::USAGE,
             Self::Unanswered(Unanswered::Run { .. }) => exit_code::FAILURE,
@@ -353,6 +382,21 @@ fn of_engine(error: &biomero_slurm::engine::Error) -> u8 {
         Error::Slurm(biomero_slurm::scheduler::Error::Cluster(error)) => of_cluster(error),
         Error::Slurm(_) => exit_code::UNAVAILABLE,
         Error::Embedded(error) => of_executor(error),
+    }
+}
+
+const fn of_home(error: &HomeError) -> u8 {
+    use biomero_omero::Error as OmeroError;
+    match error {
+        HomeError::Absent(_) => exit_code::ABSENT,
+        HomeError::NoTarget | HomeError::Groups { .. } => exit_code::USAGE,
+        HomeError::ReadOnly { .. } | HomeError::Forbidden { .. } => exit_code::PERMISSION,
+        HomeError::Omero { source: OmeroError::Denied { .. }, .. } => exit_code::PERMISSION,
+        HomeError::Omero {
+            source: OmeroError::Unavailable { .. } | OmeroError::Gone { .. } | OmeroError::NoSession { .. },
+            ..
+        } => exit_code::UNAVAILABLE,
+        _ => exit_code::FAILURE,
     }
 }
 

@@ -8,6 +8,7 @@ mod events;
 mod exit_code;
 mod export;
 mod grid;
+mod import;
 mod log;
 mod omero;
 mod output;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         Subject::Events(events) => events::run(&events, &environment),
         Subject::Slurm(slurm) => slurm::run(&slurm, &environment),
         Subject::Export(asked) => export::export(&asked, &environment),
+        Subject::Import(asked) => import::run(&asked, &environment),
         Subject::OmeroZarr(asked) => export::omero_zarr(&asked, &environment),
         Subject::Convert(asked) => export::convert(&asked, &environment),
         Subject::Inspect(asked) => export::inspect(&asked, &environment),
