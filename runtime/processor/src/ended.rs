@@ -12,6 +12,7 @@ use biomero_slurm::run::{Failure, StoreError};
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::api::{ApiError, SocketError};
 use crate::omero::Unread;
 use crate::{exit_code, output};
 
@@ -84,6 +85,9 @@ pub(crate) enum Ended {
         /// What there is.
         known: Vec<String>,
     },
+    /// Nobody can ask.
+    #[error(transparent)]
+    Api(#[from] ApiError),
     /// There is no folder for what has to be remembered.
     #[error("there is no home folder to remember runs and jobs in: set HOME or XDG_STATE_HOME")]
     NoHome,
@@ -240,6 +244,8 @@ impl Ended {
             Self::System(_) => exit_code::FAILURE,
             Self::NoWorkflow { .. } | Self::Argument(_) => exit_code::USAGE,
             Self::NoHome => exit_code::CONFIGURATION,
+            Self::Api(ApiError::Socket(SocketError::Taken { .. })) => exit_code::UNAVAILABLE,
+            Self::Api(_) => exit_code::CONFIGURATION,
             Self::Fetch(_) | Self::Descriptor { .. } => exit_code::UNAVAILABLE,
             Self::Engine(error) => of_engine(error),
             Self::Request { .. } => exit_code::ABSENT,

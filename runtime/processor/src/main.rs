@@ -1,5 +1,6 @@
 //! `processor`: what runs workflows and keeps their history; see ARCHITECTURE.md.
 
+mod api;
 mod command_line;
 mod configuration;
 mod database;
@@ -35,7 +36,7 @@ fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    log::install(line.verbose);
+    log::install(line.verbose, matches!(line.subject, Subject::Serve(_)));
     let outcome = match line.subject {
         Subject::Events(events) => events::run(&events, &environment),
         Subject::Slurm(slurm) => slurm::run(&slurm, &environment),

@@ -71,7 +71,7 @@ impl Answer {
 }
 
 /// JSON has no `NaN` and no `Infinity`, which Python writes: they become strings.
-fn strict(value: Value) -> Value {
+pub(crate) fn strict(value: Value) -> Value {
     match value {
         Value::Number(number) if number.as_str().ends_with(|letter: char| letter.is_ascii_alphabetic()) => {
             Value::String(number.as_str().to_owned())

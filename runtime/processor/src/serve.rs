@@ -21,6 +21,7 @@ use biomero_workflow::{Limits, Orchestrator, Standing, Workflows};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::api::{Listening, Served};
 use crate::command_line::workflow::Serve;
 use crate::configuration::Configuration;
 use crate::database::{self, Database};
@@ -47,13 +48,24 @@ pub(crate) fn run(asked: &Serve, environment: &Environment) -> Result<u8, Ended>
             log = opened(&database, true) => log?,
             () = stop.clone().told() => return Ok(exit_code::SUCCESS),
         };
+        let listening = Listening::open(&configuration.settings()?.api, environment).await?;
         let context = Context::new(&configuration)?;
         let site = Arc::new(Site::new(context, Arc::clone(&log))?);
         let workflows = Workflows::new(log, Arc::clone(&site), limits(&configuration)?);
-        let orchestrator = Orchestrator::new(workflows);
+        let orchestrator = Orchestrator::new(workflows.clone());
         let telling = told(orchestrator.standing(), &notify);
+        let served = Served {
+            workflows,
+            standing: orchestrator.standing(),
+            engine: site.engine().clone(),
+            cluster: site.cluster().clone(),
+            configuration: configuration.described()?.to_vec(),
+        };
+        let carried = async {
+            tokio::join!(orchestrator.run(stop.clone().told()), listening.serve(served, stop.told()));
+        };
         tokio::select! {
-            () = orchestrator.run(stop.told()) => {}
+            () = carried => {}
             () = telling => {}
         }
         notify.say("STOPPING=1");
