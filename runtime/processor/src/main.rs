@@ -1,6 +1,8 @@
 //! `processor`: what runs workflows and keeps their history; see ARCHITECTURE.md.
 
 mod api;
+mod asked;
+mod client;
 mod command_line;
 mod configuration;
 mod database;
@@ -45,6 +47,12 @@ fn main() -> ExitCode {
         Subject::Inspect(asked) => export::inspect(&asked, &environment),
         Subject::Serve(asked) => serve::run(&asked, &environment),
         Subject::Workflow(asked) => workflow::run(&asked, &environment),
+        Subject::Run(asked) => asked::run(&asked, &environment),
+        Subject::Workflows(asked) => asked::list(&asked, &environment),
+        Subject::Show(asked) => asked::show(&asked, &environment),
+        Subject::Cancel(asked) => asked::cancel(&asked, &environment),
+        Subject::Retry(asked) => asked::retry(&asked, &environment),
+        Subject::Api(asked) => asked::api(&asked, &environment),
         Subject::SlurmTask { state, job, token } => slurm_task::run(&state, &job, &token),
     };
     ExitCode::from(outcome.unwrap_or_else(|ended| ended.told()))

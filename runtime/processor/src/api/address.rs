@@ -87,8 +87,7 @@ pub(crate) fn socket(access: &ApiAccess, environment: &Environment) -> Result<Pa
 /// TCP, where it is asked for and safe.
 pub(crate) fn tcp(access: &ApiAccess) -> Result<Option<Tcp>, AddressError> {
     let Some(address) = &access.listen else { return Ok(None) };
-    let unresolved =
-        |reason: String| AddressError::Unresolved { address: address.clone(), reason };
+    let unresolved = |reason: String| AddressError::Unresolved { address: address.clone(), reason };
     let addresses: Vec<SocketAddr> =
         address.to_socket_addrs().map_err(|error| unresolved(error.to_string()))?.collect();
     if addresses.is_empty() {
@@ -137,7 +136,10 @@ mod tests {
             (access("0.0.0.0:8420"), "api.tokens names no file"),
             (ApiAccess { tokens: tokens.clone(), ..access("0.0.0.0:8420") }, "no certificate"),
             (ApiAccess { tokens: tokens.clone(), ..access("[::]:8420") }, "no certificate"),
-            (ApiAccess { tokens: tokens.clone(), certificate: half, ..access("[::1]:8420") }, "belong together"),
+            (
+                ApiAccess { tokens: tokens.clone(), certificate: half, ..access("[::1]:8420") },
+                "belong together",
+            ),
             (ApiAccess { tokens: tokens.clone(), ..access("nowhere") }, "is no address"),
         ] {
             let error = tcp(&access).expect_err("unsafe").to_string();

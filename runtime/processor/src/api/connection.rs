@@ -64,12 +64,7 @@ pub(crate) async fn over_socket(socket: &Socket, router: Router, stop: watch::Re
 }
 
 /// Serves who connects over TCP, until `stop`.
-pub(crate) async fn over_tcp(
-    listener: TcpListener,
-    tcp: Tcp,
-    router: Router,
-    stop: watch::Receiver<bool>,
-) {
+pub(crate) async fn over_tcp(listener: TcpListener, tcp: Tcp, router: Router, stop: watch::Receiver<bool>) {
     let places = Arc::new(Semaphore::new(CONNECTED));
     let acceptor = tcp.tls.map(TlsAcceptor::from);
     let mut served = JoinSet::new();
@@ -132,8 +127,13 @@ pub(crate) async fn told(mut stop: watch::Receiver<bool>) {
     let _ = stop.wait_for(|told| *told).await;
 }
 
-async fn one<S>(stream: S, way: Way, router: Router, stop: watch::Receiver<bool>, _place: OwnedSemaphorePermit)
-where
+async fn one<S>(
+    stream: S,
+    way: Way,
+    router: Router,
+    stop: watch::Receiver<bool>,
+    _place: OwnedSemaphorePermit,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = router.map_request(move |mut request: Request<hyper::body::Incoming>| {

@@ -1,10 +1,10 @@
 //! The OpenAPI document, made from the types and functions that answer.
 
-use axum::http::header::CONTENT_TYPE;
 use axum::http::HeaderName;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
@@ -53,9 +53,9 @@ const REFUSALS: [(&str, &str); 5] = [
 
 impl Modify for Everywhere {
     fn modify(&self, document: &mut Document) {
-        let token = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(
-            "Needed over TCP alone: `processor api token NAME` makes one.",
-        ));
+        let token = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("Needed over TCP alone: `processor api token NAME` makes one."));
         if let Some(components) = document.components.as_mut() {
             components.add_security_scheme("token", SecurityScheme::Http(token.build()));
         }

@@ -226,7 +226,11 @@ fn last_seen(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
     let Some(value) = headers.get("last-event-id") else { return Ok(None) };
     let place = value.to_str().ok().and_then(|text| text.parse().ok()).filter(|place: &i64| *place >= 0);
     place.map(Some).ok_or_else(|| {
-        Problem::new(Kind::Malformed, "Last-Event-ID is no place in the stream", "send the id of an event, or 0")
+        Problem::new(
+            Kind::Malformed,
+            "Last-Event-ID is no place in the stream",
+            "send the id of an event, or 0",
+        )
     })
 }
 
@@ -325,9 +329,8 @@ mod tests {
         assert!(recent.after(5).is_none(), "before anything was read, nothing is known");
         recent.kept.lock().expect("no panic").behind = 10;
         recent.take(&[happened(12, "a"), happened(15, "a")]);
-        let ids = |after| -> Option<Vec<i64>> {
-            Some(recent.after(after)?.iter().map(|line| line.id).collect())
-        };
+        let ids =
+            |after| -> Option<Vec<i64>> { Some(recent.after(after)?.iter().map(|line| line.id).collect()) };
         assert_eq!(ids(9), None, "11 may have been there");
         assert_eq!(ids(10), Some(vec![12, 15]));
         assert_eq!(ids(12), Some(vec![15]));

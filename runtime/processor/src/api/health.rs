@@ -81,7 +81,8 @@ pub(crate) async fn ready<S: Steps>(State(api): State<Shared<S>>) -> Response {
     };
     let ready = database && standing != Standing::Starting;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let told = Ready { ready, acting, under_way, database, cluster: trouble.is_none(), cluster_trouble: trouble };
+    let told =
+        Ready { ready, acting, under_way, database, cluster: trouble.is_none(), cluster_trouble: trouble };
     (status, Json(told)).into_response()
 }
 

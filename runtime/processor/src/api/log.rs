@@ -139,7 +139,8 @@ fn no_log(id: JobId) -> Problem {
 }
 
 fn away(reason: &str) -> Problem {
-    Problem::new(Kind::Unavailable, reason, "ask again; `processor slurm validate` says what is wrong").after(10)
+    Problem::new(Kind::Unavailable, reason, "ask again; `processor slurm validate` says what is wrong")
+        .after(10)
 }
 
 fn unread(error: &EngineError) -> Problem {
@@ -156,13 +157,7 @@ fn unread(error: &EngineError) -> Problem {
 /// The rest is not there any more.
 struct Cut;
 
-async fn send<S>(
-    api: &Shared<S>,
-    path: &Path,
-    first: u64,
-    length: u64,
-    pieces: &Pieces,
-) -> Result<(), Cut> {
+async fn send<S>(api: &Shared<S>, path: &Path, first: u64, length: u64, pieces: &Pieces) -> Result<(), Cut> {
     let mut sent = 0;
     while sent < length {
         let most = usize::try_from(length - sent).map_or(PIECE, |left| left.min(PIECE));

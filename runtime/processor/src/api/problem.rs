@@ -3,7 +3,7 @@
 //! Invariant: nothing that is told holds a token, a password or the text of a request's headers.
 
 use axum::body::Body;
-use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Response, StatusCode};
 use axum::response::IntoResponse;
 use biomero_events::Class;
@@ -36,8 +36,6 @@ pub(crate) struct Problem {
     /// Seconds after which it may be tried again; the header `Retry-After` says the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u32>,
-    #[serde(skip)]
-    allow: Option<&'static str>,
 }
 
 /// A part of a request that makes no sense.
@@ -115,7 +113,6 @@ impl Problem {
             remedy: remedy.into(),
             problems: Vec::new(),
             retry_after: None,
-            allow: None,
         }
     }
 
@@ -126,14 +123,8 @@ impl Problem {
         self
     }
 
-    /// What can be done in its place.
-    #[must_use]
-    pub(crate) const fn allowing(mut self, methods: &'static str) -> Self {
-        self.allow = Some(methods);
-        self
-    }
-
     /// The status of the answer.
+    #[cfg(test)]
     pub(crate) const fn status(&self) -> u16 {
         self.status
     }
@@ -218,9 +209,6 @@ impl IntoResponse for Problem {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         if let Some(seconds) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        if let Some(methods) = self.allow {
-            headers.insert(ALLOW, HeaderValue::from_static(methods));
         }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"biomero\""));

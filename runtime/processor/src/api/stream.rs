@@ -75,4 +75,3 @@ impl Drop for Made {
         self.task.abort();
     }
 }
-

@@ -66,10 +66,7 @@ pub(crate) struct Tasks {
     params(("id" = Uuid, Path, description = "The workflow.")),
     responses((status = 200, description = "Its tasks.", body = Tasks)),
 )]
-pub(crate) async fn list<S: Steps>(
-    State(api): State<Shared<S>>,
-    Id(id): Id,
-) -> Result<Json<Tasks>, Problem> {
+pub(crate) async fn list<S: Steps>(State(api): State<Shared<S>>, Id(id): Id) -> Result<Json<Tasks>, Problem> {
     let log = api.workflows.log();
     let Replayed::WorkflowRun(run) = log.get(id).await? else {
         return Err(Problem::new(Kind::Absent, "this id is that of a task", "GET /v1/tasks/ID"));

@@ -22,7 +22,9 @@ pub(crate) enum TlsError {
         reason: String,
     },
     /// They do not belong together, or are of a kind that nobody knows.
-    #[error("api.certificate and api.key: {0}; the certificate and those that signed it, in order, and its own key")]
+    #[error(
+        "api.certificate and api.key: {0}; the certificate and those that signed it, in order, and its own key"
+    )]
     Refused(#[from] rustls::Error),
 }
 

@@ -200,7 +200,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("tokens");
         std::fs::write(&path, format!("a {}", "ab".repeat(32))).expect("a file");
-        for (mode, is_fine) in [(0o600, true), (0o640, true), (0o644, false), (0o620, false), (0o602, false)] {
+        for (mode, is_fine) in [(0o600, true), (0o640, true), (0o644, false), (0o620, false), (0o602, false)]
+        {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("its mode");
             assert_eq!(Tokens::read(&path).is_ok(), is_fine, "{mode:o}");
         }

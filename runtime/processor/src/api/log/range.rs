@@ -72,9 +72,18 @@ mod tests {
 
     #[test]
     fn what_is_no_range_is_passed_over() {
-        for text in ["", "bytes", "bytes=", "bytes=-", "bytes=a-b", "bytes=5-4", "bytes=0-1,3-4", "lines=0-4", "bytes=+1-4",
-            "bytes=0-18446744073709551616"]
-        {
+        for text in [
+            "",
+            "bytes",
+            "bytes=",
+            "bytes=-",
+            "bytes=a-b",
+            "bytes=5-4",
+            "bytes=0-1,3-4",
+            "lines=0-4",
+            "bytes=+1-4",
+            "bytes=0-18446744073709551616",
+        ] {
             assert_eq!(Range::parse(text), None, "{text}");
         }
     }
