@@ -4,6 +4,7 @@ use axum::http::HeaderName;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use utoipa::openapi::path::Operation;
+use utoipa::openapi::schema::{AdditionalProperties, Schema};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
@@ -58,6 +59,14 @@ impl Modify for Everywhere {
             .description(Some("Needed over TCP alone: `processor api token NAME` makes one."));
         if let Some(components) = document.components.as_mut() {
             components.add_security_scheme("token", SecurityScheme::Http(token.build()));
+            // Of the two places for results one is named, and nothing beside it.
+            if let Some(RefOr::T(Schema::OneOf(places))) = components.schemas.get_mut("Results") {
+                for place in &mut places.items {
+                    if let RefOr::T(Schema::Object(place)) = place {
+                        place.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+                    }
+                }
+            }
         }
         for (path, item) in &mut document.paths.paths {
             let operations = [&mut item.get, &mut item.post];

@@ -188,7 +188,7 @@ pub(crate) struct Which {
 /// `Last-Event-ID`, none is left out.
 #[utoipa::path(
     get, path = "/v1/events", tag = "events", operation_id = "followEvents",
-    params(Which, ("Last-Event-ID" = Option<i64>, Header, minimum = 0, description = "The last event that was seen.")),
+    params(Which, ("Last-Event-ID" = Option<i64>, Header, nullable = false, minimum = 0, description = "The last event that was seen.")),
     responses(
         (status = 200, description = "Events as they come.", content_type = "text/event-stream", body = String),
     ),

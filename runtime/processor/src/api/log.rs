@@ -18,7 +18,9 @@ use biomero_slurm::{executor, scheduler};
 use biomero_workflow::Steps;
 use serde::Deserialize;
 use tokio::time::sleep;
-use utoipa::IntoParams;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use super::connection::told;
 use super::extract::{Asked, Job};
@@ -54,11 +56,11 @@ pub(crate) struct How {
         ("job" = String, Path, description = "As Slurm numbers it: 1234, or 1234_7 for a task of an array.",
             pattern = "^[0-9]{1,9}(_[0-9]{1,9})?$"),
         How,
-        ("Range" = Option<String>, Header, description = "`bytes=0-499`, `bytes=500-` or `bytes=-500`."),
+        ("Range" = Option<String>, Header, nullable = false, description = "`bytes=0-499`, `bytes=500-` or `bytes=-500`."),
     ),
     responses(
-        (status = 200, description = "All of it.", content_type = "application/octet-stream", body = Vec<u8>),
-        (status = 206, description = "The range.", content_type = "application/octet-stream", body = Vec<u8>,
+        (status = 200, description = "All of it.", content_type = "application/octet-stream", body = Octets),
+        (status = 206, description = "The range.", content_type = "application/octet-stream", body = Octets,
             headers(("Content-Range" = String, description = "Which bytes, and of how many."))),
         (status = 416, description = "There are no such bytes.", body = Problem,
             content_type = "application/problem+json"),
@@ -120,6 +122,18 @@ pub(crate) async fn read<S: Steps>(
     }
     Ok(response)
 }
+
+/// Bytes as they are, in the document.
+pub(crate) enum Octets {}
+
+impl PartialSchema for Octets {
+    fn schema() -> RefOr<Schema> {
+        let format = SchemaFormat::KnownFormat(KnownFormat::Binary);
+        ObjectBuilder::new().schema_type(Type::String).format(Some(format)).into()
+    }
+}
+
+impl ToSchema for Octets {}
 
 /// Nobody shows it as a page.
 const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");

@@ -1,7 +1,5 @@
 //! Workflows: asked for, listed, shown, cancelled, asked for once more.
 
-use std::collections::BTreeMap;
-
 use axum::extract::State;
 use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, StatusCode};
@@ -128,7 +126,7 @@ pub(crate) struct Submitted {
 /// becomes its id, it may be sent again until it was answered: it is taken once.
 #[utoipa::path(
     post, path = "/v1/workflows", tag = "workflows", operation_id = "submitWorkflow", request_body = Submission,
-    params(("Idempotency-Key" = Option<Uuid>, Header, description = "The id that it will have.")),
+    params(("Idempotency-Key" = Option<Uuid>, Header, nullable = false, description = "The id that it will have.")),
     responses(
         (status = 201, description = "It is kept.", body = Submitted,
             headers(("Location" = String, description = "Where it is shown."))),
@@ -150,7 +148,7 @@ pub(crate) async fn submit<S: Steps>(
 /// Results go into folders `1`, `2` … of the one that is named. All are kept, or none.
 #[utoipa::path(
     post, path = "/v1/batches", tag = "workflows", operation_id = "submitBatch", request_body = Batch,
-    params(("Idempotency-Key" = Option<Uuid>, Header, description = "The id that the batch will have.")),
+    params(("Idempotency-Key" = Option<Uuid>, Header, nullable = false, description = "The id that the batch will have.")),
     responses(
         (status = 201, description = "It is kept.", body = Submitted,
             headers(("Location" = String, description = "Where it is shown."))),
@@ -224,6 +222,3 @@ pub(crate) async fn retry<S: Steps>(
 ) -> Result<Json<WorkflowView>, Problem> {
     Ok(Json(api.workflows.retry(id, caller.name()).await?.into()))
 }
-
-/// Names and values, each name once.
-type Pairs<T> = BTreeMap<String, T>;

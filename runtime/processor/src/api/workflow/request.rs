@@ -1,5 +1,6 @@
 //! What is asked for, as JSON says it. These are types of their own, so that what is kept may change and what is sent need not.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use biomero_workflow::request::OmeroResults;
@@ -7,7 +8,6 @@ use biomero_workflow::{CleanUp, Input, Policy, Request, Results, Retries};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Pairs;
 use crate::api::problem::Problem;
 
 /// A request for a workflow.
@@ -22,11 +22,11 @@ pub(crate) struct Submission {
     #[schema(min_length = 1, max_length = 200)]
     pub(crate) version: Option<String>,
     /// What it works on: absolute paths of the worker's machine, `omero:Image:ID`, `omero:Dataset:ID`, `omero:Plate:ID`.
-    #[schema(min_items = 1, max_items = 10_000, examples(json!(["/data/cells.ome.tiff"])))]
+    #[schema(min_items = 1, max_items = 10_000, example = json!(["/data/cells.ome.tiff"]))]
     pub(crate) inputs: Vec<String>,
     /// Its parameters, as the descriptor names them.
     #[serde(default)]
-    pub(crate) parameters: Pairs<Scalar>,
+    pub(crate) parameters: BTreeMap<String, Scalar>,
     /// OMERO's id of the user, -1 where there is none.
     #[serde(default = "nobody")]
     pub(crate) user: i64,
@@ -64,7 +64,7 @@ pub(crate) struct Common {
     version: Option<String>,
     /// Their parameters.
     #[serde(default)]
-    parameters: Pairs<Scalar>,
+    parameters: BTreeMap<String, Scalar>,
     /// OMERO's id of the user, -1 where there is none.
     #[serde(default = "nobody")]
     user: i64,
@@ -151,8 +151,7 @@ pub(crate) struct PolicyOf {
     /// Who is told by mail.
     email: Option<String>,
     /// More options of `sbatch`, without the dashes; `null` for those that take no value.
-    #[schema(value_type = BTreeMap<String, Option<String>>)]
-    options: Pairs<Option<String>>,
+    options: BTreeMap<String, Option<String>>,
     /// What is tried again, and how often.
     retries: RetriesOf,
 }

@@ -1,5 +1,7 @@
 //! A workflow as it is shown.
 
+use std::collections::BTreeMap;
+
 use biomero_events::query::WorkflowRow;
 use biomero_events::timestamp::Timestamp;
 use biomero_workflow::machine::Children;
@@ -9,7 +11,6 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::Pairs;
 use super::request::{PolicyOf, ResultsTo};
 
 /// A workflow: what was asked for, and where it stands.
@@ -49,8 +50,7 @@ pub(crate) struct WorkflowView {
     /// What it works on.
     inputs: Vec<String>,
     /// Its parameters.
-    #[schema(value_type = BTreeMap<String, String>)]
-    parameters: Pairs<String>,
+    parameters: BTreeMap<String, String>,
     /// OMERO's id of the user, -1 where there is none.
     user: i64,
     /// OMERO's id of the group, -1 where there is none.
