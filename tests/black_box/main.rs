@@ -18,3 +18,4 @@ mod processor;
 mod reference;
 mod site_hook;
 mod slurm;
+mod workflow;

@@ -4,6 +4,8 @@
 //! Invariants: what is to be done next follows from what is persisted alone ([`Machine::next`]); an event that does not belong
 //! where the workflow stands changes nothing; only a retry leads out of [`Stage::Over`]; each round ends once.
 
+#[cfg(test)]
+mod tests;
 mod transition;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -4,6 +4,8 @@
 //! whatever ends a task, the row says where the next one goes on.
 
 mod carrier;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 use std::pin::pin;

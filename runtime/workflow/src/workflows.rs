@@ -34,11 +34,31 @@ pub struct Workflows<S> {
     pub(crate) log: Arc<EventLog>,
     pub(crate) steps: Arc<S>,
     pub(crate) limits: Limits,
+    /// Where a test ends what acts.
+    #[cfg(test)]
+    pub(crate) end: Option<Arc<crate::orchestrator::tests::End>>,
 }
 
 impl<S> Clone for Workflows<S> {
     fn clone(&self) -> Self {
-        Self { log: Arc::clone(&self.log), steps: Arc::clone(&self.steps), limits: self.limits }
+        Self {
+            log: Arc::clone(&self.log),
+            steps: Arc::clone(&self.steps),
+            limits: self.limits,
+            #[cfg(test)]
+            end: self.end.clone(),
+        }
+    }
+}
+
+impl<S> Workflows<S> {
+    /// A moment at which whoever acts may be killed: before and behind everything that is written. Tests do it.
+    #[cfg_attr(not(test), expect(clippy::unused_async, reason = "only a test waits here"))]
+    pub(crate) async fn may_end_here(&self) {
+        #[cfg(test)]
+        if let Some(end) = &self.end {
+            end.passed().await;
+        }
     }
 }
 
@@ -60,7 +80,13 @@ impl<S: Steps> Workflows<S> {
     /// Those of a log. `limits.queue` holds for what is asked for here.
     #[must_use]
     pub const fn new(log: Arc<EventLog>, steps: Arc<S>, limits: Limits) -> Self {
-        Self { log, steps, limits }
+        Self {
+            log,
+            steps,
+            limits,
+            #[cfg(test)]
+            end: None,
+        }
     }
 
     /// The log that they are in.

@@ -151,6 +151,8 @@ impl<S: Steps> Kept<'_, S> {
                 tracing::debug!("{} {topic} {state}", workflow.id);
             }
             if self.write(&mut workflow, |workflow| workflow.after(transition), &events).await? {
+                // Where this is as far as it comes, whoever takes it up tells it again.
+                self.tell(&mut workflow).await?;
                 return Ok(true);
             }
         }
@@ -175,27 +177,31 @@ impl<S: Steps> Kept<'_, S> {
         Err(Error::Contended { id: workflow.id })
     }
 
-    /// Nothing is left to be done or told.
+    /// Nothing is left to be done, and once this is written, nothing to be told.
     async fn close(&self) -> Result<(), Error> {
         let mut workflow = self.workflow.lock().await;
         for _ in 0..TRIES {
-            if !workflow.machine.is_over() || workflow.owed.is_empty() {
+            // Somebody has asked for it once more.
+            if !workflow.machine.is_over() {
                 return Ok(());
             }
             self.tell(&mut workflow).await?;
             let same = |workflow: &Workflow| Workflow { revision: workflow.revision + 1, ..workflow.clone() };
-            self.write(&mut workflow, same, &[]).await?;
+            if self.write(&mut workflow, same, &[]).await? {
+                return Ok(());
+            }
         }
         Err(Error::Contended { id: workflow.id })
     }
 
     /// The history holds what it was owed.
     async fn tell(&self, workflow: &mut Workflow) -> Result<(), Error> {
-        let owed = std::mem::take(&mut workflow.owed);
-        if let Err(error) = history::tell(&self.carrier.workflows.log, workflow, &owed).await {
-            workflow.owed = owed;
-            return Err(error.into());
+        let workflows = &self.carrier.workflows;
+        for fact in &workflow.owed {
+            workflows.may_end_here().await;
+            history::tell(&workflows.log, workflow, std::slice::from_ref(fact)).await?;
         }
+        workflow.owed.clear();
         Ok(())
     }
 
@@ -209,7 +215,11 @@ impl<S: Steps> Kept<'_, S> {
         let term = self.carrier.term;
         let changed = Workflow { term, ..change(workflow) };
         let row = changed.row()?;
-        if self.carrier.workflows.log.keep(&[Change { record: &row, term: Some(term) }], events).await? {
+        let workflows = &self.carrier.workflows;
+        workflows.may_end_here().await;
+        let is_kept = workflows.log.keep(&[Change { record: &row, term: Some(term) }], events).await?;
+        workflows.may_end_here().await;
+        if is_kept {
             self.carrier.seen.store(changed.revision, Ordering::Release);
             *workflow = changed;
             return Ok(true);
