@@ -128,7 +128,20 @@ impl Desk {
     /// The same with a log of another name.
     pub(super) fn serve_as(&self, name: &str) -> Result<Running> {
         let log = self.worker.folder().join(format!("{name}.log"));
-        Running::start("processor serve", self.command(&["serve", "--verbose"])?, &log)
+        // Of several workers each is asked at a socket of its own.
+        Running::start("processor serve", self.command_at(name, &["serve", "--verbose"])?, &log)
+    }
+
+    /// Where the worker of this name is asked.
+    pub(super) fn socket(&self, name: &str) -> PathBuf {
+        self.worker.folder().join(format!("{name}.sock"))
+    }
+
+    /// `processor` with these arguments, which asks the worker of this name.
+    pub(super) fn command_at(&self, name: &str, arguments: &[&str]) -> Result<Command> {
+        let mut command = self.command(arguments)?;
+        command.env("BIOMERO_INIT_API__SOCKET", self.socket(name));
+        Ok(command)
     }
 
     /// Waits until a `processor serve` says something.

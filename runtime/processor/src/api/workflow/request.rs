@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use biomero_workflow::request::OmeroResults;
+use biomero_workflow::request::{INPUTS, OmeroResults};
 use biomero_workflow::{CleanUp, Input, Policy, Request, Results, Retries};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use serde_json::json;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::api::problem::Problem;
 
@@ -22,16 +25,17 @@ pub(crate) struct Submission {
     #[schema(min_length = 1, max_length = 200)]
     pub(crate) version: Option<String>,
     /// What it works on: absolute paths of the worker's machine, `omero:Image:ID`, `omero:Dataset:ID`, `omero:Plate:ID`.
-    #[schema(min_items = 1, max_items = 10_000, example = json!(["/data/cells.ome.tiff"]))]
-    pub(crate) inputs: Vec<String>,
+    pub(crate) inputs: Inputs,
     /// Its parameters, as the descriptor names them.
     #[serde(default)]
     pub(crate) parameters: BTreeMap<String, Scalar>,
     /// OMERO's id of the user, -1 where there is none.
     #[serde(default = "nobody")]
+    #[schema(minimum = -1, maximum = 2_147_483_647)]
     pub(crate) user: i64,
     /// OMERO's id of the group, -1 where there is none.
     #[serde(default = "nobody")]
+    #[schema(minimum = -1, maximum = 2_147_483_647)]
     pub(crate) group: i64,
     /// Where results go.
     pub(crate) results: ResultsTo,
@@ -40,13 +44,31 @@ pub(crate) struct Submission {
     pub(crate) policy: PolicyOf,
 }
 
+/// What a workflow works on: absolute paths of the worker's machine, `omero:Image:ID`, `omero:Dataset:ID`, `omero:Plate:ID`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Inputs(Vec<String>);
+
+/// What an input looks like; whether it is there is for the worker to say.
+const INPUT: &str = "^(/.*|omero:(Image|Dataset|Plate):[1-9][0-9]{0,17})$";
+
+impl PartialSchema for Inputs {
+    fn schema() -> RefOr<Schema> {
+        let input = ObjectBuilder::new().schema_type(Type::String).pattern(Some(INPUT));
+        let inputs = ArrayBuilder::new().items(input).min_items(Some(1)).max_items(Some(INPUTS));
+        inputs.examples([json!(["/data/cells.ome.tiff", "omero:Image:7"])]).into()
+    }
+}
+
+impl ToSchema for Inputs {}
+
 /// A request for a batch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Batch {
     /// A workflow for each of these, with these inputs.
     #[schema(min_items = 1, max_items = 1_000)]
-    groups: Vec<Vec<String>>,
+    groups: Vec<Inputs>,
     /// What they have in common.
     request: Common,
 }
@@ -67,9 +89,11 @@ pub(crate) struct Common {
     parameters: BTreeMap<String, Scalar>,
     /// OMERO's id of the user, -1 where there is none.
     #[serde(default = "nobody")]
+    #[schema(minimum = -1, maximum = 2_147_483_647)]
     user: i64,
     /// OMERO's id of the group, -1 where there is none.
     #[serde(default = "nobody")]
+    #[schema(minimum = -1, maximum = 2_147_483_647)]
     group: i64,
     /// Where results go; each of them into a folder of its own there.
     results: ResultsTo,
@@ -255,9 +279,15 @@ impl From<ResultsTo> for Results {
 }
 
 impl Common {
-    fn request(self, inputs: Vec<Input>) -> Request {
+    fn request(self, inputs: Vec<Input>) -> Result<Request, Problem> {
         let Self { workflow, version, parameters, user, group, results, policy } = self;
-        Request {
+        // The views of the history have room for no others.
+        for (field, id) in [("user", user), ("group", group)] {
+            if id < nobody() || id > i64::from(i32::MAX) {
+                return Err(Problem::part(field, "write an id of OMERO, or -1 for nobody"));
+            }
+        }
+        Ok(Request {
             workflow,
             version,
             inputs,
@@ -266,7 +296,7 @@ impl Common {
             group,
             results: results.into(),
             policy: policy.into(),
-        }
+        })
     }
 }
 
@@ -276,7 +306,7 @@ impl TryFrom<Submission> for Request {
     fn try_from(submission: Submission) -> Result<Self, Problem> {
         let Submission { workflow, version, inputs, parameters, user, group, results, policy } = submission;
         let inputs = parsed("inputs", inputs)?;
-        Ok(Common { workflow, version, parameters, user, group, results, policy }.request(inputs))
+        Common { workflow, version, parameters, user, group, results, policy }.request(inputs)
     }
 }
 
@@ -285,11 +315,11 @@ impl Batch {
     pub(super) fn parts(self) -> Result<(Request, Vec<Vec<Input>>), Problem> {
         let groups: Result<Vec<_>, _> =
             self.groups.into_iter().map(|inputs| parsed("groups", inputs)).collect();
-        Ok((self.request.request(Vec::new()), groups?))
+        Ok((self.request.request(Vec::new())?, groups?))
     }
 }
 
-fn parsed(field: &str, inputs: Vec<String>) -> Result<Vec<Input>, Problem> {
+fn parsed(field: &str, Inputs(inputs): Inputs) -> Result<Vec<Input>, Problem> {
     let parsed = inputs.into_iter().map(Input::try_from).collect::<Result<_, _>>();
     parsed.map_err(|error| Problem::part(field, error.to_string()))
 }
