@@ -1,5 +1,6 @@
 //! The command line of `processor`. Flags are defined once, here; help and the reference page come from this table.
 
+pub(crate) mod asked;
 pub(crate) mod export;
 pub(crate) mod grid;
 pub(crate) mod import;
@@ -82,6 +83,31 @@ pub(crate) enum Subject {
     Serve(workflow::Serve),
     /// A workflow that `processor serve` carries: ask for it, look at it, end it
     Workflow(workflow::Workflow),
+    /// Ask for a workflow on images; with --watch, until its results are there
+    ///
+    /// It is kept once this returns, and comes to an end whatever happens to the worker. Paths are those of the machine on which `processor serve` runs. With --watch and no `processor serve`, this carries workflows itself for as long as it watches: all that a workstation needs.
+    #[command(after_help = "\
+Examples:
+  processor run cellpose --image cells.ome.tiff --param diameter=30 --watch
+  processor run cellpose --image omero:Dataset:7 --to-omero --user 2 --group 3
+  processor run cellpose --image a.tiff --image b.tiff --batch --output results/
+
+Ends with 0 once it is kept; with --watch, once it is done, and with 1 where it failed or was cancelled.")]
+    Run(asked::Run),
+    /// List workflows, newest first
+    #[command(after_help = "\
+Examples:
+  processor workflows --open
+  processor workflows --phase FAILED --json | jq -r .failure.reason")]
+    Workflows(asked::List),
+    /// Show a workflow: what was asked for, where it stands, its tasks and jobs, why it failed
+    Show(asked::One),
+    /// End a workflow, or all of a batch, and its jobs
+    Cancel(asked::One),
+    /// Ask once more for a workflow that has failed or was cancelled, from where it failed
+    Retry(asked::One),
+    /// What others ask `processor serve` by: its OpenAPI document, tokens for TCP
+    Api(asked::Api),
     /// Run one task of the embedded executor: what `processor` starts itself, never by hand
     #[command(hide = true)]
     SlurmTask {

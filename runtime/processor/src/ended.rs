@@ -14,6 +14,9 @@ use biomero_slurm::run::{Failure, StoreError};
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::api::token::TokenError;
+use crate::api::{ApiError, SocketError};
+use crate::client::ClientError;
 use crate::export::omero_zarr::Refused;
 use crate::omero::Unread;
 use crate::personality::Unanswered;
@@ -87,6 +90,23 @@ pub(crate) enum Ended {
         name: String,
         /// What there is.
         known: Vec<String>,
+    },
+    /// Nobody can ask.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// The server that is asked.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// Tokens.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// A token's line is not kept.
+    #[error("{}: cannot add the token: {source}; nothing was made", path.display())]
+    TokenFile {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
     },
     /// There is no folder for what has to be remembered.
     #[error("there is no home folder to remember runs and jobs in: set HOME or XDG_STATE_HOME")]
@@ -255,6 +275,13 @@ impl Ended {
             }
             _ => {}
         }
+        match &self {
+            Self::Client(ClientError::Nobody { .. }) => {
+                output::hint("start one: processor serve; for one workflow alone: processor run … --watch");
+            }
+            Self::Client(ClientError::Refused { remedy, .. }) if !remedy.is_empty() => output::hint(remedy),
+            _ => {}
+        }
         if let Self::Log { origin, .. } = &self {
             output::hint(format!("the database was named by {origin}"));
         }
@@ -270,6 +297,11 @@ impl Ended {
             Self::System(_) => exit_code::FAILURE,
             Self::NoWorkflow { .. } | Self::Argument(_) => exit_code::USAGE,
             Self::NoHome => exit_code::CONFIGURATION,
+            Self::Api(ApiError::Socket(SocketError::Taken { .. })) => exit_code::UNAVAILABLE,
+            Self::Api(_) => exit_code::CONFIGURATION,
+            Self::Client(error) => of_client(error),
+            Self::Token(_) => exit_code::FAILURE,
+            Self::TokenFile { .. } => exit_code::CANNOT_WRITE,
             Self::Fetch(_) | Self::Descriptor { .. } => exit_code::UNAVAILABLE,
             Self::Engine(error) => of_engine(error),
             Self::Request { .. } => exit_code::ABSENT,
@@ -454,6 +486,21 @@ fn of_cluster(error: &biomero_slurm::Error) -> u8 {
         error if error.is_full() => exit_code::CANNOT_WRITE,
         Error::Connect { .. } | Error::Lost { .. } | Error::Deadline { .. } => exit_code::UNAVAILABLE,
         _ => exit_code::FAILURE,
+    }
+}
+
+const fn of_client(error: &ClientError) -> u8 {
+    match error {
+        ClientError::Nobody { .. } | ClientError::Broken { .. } => exit_code::UNAVAILABLE,
+        ClientError::NotOurs { .. } => exit_code::PERMISSION,
+        ClientError::Refused { status, .. } => match *status {
+            400 | 415 | 422 => exit_code::USAGE,
+            401 => exit_code::PERMISSION,
+            404 => exit_code::ABSENT,
+            500 => exit_code::CORRUPT,
+            429 | 503 => exit_code::UNAVAILABLE,
+            _ => exit_code::FAILURE,
+        },
     }
 }
 

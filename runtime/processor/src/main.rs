@@ -1,5 +1,8 @@
 //! `processor`: what runs workflows and keeps their history; see ARCHITECTURE.md.
 
+mod api;
+mod asked;
+mod client;
 mod command_line;
 mod configuration;
 mod database;
@@ -50,7 +53,7 @@ fn main() -> ExitCode {
     };
     // A processor has a log of its own.
     if !line.subject.is_of_grid() {
-        log::install(line.verbose);
+        log::install(line.verbose, matches!(line.subject, Subject::Serve(_)));
     }
     let outcome = match line.subject {
         Subject::Events(events) => events::run(&events, &environment),
@@ -64,6 +67,12 @@ fn main() -> ExitCode {
         Subject::Serve(asked) => serve::run(&asked, &environment),
         Subject::Workflow(asked) => workflow::run(&asked, &environment),
         Subject::GridKeeper { json, folder } => grid::keeper(json, &folder),
+        Subject::Run(asked) => asked::run(&asked, &environment),
+        Subject::Workflows(asked) => asked::list(&asked, &environment),
+        Subject::Show(asked) => asked::show(&asked, &environment),
+        Subject::Cancel(asked) => asked::cancel(&asked, &environment),
+        Subject::Retry(asked) => asked::retry(&asked, &environment),
+        Subject::Api(asked) => asked::api(&asked, &environment),
         Subject::SlurmTask { state, job, token } => slurm_task::run(&state, &job, &token),
     };
     ExitCode::from(outcome.unwrap_or_else(|ended| ended.told()))
