@@ -75,13 +75,10 @@ pub(crate) enum Verb {
     #[command(infer_long_args = true)]
     Export(ExportZarr),
     /// Refused: `processor export omero:Image:ID --labels` writes the image with its ROIs
-    #[command(disable_help_flag = true)]
     Masks(Others),
     /// Refused: `processor export omero:Image:ID --labels` writes the image with its ROIs
-    #[command(disable_help_flag = true)]
     Polygons(Others),
     /// Refused: OMERO is only read
-    #[command(disable_help_flag = true)]
     Import(Others),
 }
 
