@@ -72,18 +72,17 @@ fn lines(value: &Value) -> Vec<String> {
     lines.map(|line| line["name"].as_str().unwrap_or_default().chars().take(100).collect()).collect()
 }
 
-/// What is said of acquisitions, of those that have a number.
+/// What is said of acquisitions besides their numbers.
 fn acquisitions(value: &Value) -> Vec<Acquisition> {
     let text = |value: &Value| {
         value.as_str().filter(|text| !text.is_empty()).map(|text| text.chars().take(TEXT).collect())
     };
     let one = |value: &Value| {
-        Some(Acquisition {
-            id: usize::try_from(value["id"].as_u64()?).ok()?,
-            name: text(&value["name"]),
-            description: text(&value["description"]),
-            times: [value["starttime"].as_i64(), value["endtime"].as_i64()],
-        })
+        let id = usize::try_from(value["id"].as_u64()?).ok()?;
+        let (name, description) = (text(&value["name"]), text(&value["description"]));
+        let times = [value["starttime"].as_i64(), value["endtime"].as_i64()];
+        let known = Acquisition { id, name, description, times };
+        (known != Acquisition { id, ..Acquisition::default() }).then_some(known)
     };
     let found = value.as_array().map(Vec::as_slice).unwrap_or_default();
     found.iter().take(LINES).filter_map(one).collect()
