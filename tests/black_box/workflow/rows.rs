@@ -103,8 +103,8 @@ async fn rows_are_written_by_who_has_read_them(url: &DatabaseUrl) -> Result<()> 
     let mut bell = other.bell();
     bell.rung().await.map_err(trouble)?;
     let ringing = tokio::time::timeout(Duration::from_secs(30), bell.rung());
-    let rows = [(row(3, 1), None)];
-    let (rung, kept) = tokio::join!(ringing, keep(&log, &rows));
+    let third = [(row(3, 1), None)];
+    let (rung, kept) = tokio::join!(ringing, keep(&log, &third));
     assert!(kept? && rung.is_ok());
     Ok(())
 }

@@ -57,7 +57,6 @@ fn of_job(job: &JobFailure) -> Remedy {
 #[cfg(test)]
 mod tests {
     use biomero_slurm::job::{ExitCode, Job, JobId};
-    use biomero_slurm::scheduler;
 
     use super::*;
 
@@ -68,7 +67,20 @@ mod tests {
             reason: reason.map(str::to_owned),
             nodes: Some("n7".to_owned()),
             started: Some(1),
-            ..scheduler::unknown(JobId::of(5))
+            id: JobId::of(5),
+            own: None,
+            name: String::new(),
+            partition: None,
+            comment: None,
+            submitted: None,
+            ended: None,
+            elapsed: None,
+            limit: None,
+            processors: None,
+            peak_memory: None,
+            processor_time: None,
+            never: None,
+            folder: None,
         };
         let failures = JobFailure::of(&job, log.as_bytes()).into_iter().collect();
         of_run(Step::Run, &RunFailure::Job { step: "workflow", failures, more: 0 })
