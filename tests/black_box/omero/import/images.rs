@@ -14,7 +14,7 @@ impl Stage {
     /// The program `omero`.
     fn program(&self) -> Result<PathBuf> {
         let program = self.scratch.path().join("omero");
-        let python = self.omero.python_line(&fixture("omero.py"));
+        let python = self.omero.python_line(&fixture("importer.py"));
         let calls = self.scratch.path().join("calls");
         let text = format!("#!/bin/sh\nexport OMERO_CALLS='{}'\nexec {python} \"$@\"\n", calls.display());
         std::fs::write(&program, text)
