@@ -35,6 +35,7 @@ use biomero_events::json::Value;
 use biomero_slurm::Cluster;
 use biomero_slurm::engine::Engine;
 use biomero_workflow::{Standing, Steps, Workflows};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -55,6 +56,8 @@ use socket::Socket;
 const STREAMS: usize = 1_500;
 /// How many logs are read at a time: each asks the cluster.
 const LOGS: usize = 32;
+/// How many descriptors there may be: all connections, and what work needs.
+const DESCRIPTORS: u64 = 8_192;
 /// How long answers under way may take at the end.
 const ENDING: Duration = Duration::from_secs(2);
 
@@ -122,6 +125,7 @@ impl Listening {
     /// Opens them.
     pub(crate) async fn open(access: &ApiAccess, environment: &Environment) -> Result<Self, ApiError> {
         let tcp = address::tcp(access)?;
+        room();
         let socket = Socket::open(&socket_of(access, environment)?)?;
         let mut listeners = Vec::new();
         if let Some(tcp) = tcp {
@@ -169,6 +173,17 @@ impl Listening {
         }
         let _ = tell.send(true);
         let _ = timeout(ENDING, serving).await;
+    }
+}
+
+/// Makes room for as many descriptors as connections may be: 1,024 is what many systems begin with.
+fn room() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
+        let wanted = DESCRIPTORS.min(hard);
+        if soft < wanted { setrlimit(Resource::RLIMIT_NOFILE, wanted, hard) } else { Ok(()) }
+    });
+    if let Err(error) = raised {
+        tracing::warn!("the number of open files stays as it is: {error}; fewer can be connected at a time");
     }
 }
 

@@ -63,10 +63,15 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         Query::try_from_uri(&parts.uri).map(|Query(asked)| Self(asked)).map_err(|rejection| {
-            let detail = rejection.body_text();
+            let detail = shortened(&rejection.body_text());
             Problem::new(Kind::Malformed, detail, "the parameters of the query are in /openapi.json")
         })
     }
+}
+
+/// What was sent may be part of what is wrong with it, and long.
+fn shortened(text: &str) -> String {
+    text.chars().take(500).collect()
 }
 
 /// The body.
@@ -78,7 +83,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Sent<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         Json::from_request(request, state).await.map(|Json(sent)| Self(sent)).map_err(|rejection| {
-            let told = rejection.body_text();
+            let told = shortened(&rejection.body_text());
             let (kind, remedy) = match rejection.into_response().status().as_u16() {
                 415 => (Kind::MediaType, "send JSON with `Content-Type: application/json`"),
                 422 => (Kind::Senseless, "the schema of the body is in /openapi.json"),

@@ -10,6 +10,7 @@ use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, OpenOptionsExt as 
 use std::os::unix::net::UnixListener as StdListener;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
 use thiserror::Error;
@@ -65,7 +66,10 @@ impl Socket {
         let lock = beside(path, "lock");
         let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(lock);
         let lock = Flock::lock(lock.map_err(failed)?, FlockArg::LockExclusiveNonblock);
-        let lock = lock.map_err(|_| SocketError::Taken { path: path.to_owned() })?;
+        let lock = lock.map_err(|(_, error)| match error {
+            Errno::EWOULDBLOCK => SocketError::Taken { path: path.to_owned() },
+            error => failed(error.into()),
+        })?;
         match path.symlink_metadata() {
             Ok(found) if !found.file_type().is_socket() => {
                 return Err(SocketError::NotASocket { path: path.to_owned() });

@@ -20,7 +20,7 @@ const PREFIX: &str = "biomero_";
 const LARGEST: u64 = 1 << 20;
 /// How many tokens it may hold: each is compared for each request.
 const MOST: usize = 256;
-/// Those who are not its owner and may read it or write to it: others may read no hash that they could try tokens on at home.
+/// What the mode of the file may not grant: its group may read it, others may nothing.
 const OTHERS: u32 = 0o027;
 
 /// Why tokens cannot be used.

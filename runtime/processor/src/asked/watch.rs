@@ -30,7 +30,13 @@ pub(super) async fn run(request: &Request, client: &Client, answer: &mut Answer)
             passes(error)?;
             sleep(AGAIN).await;
         }
-        client.submit(request.path, request.id, &request.body).await?;
+        // Under the same id, so that it is taken once.
+        while let Err(error) = client.submit(request.path, request.id, &request.body).await {
+            match error {
+                ClientError::Nobody { .. } | ClientError::Broken { .. } => sleep(AGAIN).await,
+                error => return Err(error.into()),
+            }
+        }
         note(request.id);
         ended(request, client, &mut events).await
     };

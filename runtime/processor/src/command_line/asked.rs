@@ -16,7 +16,7 @@ pub(crate) struct Run {
     /// An image or a folder of images, or omero:Image:ID, omero:Dataset:ID, omero:Plate:ID; may be repeated
     #[arg(long, short, value_name = "IMAGE", required = true)]
     pub(crate) image: Vec<String>,
-    /// A parameter; may be repeated
+    /// A parameter; a file to attach by its absolute path; may be repeated
     #[arg(long, short, value_name = "NAME=VALUE")]
     pub(crate) param: Vec<String>,
     /// Where results go: a folder that is not there yet [default: NAME and the beginning of the id, here]
