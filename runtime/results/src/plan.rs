@@ -565,7 +565,7 @@ mod tests {
 
     #[test]
     fn imported_images_are_called_as_the_pattern_says_and_known_by_their_mark() {
-        let files = folder(&[("out/cells_mask.tif", Kind::Image), ("a.ome.zarr", Kind::Zarr)]);
+        let files = folder(&[("a.ome.zarr", Kind::Zarr), ("out/cells_mask.tif", Kind::Image)]);
         let mut asked = Request { attach: BTreeSet::new(), rois: None, ..request() };
         asked.workflow.job = None;
         asked.targets = vec![Object { class: Class::Project, id: 9 }];
@@ -578,7 +578,6 @@ mod tests {
                 format!("import a.ome.zarr as a-a.ome.zarr ({ID}: a.ome.zarr)"),
                 format!("import out/cells_mask.tif as cells-cells_mask.tif ({ID}: out/cells_mask.tif)"),
             ]
-            .map(|step| step)
         );
         let project = |step: &Step| matches!(step, Step::Import(Import { project: Some(9), .. }));
         assert!(plan.steps[1..].iter().all(project));

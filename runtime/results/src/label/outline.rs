@@ -155,7 +155,7 @@ mod tests {
 
     /// Whether one cannot get out from here, also by corners.
     fn is_hole(mask: &Mask, row: usize, column: usize) -> bool {
-        let mut seen = vec![false; 42];
+        let mut seen = [false; 42];
         let mut waiting = vec![(row as i64, column as i64)];
         while let Some((row, column)) = waiting.pop() {
             if !(0..6).contains(&row) || !(0..7).contains(&column) {

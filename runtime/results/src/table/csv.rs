@@ -329,7 +329,7 @@ mod tests {
             let error = read(text).expect_err(told).to_string();
             assert!(error.contains(told), "{error}");
         }
-        let many = vec!["x"; COLUMNS + 1].join(",");
+        let many = ["x"; COLUMNS + 1].join(",");
         assert!(matches!(read(many.as_bytes()), Err(TableError::Columns(513))));
         let long = format!("a\n{}", "x".repeat(RECORD + 1));
         assert!(matches!(read(long.as_bytes()), Err(TableError::Long { line: 2 })));
