@@ -118,7 +118,10 @@ RUN mkdir -p /usr/local/lib/biomero/bin \
 #   COPY hooks.d/ /etc/biomero/hooks.d/
 #   RUN init-hooks compile --cache /var/cache/biomero/hooks /etc/biomero/hooks.d/*.wasm
 # What the entrypoints of older images call leads to the same program, which then takes their command line.
+# What calls `omero zarr` does so too, where the folder of the link is first on its PATH.
 RUN ln -sf init /usr/local/bin/dumb-init && ln -sf init /usr/local/bin/tini \
+    && ln -sf processor /usr/local/bin/omero-zarr && mkdir -p /usr/local/lib/biomero/omero-zarr \
+    && ln -sf /usr/local/bin/processor /usr/local/lib/biomero/omero-zarr/omero \
     && mkdir -p /etc/biomero/init.d /etc/biomero/hooks.d /var/cache/biomero/hooks \
     && for folder in /run/biomero /var/lib/biomero /opt/omero/server/.ssh /opt/omero/server/tmp /opt/omero/server/omero; do \
          mkdir -p "$folder" && chown omero-server: "$folder" && chmod 0700 "$folder"; \

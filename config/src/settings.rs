@@ -33,6 +33,8 @@ pub struct Settings {
     pub processor: Processor,
     /// Workflows that the worker carries.
     pub workflow: WorkflowLimits,
+    /// How `processor serve` is asked.
+    pub api: ApiAccess,
     /// Temporary and session directories of the service user.
     pub temporary: Temporary,
     /// Waiting for names and addresses.
@@ -186,6 +188,24 @@ pub struct WorkflowLimits {
     pub queue: u32,
     /// Where images are staged on their way to the cluster.
     pub folder: Option<PathBuf>,
+}
+
+/// How `processor serve` is asked: over a Unix socket always, over TCP where it is told to.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiAccess {
+    /// The Unix socket.
+    pub socket: Option<PathBuf>,
+    /// Where it listens over TCP too (`host:port`); nowhere when absent.
+    pub listen: Option<String>,
+    /// The file of tokens that requests over TCP need one of.
+    pub tokens: Option<PathBuf>,
+    /// The certificate for TCP and those that signed it, in PEM.
+    pub certificate: Option<PathBuf>,
+    /// Its private key, in PEM.
+    pub key: Option<PathBuf>,
+    /// How many requests a second each client may send.
+    pub rate: u32,
 }
 
 /// How jobs are run, and where: what `slurm-config.ini` does not say.

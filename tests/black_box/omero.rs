@@ -4,6 +4,7 @@
 mod data;
 mod export;
 mod faults;
+mod import;
 mod secure;
 mod served;
 mod sessions;

@@ -1,5 +1,6 @@
 //! `processor serve`: workflows from their images to their results, whatever is killed meanwhile.
 
+mod api;
 mod batch;
 mod cancel;
 mod failing;

@@ -104,6 +104,11 @@ impl Omero {
         self.scratch.path().join("trusted.pem")
     }
 
+    /// The folder of its types for Python.
+    pub fn types(&self) -> PathBuf {
+        self.scratch.path().join("types")
+    }
+
     /// The registry, which knows Blitz.
     pub const fn registry(&self) -> &Registry {
         &self.registry
@@ -112,6 +117,22 @@ impl Omero {
     /// The router.
     pub const fn router(&mut self) -> &mut Running {
         &mut self.router
+    }
+
+    /// Runs a program of others that calls OMERO: on the real Ice, with OMERO's types. What it wrote to standard output.
+    ///
+    /// # Errors
+    /// It fails.
+    pub fn python(&self, script: &Path, arguments: &[&str]) -> Result<String> {
+        let mut command = Command::new(PYTHON);
+        command.arg(script).args(arguments).env("PYTHONPATH", self.scratch.path().join("types"));
+        process::succeed(&mut command, Duration::from_secs(60))
+    }
+
+    /// The beginning of a line of a shell that runs such a program.
+    pub fn python_line(&self, script: &Path) -> String {
+        let types = self.scratch.path().join("types");
+        format!("env PYTHONPATH='{}' {PYTHON} '{}'", types.display(), script.display())
     }
 
     /// What Blitz and the router have written, for messages.

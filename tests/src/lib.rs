@@ -10,6 +10,7 @@ pub mod blitz;
 pub mod cluster;
 pub mod command_line;
 pub mod engine;
+pub mod http;
 pub mod ice;
 pub mod icegrid;
 pub mod imaging;

@@ -17,7 +17,7 @@ use crate::icegrid::free_port;
 use crate::process::{self, Running};
 use crate::{Result, Trouble, wait};
 
-mod certificate;
+pub mod certificate;
 mod shared;
 
 pub use shared::{Shared, shared};

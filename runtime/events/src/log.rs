@@ -411,6 +411,14 @@ impl EventLog {
         on!(self, store => store.worker_events(start, limit.into()).await)
     }
 
+    /// The id of the last event of our own, 0 before the first.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn last_worker_event(&self) -> Result<i64, Error> {
+        on!(self, store => store.last_worker_event().await)
+    }
+
     /// Records what jobs have used, over what was recorded of them before.
     ///
     /// # Errors

@@ -233,6 +233,19 @@ pub struct View {
     pub is_grey: bool,
 }
 
+/// A run of a microscope over a plate.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Acquisition {
+    /// Its number, by which fields refer to it.
+    pub id: usize,
+    /// What people call it.
+    pub name: Option<String>,
+    /// What they say of it.
+    pub description: Option<String>,
+    /// When it began and ended, in milliseconds since 1970.
+    pub times: [Option<i64>; 2],
+}
+
 /// A plate of wells.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plate {
@@ -242,6 +255,8 @@ pub struct Plate {
     pub rows: Vec<String>,
     /// Names of its columns, from the left: `1`, `2`, and on.
     pub columns: Vec<String>,
+    /// What is said of its acquisitions.
+    pub acquisitions: Vec<Acquisition>,
 }
 
 impl Plate {
@@ -252,7 +267,7 @@ impl Plate {
             let line = |line: usize| if is_lettered { letters(line) } else { (line + 1).to_string() };
             (0..count.min(LINES)).map(line).collect()
         };
-        Self { name, rows: lines(rows), columns: lines(columns) }
+        Self { name, rows: lines(rows), columns: lines(columns), acquisitions: Vec::new() }
     }
 }
 

@@ -28,9 +28,9 @@ pub mod types {
 use std::sync::{Arc, LazyLock};
 
 pub use biomero_ice::Tls;
-pub use biomero_ice::encoding::Ref;
 use biomero_ice::encoding::Registry;
 
+pub use biomero_ice::encoding::Ref;
 pub use error::{Error, ServerError, StackTrace};
 pub use query::{QueryParameters, Row};
 pub use servant::Refused;

@@ -1,7 +1,9 @@
 //! The command line of `processor`. Flags are defined once, here; help and the reference page come from this table.
 
+pub(crate) mod asked;
 pub(crate) mod export;
 pub(crate) mod grid;
+pub(crate) mod import;
 pub(crate) mod omero_zarr;
 mod record;
 pub(crate) mod slurm;
@@ -46,6 +48,10 @@ pub(crate) enum Subject {
     ///
     /// The layout is that of omero-cli-zarr. Memory does not depend on the size of the image. It has its name once it is whole, and holds the SHA-256 of each of its files.
     Export(export::Export),
+    /// Bring the results of a workflow home into OMERO
+    ///
+    /// Files are attached, tables stored as OMERO's tables too, label images drawn as regions of interest, images imported. Nothing is there twice: the same command goes on where it was stopped, as after a crash.
+    Import(import::Import),
     /// Export from OMERO as `omero zarr` does, for what calls that
     ///
     /// It takes the flags of omero-cli-zarr and gives its names and layout. Called by the name omero-zarr, or as omero with zarr as its first word, this program does the same.
@@ -64,6 +70,9 @@ pub(crate) enum Subject {
     /// Keep one script to its end: what `processor grid` starts itself, never by hand
     #[command(hide = true)]
     GridKeeper {
+        /// Say what it says as JSON
+        #[arg(long)]
+        json: bool,
         /// The folder of the script
         #[arg(value_name = "FOLDER")]
         folder: PathBuf,
@@ -74,6 +83,31 @@ pub(crate) enum Subject {
     Serve(workflow::Serve),
     /// A workflow that `processor serve` carries: ask for it, look at it, end it
     Workflow(workflow::Workflow),
+    /// Ask for a workflow on images; with --watch, until its results are there
+    ///
+    /// It is kept once this returns, and comes to an end whatever happens to the worker. Paths are those of the machine on which `processor serve` runs. With --watch and no `processor serve`, this carries workflows itself for as long as it watches: all that a workstation needs.
+    #[command(after_help = "\
+Examples:
+  processor run cellpose --image cells.ome.tiff --param diameter=30 --watch
+  processor run cellpose --image omero:Dataset:7 --to-omero --user 2 --group 3
+  processor run cellpose --image a.tiff --image b.tiff --batch --output results/
+
+Ends with 0 once it is kept; with --watch, once it is done, and with 1 where it failed or was cancelled.")]
+    Run(asked::Run),
+    /// List workflows, newest first
+    #[command(after_help = "\
+Examples:
+  processor workflows --open
+  processor workflows --phase FAILED --json | jq -r .failure.reason")]
+    Workflows(asked::List),
+    /// Show a workflow: what was asked for, where it stands, its tasks and jobs, why it failed
+    Show(asked::One),
+    /// End a workflow, or all of a batch, and its jobs
+    Cancel(asked::One),
+    /// Ask once more for a workflow that has failed or was cancelled, from where it failed
+    Retry(asked::One),
+    /// What others ask `processor serve` by: its OpenAPI document, tokens for TCP
+    Api(asked::Api),
     /// Run one task of the embedded executor: what `processor` starts itself, never by hand
     #[command(hide = true)]
     SlurmTask {

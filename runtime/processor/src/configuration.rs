@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use biomero_config::slurm_config::{self, Analytics, BiomeroSettings, Merged, SourceFile};
-use biomero_config::{Environment, Secret, Settings, Sources};
+use biomero_config::{Environment, Loaded, Row, Secret, Settings, Sources};
 
 use crate::ended::Ended;
 
@@ -16,7 +16,7 @@ const LARGEST_FILE: u64 = 1 << 20;
 /// What was read, once it was.
 pub(crate) struct Configuration<'a> {
     environment: &'a Environment,
-    loaded: OnceCell<(Settings, Merged)>,
+    loaded: OnceCell<(Loaded, Merged)>,
 }
 
 impl<'a> Configuration<'a> {
@@ -32,7 +32,12 @@ impl<'a> Configuration<'a> {
 
     /// The settings.
     pub(crate) fn settings(&self) -> Result<&Settings, Ended> {
-        Ok(&self.loaded()?.0)
+        Ok(&self.loaded()?.0.settings)
+    }
+
+    /// Every setting that is set, secrets masked, and who set it.
+    pub(crate) fn described(&self) -> Result<&[Row], Ended> {
+        Ok(self.loaded()?.0.describe())
     }
 
     /// A key of `[ANALYTICS]` by the file or its variable, and who set it.
@@ -57,7 +62,7 @@ impl<'a> Configuration<'a> {
         Ok(typed.settings)
     }
 
-    fn loaded(&self) -> Result<&(Settings, Merged), Ended> {
+    fn loaded(&self) -> Result<&(Loaded, Merged), Ended> {
         if let Some(loaded) = self.loaded.get() {
             return Ok(loaded);
         }
@@ -65,12 +70,12 @@ impl<'a> Configuration<'a> {
         Ok(self.loaded.get_or_init(|| loaded))
     }
 
-    fn load(&self) -> Result<(Settings, Merged), Ended> {
+    fn load(&self) -> Result<(Loaded, Merged), Ended> {
         let environment = self.environment.clone();
         let sources = Sources { root: PathBuf::from("/"), environment, command_line: Vec::new() };
-        let settings = biomero_config::load(&sources)?.settings;
+        let loaded = biomero_config::load(&sources)?;
         let mut files = Vec::new();
-        for path in slurm_config::paths(&settings) {
+        for path in slurm_config::paths(&loaded.settings) {
             let path = match (path.strip_prefix("~"), self.environment.get_os("HOME")) {
                 (Ok(below), Some(home)) => Path::new(home).join(below),
                 _ => path,
@@ -82,7 +87,7 @@ impl<'a> Configuration<'a> {
         }
         let merged = slurm_config::merge(&files)
             .map_err(|problems| Ended::SlurmConfig(problems.iter().map(ToString::to_string).collect()))?;
-        Ok((settings, merged))
+        Ok((loaded, merged))
     }
 }
 

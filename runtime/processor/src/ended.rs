@@ -8,10 +8,15 @@ use biomero_events::copy::CopyError;
 use biomero_export::WriteError;
 use biomero_export::manifest::VerifyError;
 use biomero_export::source::ReadError;
+use biomero_results::folder::FolderError;
+use biomero_results::home::Error as HomeError;
 use biomero_slurm::run::{Failure, StoreError};
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::api::token::TokenError;
+use crate::api::{ApiError, SocketError};
+use crate::client::ClientError;
 use crate::export::omero_zarr::Refused;
 use crate::omero::Unread;
 use crate::personality::Unanswered;
@@ -85,6 +90,23 @@ pub(crate) enum Ended {
         name: String,
         /// What there is.
         known: Vec<String>,
+    },
+    /// Nobody can ask.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// The server that is asked.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// Tokens.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// A token's line is not kept.
+    #[error("{}: cannot add the token: {source}; nothing was made", path.display())]
+    TokenFile {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
     },
     /// There is no folder for what has to be remembered.
     #[error("there is no home folder to remember runs and jobs in: set HOME or XDG_STATE_HOME")]
@@ -186,6 +208,23 @@ pub(crate) enum Ended {
     /// An image of OMERO cannot be read.
     #[error(transparent)]
     Omero(#[from] Unread),
+    /// Results are not read.
+    #[error(transparent)]
+    Folder(#[from] biomero_results::folder::FolderError),
+    /// A text names nothing of OMERO.
+    #[error(transparent)]
+    NoObject(#[from] biomero_results::NoObject),
+    /// Images go into datasets.
+    #[error(
+        "images are imported into a dataset, and {0} is none; write omero:Dataset:ID, or the name of one"
+    )]
+    NoDataset(biomero_results::Object),
+    /// Nothing imports images.
+    #[error(transparent)]
+    Importer(biomero_results::home::ImporterError),
+    /// Results do not come home.
+    #[error(transparent)]
+    Home(#[from] biomero_results::home::Error),
     /// Something of `omero zarr` is not done here.
     #[error(transparent)]
     OmeroZarr(#[from] Refused),
@@ -236,6 +275,13 @@ impl Ended {
             }
             _ => {}
         }
+        match &self {
+            Self::Client(ClientError::Nobody { .. }) => {
+                output::hint("start one: processor serve; for one workflow alone: processor run … --watch");
+            }
+            Self::Client(ClientError::Refused { remedy, .. }) if !remedy.is_empty() => output::hint(remedy),
+            _ => {}
+        }
         if let Self::Log { origin, .. } = &self {
             output::hint(format!("the database was named by {origin}"));
         }
@@ -251,6 +297,11 @@ impl Ended {
             Self::System(_) => exit_code::FAILURE,
             Self::NoWorkflow { .. } | Self::Argument(_) => exit_code::USAGE,
             Self::NoHome => exit_code::CONFIGURATION,
+            Self::Api(ApiError::Socket(SocketError::Taken { .. })) => exit_code::UNAVAILABLE,
+            Self::Api(_) => exit_code::CONFIGURATION,
+            Self::Client(error) => of_client(error),
+            Self::Token(_) => exit_code::FAILURE,
+            Self::TokenFile { .. } => exit_code::CANNOT_WRITE,
             Self::Fetch(_) | Self::Descriptor { .. } => exit_code::UNAVAILABLE,
             Self::Engine(error) => of_engine(error),
             Self::Request { .. } => exit_code::ABSENT,
@@ -268,6 +319,16 @@ impl Ended {
             Self::DataName(_) => exit_code::USAGE,
             Self::Read(error) => biomero_convert::exit_code::of_reading(error),
             Self::Omero(error) => of_omero(error),
+            Self::Folder(FolderError::Io { source, .. })
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                exit_code::PERMISSION
+            }
+            Self::Folder(FolderError::Io { .. }) => exit_code::ABSENT,
+            Self::Folder(FolderError::TooMany { .. }) => exit_code::FAILURE,
+            Self::NoObject(_) | Self::NoDataset(_) => exit_code::USAGE,
+            Self::Importer(_) => exit_code::CONFIGURATION,
+            Self::Home(error) => of_home(error),
             Self::OmeroZarr(_) => exit_code::USAGE,
             Self::Unanswered(Unanswered::Alone(_)) => exit_code::USAGE,
             Self::Unanswered(Unanswered::Run { .. }) => exit_code::FAILURE,
@@ -356,6 +417,21 @@ fn of_engine(error: &biomero_slurm::engine::Error) -> u8 {
     }
 }
 
+const fn of_home(error: &HomeError) -> u8 {
+    use biomero_omero::Error as OmeroError;
+    match error {
+        HomeError::Absent(_) => exit_code::ABSENT,
+        HomeError::NoTarget | HomeError::Groups { .. } => exit_code::USAGE,
+        HomeError::ReadOnly { .. } | HomeError::Forbidden { .. } => exit_code::PERMISSION,
+        HomeError::Omero { source: OmeroError::Denied { .. }, .. } => exit_code::PERMISSION,
+        HomeError::Omero {
+            source: OmeroError::Unavailable { .. } | OmeroError::Gone { .. } | OmeroError::NoSession { .. },
+            ..
+        } => exit_code::UNAVAILABLE,
+        _ => exit_code::FAILURE,
+    }
+}
+
 const fn of_omero(error: &Unread) -> u8 {
     match error {
         Unread::Name(_)
@@ -410,6 +486,21 @@ fn of_cluster(error: &biomero_slurm::Error) -> u8 {
         error if error.is_full() => exit_code::CANNOT_WRITE,
         Error::Connect { .. } | Error::Lost { .. } | Error::Deadline { .. } => exit_code::UNAVAILABLE,
         _ => exit_code::FAILURE,
+    }
+}
+
+const fn of_client(error: &ClientError) -> u8 {
+    match error {
+        ClientError::Nobody { .. } | ClientError::Broken { .. } => exit_code::UNAVAILABLE,
+        ClientError::NotOurs { .. } => exit_code::PERMISSION,
+        ClientError::Refused { status, .. } => match *status {
+            400 | 415 | 422 => exit_code::USAGE,
+            401 => exit_code::PERMISSION,
+            404 => exit_code::ABSENT,
+            500 => exit_code::CORRUPT,
+            429 | 503 => exit_code::UNAVAILABLE,
+            _ => exit_code::FAILURE,
+        },
     }
 }
 

@@ -96,8 +96,8 @@ pub(crate) fn run(asked: &Grid, verbose: bool, environment: &Environment) -> Res
 }
 
 /// Keeps one script. Nothing is read and no thread is started before.
-pub(crate) fn keeper(folder: &Path) -> Result<u8, Ended> {
-    log::install_for_service(LogFormat::Human, false);
+pub(crate) fn keeper(json: bool, folder: &Path) -> Result<u8, Ended> {
+    log::install_for_service(if json { LogFormat::Json } else { LogFormat::Human }, false);
     biomero_grid::keeper::main(folder).map_err(Unable::from)?;
     Ok(exit_code::SUCCESS)
 }

@@ -1,4 +1,5 @@
-//! What the library says while it works, on standard error: warnings, and with `--verbose` each retry too.
+//! What the library says while it works, on standard error: warnings, and with `--verbose` each retry too; of what serves, also
+//! what it does.
 
 use std::fmt;
 
@@ -14,8 +15,12 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::output::inert;
 
 /// Sends all events from now on to standard error.
-pub(crate) fn install(verbose: bool) {
-    let level = if verbose { LevelFilter::DEBUG } else { LevelFilter::WARN };
+pub(crate) fn install(verbose: bool, serves: bool) {
+    let level = match (verbose, serves) {
+        (true, _) => LevelFilter::DEBUG,
+        (false, true) => LevelFilter::INFO,
+        (false, false) => LevelFilter::WARN,
+    };
     let subscriber = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_max_level(level)

@@ -1,5 +1,8 @@
 //! `processor`: what runs workflows and keeps their history; see ARCHITECTURE.md.
 
+mod api;
+mod asked;
+mod client;
 mod command_line;
 mod configuration;
 mod database;
@@ -8,6 +11,7 @@ mod events;
 mod exit_code;
 mod export;
 mod grid;
+mod import;
 mod log;
 mod omero;
 mod output;
@@ -49,19 +53,26 @@ fn main() -> ExitCode {
     };
     // A processor has a log of its own.
     if !line.subject.is_of_grid() {
-        log::install(line.verbose);
+        log::install(line.verbose, matches!(line.subject, Subject::Serve(_)));
     }
     let outcome = match line.subject {
         Subject::Events(events) => events::run(&events, &environment),
         Subject::Slurm(slurm) => slurm::run(&slurm, &environment),
         Subject::Export(asked) => export::export(&asked, &environment),
+        Subject::Import(asked) => import::run(&asked, &environment),
         Subject::OmeroZarr(asked) => export::omero_zarr(&asked, &environment),
         Subject::Convert(asked) => export::convert(&asked, &environment),
         Subject::Inspect(asked) => export::inspect(&asked, &environment),
         Subject::Grid(asked) => grid::run(&asked, line.verbose, &environment),
-        Subject::GridKeeper { folder } => grid::keeper(&folder),
         Subject::Serve(asked) => serve::run(&asked, &environment),
         Subject::Workflow(asked) => workflow::run(&asked, &environment),
+        Subject::GridKeeper { json, folder } => grid::keeper(json, &folder),
+        Subject::Run(asked) => asked::run(&asked, &environment),
+        Subject::Workflows(asked) => asked::list(&asked, &environment),
+        Subject::Show(asked) => asked::show(&asked, &environment),
+        Subject::Cancel(asked) => asked::cancel(&asked, &environment),
+        Subject::Retry(asked) => asked::retry(&asked, &environment),
+        Subject::Api(asked) => asked::api(&asked, &environment),
         Subject::SlurmTask { state, job, token } => slurm_task::run(&state, &job, &token),
     };
     ExitCode::from(outcome.unwrap_or_else(|ended| ended.told()))

@@ -107,6 +107,17 @@ pub(crate) struct Access {
     pub(crate) trust: Trust,
 }
 
+/// A session: one's own, or that of somebody who goes on with it.
+pub(crate) async fn begin(access: &Access, agent: &str) -> Result<Session, Unread> {
+    let tls = access.address.secure.then(|| trust::tls(&access.trust)).transpose()?;
+    let options = Options { agent: agent.to_owned(), tls, ..Options::default() };
+    let session = Session::begin(&access.address, &access.credentials, &options).await?;
+    if matches!(access.credentials, Credentials::Session(_)) {
+        session.detach().await?;
+    }
+    Ok(session)
+}
+
 /// Images, and their numbers in OMERO.
 pub(crate) struct Opened {
     /// In the order in which they are exported.
@@ -117,15 +128,7 @@ pub(crate) struct Opened {
 
 /// The images of an object; what is drawn on them only where it is wanted.
 pub(crate) fn open(object: Object, access: &Access, wants_rois: bool) -> Result<Opened, Unread> {
-    let tls = access.address.secure.then(|| trust::tls(&access.trust)).transpose()?;
-    let options = Options { agent: "BIOMERO export".to_owned(), tls, ..Options::default() };
-    let link = Link::begin(async {
-        let session = Session::begin(&access.address, &access.credentials, &options).await?;
-        if matches!(access.credentials, Credentials::Session(_)) {
-            session.detach().await?;
-        }
-        Ok(session)
-    })?;
+    let link = Link::begin(begin(access, "BIOMERO export"))?;
     let described = link.with(async |session| described(session, object, wants_rois).await)?;
     let link = Arc::new(link);
     let source = |image| Box::new(Pixels::new(Arc::clone(&link), image)) as Box<dyn Source>;

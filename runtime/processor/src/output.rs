@@ -64,6 +64,11 @@ impl Answer {
         self.line(strict(value).to_string())
     }
 
+    /// Writes what a server has answered, a line of its own.
+    pub(crate) fn json(&mut self, value: &serde_json::Value) -> Result<(), Ended> {
+        self.line(value.to_string())
+    }
+
     /// Hands over what was written: at the end, and where one waits for more.
     pub(crate) fn flush(&mut self) -> Result<(), Ended> {
         Ok(self.output.flush()?)
@@ -71,7 +76,7 @@ impl Answer {
 }
 
 /// JSON has no `NaN` and no `Infinity`, which Python writes: they become strings.
-fn strict(value: Value) -> Value {
+pub(crate) fn strict(value: Value) -> Value {
     match value {
         Value::Number(number) if number.as_str().ends_with(|letter: char| letter.is_ascii_alphabetic()) => {
             Value::String(number.as_str().to_owned())

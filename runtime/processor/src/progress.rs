@@ -104,3 +104,34 @@ impl Bytes {
         self.0.finish_and_clear();
     }
 }
+
+/// How far a workflow is.
+pub(crate) struct Stage(ProgressBar);
+
+impl Stage {
+    /// Drawn nowhere unless standard error is a terminal.
+    pub(crate) fn new() -> Self {
+        let bar = ProgressBar::with_draw_target(Some(100), ProgressDrawTarget::stderr());
+        if let Ok(style) = ProgressStyle::with_template("{msg} [{bar:30}] {pos}%, {elapsed_precise}") {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        Self(bar)
+    }
+
+    /// Whether anybody sees it.
+    pub(crate) fn is_seen(&self) -> bool {
+        !self.0.is_hidden()
+    }
+
+    /// Where it stands, and how much of that is done where it is known.
+    pub(crate) fn at(&self, stage: String, percent: Option<u64>) {
+        self.0.set_message(stage);
+        self.0.set_position(percent.unwrap_or(0).min(100));
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}

@@ -21,6 +21,7 @@ use biomero_workflow::{Limits, Orchestrator, Standing, Workflows};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::api::{Listening, Served};
 use crate::command_line::workflow::Serve;
 use crate::configuration::Configuration;
 use crate::database::{self, Database};
@@ -41,28 +42,55 @@ pub(crate) fn run(asked: &Serve, environment: &Environment) -> Result<u8, Ended>
     let database = database::choose(asked.database.as_deref(), &configuration)?;
     let notify = Notify::new(environment);
     let runtime = runtime()?;
-    let ended = runtime.block_on(async {
-        let stop = stop()?;
-        let log = tokio::select! {
-            log = opened(&database, true) => log?,
-            () = stop.clone().told() => return Ok(exit_code::SUCCESS),
-        };
-        let context = Context::new(&configuration)?;
-        let site = Arc::new(Site::new(context, Arc::clone(&log))?);
-        let workflows = Workflows::new(log, Arc::clone(&site), limits(&configuration)?);
-        let orchestrator = Orchestrator::new(workflows);
-        let telling = told(orchestrator.standing(), &notify);
-        tokio::select! {
-            () = orchestrator.run(stop.told()) => {}
-            () = telling => {}
-        }
-        notify.say("STOPPING=1");
-        let _ = tokio::time::timeout(ENDING, site.close()).await;
-        Ok(exit_code::SUCCESS)
-    });
+    let ended = runtime.block_on(async { carry(&configuration, &database, &notify, stop()?).await });
     // What still waits for a disk or the cluster must not keep us.
     runtime.shutdown_background();
-    ended
+    ended.map(|()| exit_code::SUCCESS)
+}
+
+/// The same for as long as somebody who asks for a workflow waits for it: until `stop` is true.
+pub(crate) async fn carry_until(
+    configuration: &Configuration<'_>,
+    stop: watch::Receiver<bool>,
+) -> Result<(), Ended> {
+    let database = database::choose(None, configuration)?;
+    carry(configuration, &database, &Notify::nobody(), Stop(stop)).await
+}
+
+async fn carry(
+    configuration: &Configuration<'_>,
+    database: &Database,
+    notify: &Notify,
+    stop: Stop,
+) -> Result<(), Ended> {
+    let log = tokio::select! {
+        log = opened(database, true) => log?,
+        () = stop.clone().told() => return Ok(()),
+    };
+    // Before anything is carried: what is wrong with the ways in is told at once.
+    let listening = Listening::open(&configuration.settings()?.api, configuration.environment()).await?;
+    let context = Context::new(configuration)?;
+    let site = Arc::new(Site::new(context, Arc::clone(&log))?);
+    let workflows = Workflows::new(log, Arc::clone(&site), limits(configuration)?);
+    let orchestrator = Orchestrator::new(workflows.clone());
+    let telling = told(orchestrator.standing(), notify);
+    let served = Served {
+        workflows,
+        standing: orchestrator.standing(),
+        engine: site.engine().clone(),
+        cluster: site.cluster().clone(),
+        configuration: configuration.described()?.to_vec(),
+    };
+    let carried = async {
+        tokio::join!(orchestrator.run(stop.clone().told()), listening.serve(served, stop.told()));
+    };
+    tokio::select! {
+        () = carried => {}
+        () = telling => {}
+    }
+    notify.say("STOPPING=1");
+    let _ = tokio::time::timeout(ENDING, site.close()).await;
+    Ok(())
 }
 
 /// The workflows of the configured database, for who asks and does not act.

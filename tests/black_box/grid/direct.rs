@@ -3,7 +3,7 @@
 use biomero_tests::{Result, wait};
 use serde_json::json;
 
-use super::stage::Stage;
+use super::stage::{Stage, paths};
 
 const WITHOUT_NODE: &str = "[services.node]\nenabled = false\n[services.processor]\nenabled = true\ncommand = ['/opt/biomero/bin/processor', 'grid']\n";
 
@@ -12,7 +12,8 @@ fn a_processor_without_a_node_registers_itself_and_runs_scripts() -> Result<()> 
     let mut stage =
         Stage::start(|deployment| deployment.settings.push_str(WITHOUT_NODE), |_| Ok(()), |_| Ok(()))?;
     stage.jobs.script("print('without a node')")?;
-    let logs = stage.logs_of_all();
+    let logs = stage.logs.clone();
+    let logs = paths(&logs);
     let known = stage.jobs.knows_the_processor(&logs)?;
     assert!(known.contains("tcp -h 127.0.0.1"), "its own address is told: {known}");
     assert_eq!(stage.run(77)?, json!(0));

@@ -6,7 +6,7 @@ use biomero_tests::worker_root::{DATABASE_PASSWORD, OMERO, SHIM};
 use biomero_tests::{Result, Trouble, wait};
 use serde_json::{Value, json};
 
-use super::stage::Stage;
+use super::stage::{Stage, paths};
 
 /// What a script has, as JSON.
 const SHOW: &str = r#"
@@ -26,7 +26,8 @@ fn shown(stage: &mut Stage, job: i64) -> Result<Value> {
 fn a_script_of_omero_is_run_by_the_processor_that_the_node_starts() -> Result<()> {
     let mut stage = Stage::with_node(|_| ())?;
     stage.jobs.script(SHOW)?;
-    let logs = stage.logs_of_all();
+    let logs = stage.logs.clone();
+    let logs = paths(&logs);
     let known = stage.jobs.knows_the_processor(&logs)?;
     assert!(known.contains("@ Processor-0.ProcessorAdapter"), "{known}");
     assert_eq!(stage.run(77)?, json!(0), "{}", stage.said());
@@ -73,9 +74,11 @@ fn a_script_of_omero_is_run_by_the_processor_that_the_node_starts() -> Result<()
 fn the_worker_stops_at_once_and_the_next_one_accounts_for_what_it_left() -> Result<()> {
     let mut stage = Stage::with_node(|_| ())?;
     stage.jobs.script("import time\nprint('begun', flush=True)\ntime.sleep(1000)")?;
-    let logs = stage.logs_of_all();
+    let logs = stage.logs.clone();
+    let logs = paths(&logs);
     stage.jobs.knows_the_processor(&logs)?;
     stage.jobs.ask("process", json!({ "job": 77 }))?;
+    stage.says("job 77 stdout: begun")?;
     let begun = Instant::now();
     assert_eq!(stage.worker.stop(wait::PATIENCE)?, 0, "{}", stage.said());
     // Of a server without a process proxy a node takes leave after 61 s; init gives what is left of the scripts 5 s.
@@ -94,11 +97,29 @@ fn the_worker_stops_at_once_and_the_next_one_accounts_for_what_it_left() -> Resu
 #[test]
 fn a_master_that_is_restarted_finds_the_processor_again() -> Result<()> {
     let mut stage = Stage::with_node(|_| ())?;
-    let logs = stage.logs_of_all();
+    let logs = stage.logs.clone();
+    let logs = paths(&logs);
     stage.jobs.knows_the_processor(&logs)?;
     stage.jobs.restart()?;
     stage.jobs.script("raise SystemExit(3)")?;
     stage.jobs.processor_is("active", &logs)?;
     assert_eq!(stage.run(77)?, json!(3));
+    Ok(())
+}
+
+#[test]
+fn a_worker_whose_folders_go_with_it_tells_omero_of_its_scripts_first() -> Result<()> {
+    let variable = ("BIOMERO_INIT_PROCESSOR__END_SCRIPTS".to_owned(), "20s".to_owned());
+    let mut stage = Stage::with_node(|deployment| deployment.variables.push(variable))?;
+    stage.jobs.script("import time\nprint('begun', flush=True)\ntime.sleep(1000)")?;
+    let logs = stage.logs.clone();
+    let logs = paths(&logs);
+    stage.jobs.knows_the_processor(&logs)?;
+    stage.jobs.ask("process", json!({ "job": 77 }))?;
+    stage.says("job 77 stdout: begun")?;
+    assert_eq!(stage.worker.stop(wait::PATIENCE)?, 0, "{}", stage.said());
+    let state = stage.jobs.ask("state", json!({}))?;
+    assert_eq!(state["status"]["77"], "Cancelled", "{}", stage.said());
+    assert_eq!(stage.jobs.output(77, "stdout")?, "begun\n");
     Ok(())
 }

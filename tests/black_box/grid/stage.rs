@@ -1,12 +1,12 @@
 //! A worker in a grid that has jobs for it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use biomero_tests::jobs::Jobs;
 use biomero_tests::namespace::{As, Namespace, Worker};
 use biomero_tests::scratch::Scratch;
 use biomero_tests::worker_root::{Deployment, OMERO};
-use biomero_tests::{Result, queue};
+use biomero_tests::{Result, Trouble, queue, wait};
 use serde_json::{Value, json};
 
 /// It.
@@ -14,7 +14,9 @@ pub(super) struct Stage {
     pub(super) jobs: Jobs,
     pub(super) namespace: Namespace,
     pub(super) worker: Worker,
-    pub(super) scratch: Scratch,
+    /// Where `init`, the node and the processor write.
+    pub(super) logs: Vec<PathBuf>,
+    _scratch: Scratch,
     _turn: queue::Turn,
 }
 
@@ -22,7 +24,7 @@ impl Stage {
     /// A worker whose node starts the processor, and which Blitz knows.
     pub(super) fn with_node(edit: impl FnOnce(&mut Deployment)) -> Result<Self> {
         let stage = Self::start(edit, |jobs| jobs.deploy(), |_| Ok(()))?;
-        stage.jobs.processor_is("active", &stage.logs_of_all())?;
+        stage.jobs.processor_is("active", &paths(&stage.logs))?;
         Ok(stage)
     }
 
@@ -41,33 +43,32 @@ impl Stage {
         let namespace = Namespace::new(scratch.path(), deployment, As::ServiceUser)?;
         prepare(&namespace)?;
         let worker = namespace.start(&[])?;
-        Ok(Self { jobs, namespace, worker, scratch, _turn: turn })
-    }
-
-    /// Where the node, the processor and `init` write.
-    pub(super) fn logs(&self) -> Vec<PathBuf> {
-        let of = |name: &str| self.namespace.path(&format!("{OMERO}/var/log/{name}"));
-        vec![self.namespace.log().to_owned(), of("biomeroworker.err"), of("Processor-0.err")]
-    }
-
-    pub(super) fn logs_of_all(&self) -> Vec<&'static std::path::Path> {
-        // Leaked: a failure shows them, and the test ends.
-        self.logs().into_iter().map(|path| &*Box::leak(path.into_boxed_path())).collect()
+        let of_node = |name: &str| namespace.path(&format!("{OMERO}/var/log/{name}"));
+        let logs = vec![namespace.log().to_owned(), of_node("biomeroworker.err"), of_node("Processor-0.err")];
+        Ok(Self { jobs, namespace, worker, logs, _scratch: scratch, _turn: turn })
     }
 
     /// What the processor has said.
     pub(super) fn said(&self) -> String {
-        biomero_tests::wait::ends_of(&self.logs_of_all())
+        wait::ends_of(&paths(&self.logs))
+    }
+
+    /// Waits until somebody has said so.
+    pub(super) fn says(&self, words: &str) -> Result<()> {
+        let said = |log: &PathBuf| std::fs::read_to_string(log).is_ok_and(|said| said.contains(words));
+        wait::until(words, wait::PATIENCE, &paths(&self.logs), || self.logs.iter().any(said).then_some(()))
     }
 
     /// Runs a job to its end; its exit code.
     pub(super) fn run(&mut self, job: i64) -> Result<Value> {
-        let logs = self.logs_of_all();
-        self.jobs.knows_the_processor(&logs)?;
-        let told = |trouble: biomero_tests::Trouble| {
-            biomero_tests::Trouble::new(format!("{trouble}{}", biomero_tests::wait::ends_of(&logs)))
-        };
-        self.jobs.ask("process", json!({ "job": job })).map_err(told)?;
-        self.jobs.ask("wait", json!({ "job": job })).map_err(told)
+        self.jobs.knows_the_processor(&paths(&self.logs))?;
+        let job = json!({ "job": job });
+        let ended = self.jobs.ask("process", job.clone()).and_then(|_| self.jobs.ask("wait", job));
+        ended.map_err(|trouble| Trouble::new(format!("{trouble}{}", self.said())))
     }
+}
+
+/// As what waits takes them.
+pub(super) fn paths(logs: &[PathBuf]) -> Vec<&Path> {
+    logs.iter().map(PathBuf::as_path).collect()
 }

@@ -158,6 +158,11 @@ fn a_plate_has_its_fields_where_they_are_and_the_same_bytes_each_time() -> Resul
         { "path": "B/9", "rowIndex": 1, "columnIndex": 8 },
     ]);
     assert_eq!((&plate["name"], &plate["wells"]), (&json!("HeLa"), &wells));
+    let runs = json!([
+        { "id": 1, "maximumfieldcount": 1, "name": "run 1", "starttime": 1_700_000_000_001_i64 },
+        { "id": 2, "maximumfieldcount": 1, "name": "run 2", "starttime": 1_700_000_000_002_i64 },
+    ]);
+    assert_eq!(plate["acquisitions"], runs);
     // As far as there are wells, imaged or not.
     assert_eq!(plate["columns"].as_array().map(Vec::len), Some(12));
     assert_eq!(plate["rows"], json!([{ "name": "A" }, { "name": "B" }]));
@@ -173,6 +178,24 @@ fn a_plate_has_its_fields_where_they_are_and_the_same_bytes_each_time() -> Resul
     let told = imaging::run("validators.py", &trees.each_ref().map(PathBuf::as_path))?;
     assert_eq!(told.trim(), "2 accepted");
     assert_eq!(stage.seen("open")?, "0");
+    Ok(())
+}
+
+#[test]
+fn of_a_plate_with_many_fields_few_stores_are_open_at_a_time() -> Result<()> {
+    let stage = Stage::new()?;
+    stage.export("omero:Plate:7", &["--threads", "3"])?;
+    blitz::compare(200, &stage.path("out/7.ome.zarr/A/1/0"), None)?;
+    blitz::compare(239, &stage.path("out/7.ome.zarr/D/10/0"), None)?;
+    let number = |key: &str| stage.seen(key).map(|text| text.parse::<u32>().unwrap_or_default());
+    assert_eq!((number("opened")?, number("open")?), (40, 0));
+    // Sixteen wait for the next tile of their image, and each thread has one.
+    let most = number("most")?;
+    assert!((3..=20).contains(&most), "{most} stores were open at a time");
+    stage.export("omero:Plate:8", &[])?;
+    for field in ["A/1/0", "A/1/1"] {
+        blitz::compare(200, &stage.path("out/8.ome.zarr").join(field), None)?;
+    }
     Ok(())
 }
 

@@ -133,9 +133,22 @@ impl Desk {
     /// The same with further variables.
     pub(super) fn serve_with(&self, name: &str, variables: &[(&str, &Path)]) -> Result<Running> {
         let log = self.worker.folder().join(format!("{name}.log"));
-        let mut command = self.command(&["serve", "--verbose"])?;
+        // Of several workers each is asked at a socket of its own.
+        let mut command = self.command_at(name, &["serve", "--verbose"])?;
         command.envs(variables.iter().copied());
         Running::start("processor serve", command, &log)
+    }
+
+    /// Where the worker of this name is asked.
+    pub(super) fn socket(&self, name: &str) -> PathBuf {
+        self.worker.folder().join(format!("{name}.sock"))
+    }
+
+    /// `processor` with these arguments, which asks the worker of this name.
+    pub(super) fn command_at(&self, name: &str, arguments: &[&str]) -> Result<Command> {
+        let mut command = self.command(arguments)?;
+        command.env("BIOMERO_INIT_API__SOCKET", self.socket(name));
+        Ok(command)
     }
 
     /// Waits until a `processor serve` says something.

@@ -88,6 +88,11 @@ impl Worker {
         self.environment.push(variable(name, value));
     }
 
+    /// Sets a variable.
+    pub fn variable(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
     /// Writes `slurm-config.ini` anew, with these lines in `[SLURM]` and these of the workflow.
     ///
     /// # Errors

@@ -6,13 +6,19 @@ use std::process::Command;
 use crate::{Result, Trouble, process, wait};
 
 /// A server's certificate and its key.
-pub(super) struct Pair {
-    pub(super) certificate: PathBuf,
-    pub(super) key: PathBuf,
+#[derive(Debug)]
+pub struct Pair {
+    /// In PEM.
+    pub certificate: PathBuf,
+    /// In PEM.
+    pub key: PathBuf,
 }
 
 /// Makes them in `folder`, for `127.0.0.1` and `localhost`; the authority's certificate goes to `ca`.
-pub(super) fn make(folder: &Path, ca: &Path) -> Result<Pair> {
+///
+/// # Errors
+/// There is no `openssl`, or a file cannot be written.
+pub fn make(folder: &Path, ca: &Path) -> Result<Pair> {
     let file = |name: &str| folder.join(name);
     let pair = Pair { certificate: file("server.pem"), key: file("server.key") };
     let (request, extensions, ca_key) = (file("server.csr"), file("server.ext"), file("ca.key"));

@@ -46,6 +46,12 @@ impl Store {
         .await
     }
 
+    pub(crate) async fn last_worker_event(&self) -> Result<i64, Error> {
+        let statement = format!("SELECT coalesce(max(id), 0)::bigint FROM {WORKER_EVENTS}");
+        let last = self.rows("read events", &statement, &[], |row| row.try_get(0)).await?;
+        Ok(last.into_iter().next().unwrap_or_default())
+    }
+
     pub(crate) async fn record_job_usage(&self, usage: &[JobUsage]) -> Result<(), Error> {
         fn each<'a, T>(usage: &'a [JobUsage], value: impl Fn(&'a JobUsage) -> T) -> Vec<T> {
             usage.iter().map(value).collect()

@@ -60,6 +60,12 @@ impl Store {
         .await
     }
 
+    pub(crate) async fn last_worker_event(&self) -> Result<i64, Error> {
+        let statement = format!("SELECT coalesce(max(id), 0) FROM {WORKER_EVENTS}");
+        let last = self.rows("read events", statement, [], |row| row.get(0)).await?;
+        Ok(last.into_iter().next().unwrap_or_default())
+    }
+
     pub(crate) async fn record_job_usage(&self, usage: &[JobUsage]) -> Result<(), Error> {
         let usage = usage.to_vec();
         self.write("record what jobs have used", move |database, connection| {

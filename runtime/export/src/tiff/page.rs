@@ -236,6 +236,16 @@ impl Page {
         if wanted.height == 0 || wanted.width == 0 {
             return Ok(());
         }
+        // A smaller copy may have in planes what lies side by side in the page.
+        if self.layout.interleaved() == 1 && wanted.samples.len() > 1 {
+            let of_sample = into.len() / wanted.samples.len();
+            return wanted.samples.clone().zip(into.chunks_exact_mut(of_sample)).try_for_each(
+                |(sample, into)| {
+                    let wanted = Wanted { samples: sample..sample + 1, ..*wanted };
+                    self.samples(file, chunks, &wanted, into)
+                },
+            );
+        }
         if self.layout.is_plain() {
             self.rows(file, wanted, into)
         } else {

@@ -208,3 +208,47 @@ fn channels_that_lie_side_by_side_are_the_same_at_once_and_one_by_one() {
         }
     }
 }
+
+#[test]
+fn a_smaller_copy_may_have_planes_where_the_page_has_samples_side_by_side() {
+    let page = with(&[
+        (tag::SAMPLES_PER_PIXEL, 3, 1, 3),
+        (tag::STRIP_BYTE_COUNTS, 4, 1, 192),
+        (tag::SUB_IFDS, 4, 1, 0),
+    ]);
+    let smaller = with(&[
+        (tag::IMAGE_WIDTH, 4, 1, 4),
+        (tag::IMAGE_LENGTH, 4, 1, 4),
+        (tag::ROWS_PER_STRIP, 4, 1, 4),
+        (tag::SAMPLES_PER_PIXEL, 3, 1, 3),
+        (tag::PLANAR_CONFIGURATION, 3, 1, 2),
+        (tag::STRIP_OFFSETS, 4, 3, 0),
+        (tag::STRIP_BYTE_COUNTS, 4, 3, 0),
+    ]);
+    let first = 0x48 + 2 + 12 * page.len();
+    let mut bytes = file(&[page.clone(), smaller.clone()]);
+    let end = bytes.len() as u32;
+    let mut set = |directory: usize, tags: &[Tag], tag: u16, value: u32| {
+        let number = tags.iter().position(|(other, ..)| *other == tag).expect("it is there");
+        bytes[directory + 2 + 12 * number + 8..][..4].copy_from_slice(&value.to_le_bytes());
+    };
+    set(0x48, &page, tag::SUB_IFDS, first as u32 + 4);
+    set(first + 4, &smaller, tag::STRIP_OFFSETS, end);
+    set(first + 4, &smaller, tag::STRIP_BYTE_COUNTS, end + 12);
+    // It is no page that follows, but below the first.
+    bytes[first..first + 4].fill(0);
+    bytes.extend([0, 16, 32].map(|at: u32| (end + 24 + at).to_le_bytes()).concat());
+    bytes.extend([16_u32; 3].map(u32::to_le_bytes).concat());
+    bytes.extend(0_u8..48);
+    bytes.resize(300.max(bytes.len()), 0);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("image.tif");
+    fs::write(&path, bytes).expect("it is written");
+    let image = &open(&path, Limits::of(64 << 20)).expect("it is whole")[0];
+    assert_eq!((image.interleaved(), image.levels().len()), (3, 2), "{:?}", image.complaints());
+    let region = Region { plane: Plane::default(), y: 1, x: 0, height: 2, width: 4 };
+    let mut found = [0; 24];
+    image.read_channels(1, &region, 3, &mut found).expect("it is there");
+    let expected: Vec<u8> = [0, 16, 32].into_iter().flat_map(|plane| plane + 4..plane + 12).collect();
+    assert_eq!(found[..], expected);
+}

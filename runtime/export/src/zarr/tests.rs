@@ -295,6 +295,13 @@ fn plate(fields: &[[usize; 4]]) -> Vec<Box<dyn Source>> {
         name: Some("HeLa".to_owned()),
         rows: ["A", "B", "C"].map(str::to_owned).to_vec(),
         columns: (1..=12).map(|column| column.to_string()).collect(),
+        // Of the other nothing is said.
+        acquisitions: vec![crate::metadata::Acquisition {
+            id: 5,
+            name: Some("run".to_owned()),
+            description: None,
+            times: [Some(1_700_000_000_000), None],
+        }],
     });
     let image = |&[row, column, number, acquisition]: &[usize; 4]| -> Box<dyn Source> {
         let field = Field { plate: Arc::clone(&plate), row, column, number, acquisition: Some(acquisition) };

@@ -23,11 +23,11 @@ Examples:
 How it takes the place of `omero zarr`, and where it differs: docs/export.md."
 )]
 pub(crate) struct OmeroZarr {
-    #[command(flatten)]
-    pub(crate) login: Login,
     /// The output directory
     #[arg(long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) login: Login,
     #[command(subcommand)]
     pub(crate) verb: Verb,
 }
@@ -75,13 +75,13 @@ pub(crate) enum Verb {
     #[command(infer_long_args = true)]
     Export(ExportZarr),
     /// Refused: `processor export omero:Image:ID --labels` writes the image with its ROIs
-    #[command(disable_help_flag = true)]
+    #[command(hide = true)]
     Masks(Others),
     /// Refused: `processor export omero:Image:ID --labels` writes the image with its ROIs
-    #[command(disable_help_flag = true)]
+    #[command(hide = true)]
     Polygons(Others),
     /// Refused: OMERO is only read
-    #[command(disable_help_flag = true)]
+    #[command(hide = true)]
     Import(Others),
 }
 

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use biomero_config::{Environment, ProcessorMode, Settings};
-use biomero_grid::environment::Variables;
+use biomero_grid::environment::{Place, Variables};
 use biomero_grid::processor::{Activation, asks_for_processor};
 
 use super::{Unable, archives, plan, serve};
@@ -80,7 +80,10 @@ impl AsPython {
             return serve::serve(plan, &configuration);
         }
         if is_script(arguments, environment) {
-            return Err(script(configuration.settings()?, arguments).into());
+            // The settings are those of the processor, which may have them of variables that the script has not.
+            let ours = of_parent().map_err(|source| failed(Path::new(SCRIPT), source))?;
+            let environment: Environment = ours.iter().collect();
+            return Err(script(Configuration::new(&environment).settings()?, &ours, arguments).into());
         }
         // What is none of the processor's must not depend on its settings.
         let python = configuration.settings().map(plan::real_python).unwrap_or_else(|_| {
@@ -110,25 +113,18 @@ fn is_script(arguments: &[OsString], environment: &Environment) -> bool {
     arguments == [OsStr::new(SCRIPT)] && here.is_some_and(|here| config == Some(&here.join("config")))
 }
 
-/// Becomes the script.
-fn script(settings: &Settings, arguments: &[OsString]) -> Unable {
+/// Becomes the script, with what it may have of the processor's variables.
+fn script(settings: &Settings, ours: &Variables, arguments: &[OsString]) -> Unable {
     let launcher = plan::launcher(settings);
-    let given = of_parent().and_then(|variables| {
-        let folder = std::env::current_dir()?;
-        let place = biomero_grid::environment::Place {
-            archives: archives::archives(&settings.omero.directory),
-            ..plan::place(settings)
-        };
-        Ok(plan::policy(settings).variables(&variables, &place, &folder))
-    });
-    match given {
-        Ok(variables) => {
-            let mut command = Command::new(&launcher);
-            command.args(arguments).env_clear().envs(variables.iter());
-            failed(&launcher, execute(&mut command))
-        }
-        Err(source) => failed(&launcher, source),
-    }
+    let folder = match std::env::current_dir() {
+        Ok(folder) => folder,
+        Err(source) => return failed(&launcher, source),
+    };
+    let place = Place { archives: archives::archives(&settings.omero.directory), ..plan::place(settings) };
+    let variables = plan::policy(settings).variables(ours, &place, &folder);
+    let mut command = Command::new(&launcher);
+    command.args(arguments).env_clear().envs(variables.iter());
+    failed(&launcher, execute(&mut command))
 }
 
 /// The variables of the processor that starts us.

@@ -5,8 +5,10 @@ use std::fs::OpenOptions;
 use std::sync::Arc;
 use std::time::Duration;
 
+use biomero_config::LogFormat;
+use biomero_grid::environment::Place;
 use biomero_grid::processor::{self, Activation};
-use biomero_grid::script::{self, Keeper, Scripts};
+use biomero_grid::script::{self, Found, Keeper, Scripts};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::history::Recorder;
@@ -16,8 +18,9 @@ use crate::configuration::Configuration;
 use crate::ended::Ended;
 use crate::{database, exit_code};
 
-/// The hidden command that keeps a script.
+/// The hidden command that keeps a script, and its flag: what a script writes is in one log with what we say.
 const KEEPER: &str = "grid-keeper";
+const AS_JSON: &str = "--json";
 /// How long the history has for what it has not recorded when the processor ends: a node waits for us.
 const FLUSH: Duration = Duration::from_millis(300);
 
@@ -46,6 +49,9 @@ pub(super) fn redirect(activation: &Activation) -> Result<(), Unable> {
 /// Is the processor until somebody tells it to end.
 pub(super) fn serve(plan: Plan, configuration: &Configuration<'_>) -> Result<u8, Ended> {
     let program = std::env::current_exe().map_err(Ended::System)?;
+    let is_json = configuration.settings()?.log.format == LogFormat::Json;
+    let arguments = [Some(KEEPER), is_json.then_some(AS_JSON)].into_iter().flatten();
+    let keeper = Keeper { program, arguments: arguments.map(OsString::from).collect() };
     // A history that cannot even be named is no reason to run no scripts.
     let database = database::configured(configuration).unwrap_or_else(|error| {
         tracing::warn!("what scripts do is not recorded: {error}");
@@ -58,7 +64,7 @@ pub(super) fn serve(plan: Plan, configuration: &Configuration<'_>) -> Result<u8,
         .map_err(Ended::System)?;
     let served = runtime.block_on(async {
         let recorder = Recorder::start(database);
-        let served = until_told(plan, program, &recorder).await;
+        let served = until_told(plan, keeper, &recorder).await;
         recorder.flush(FLUSH).await;
         served
     });
@@ -67,14 +73,25 @@ pub(super) fn serve(plan: Plan, configuration: &Configuration<'_>) -> Result<u8,
     served.map(|()| exit_code::SUCCESS)
 }
 
-async fn until_told(plan: Plan, program: std::path::PathBuf, recorder: &Arc<Recorder>) -> Result<(), Ended> {
-    let told = stop()?;
-    let published = match (&plan.published, plan.endpoint.host.as_str(), plan::network(&plan.locator)) {
-        (Some(address), _, _) => Some(address.clone()),
+async fn until_told(plan: Plan, keeper: Keeper, recorder: &Arc<Recorder>) -> Result<(), Ended> {
+    let mut told = std::pin::pin!(stop()?);
+    // A name that does not resolve, or a folder that another processor still has, is not waited for when it is to end.
+    let (options, scripts, found) = tokio::select! {
+        prepared = prepare(plan, keeper) => prepared?,
+        () = &mut told => return Ok(()),
+    };
+    let witness = Arc::clone(recorder);
+    processor::run(options, scripts, found, witness, told).await.map_err(Unable::from)?;
+    Ok(())
+}
+
+/// Finds what the plan leaves to be found, and takes the folder of runs.
+async fn prepare(plan: Plan, keeper: Keeper) -> Result<(processor::Options, Scripts, Found), Unable> {
+    let published = match (plan.published, plan.endpoint.host.as_str(), plan::network(&plan.locator)) {
         (None, "", Some(registry)) => {
-            Some(route::towards(&registry.host, registry.port, plan.resolve).await.map_err(Unable::from)?)
+            Some(route::towards(&registry.host, registry.port, plan.resolve).await?)
         }
-        (None, _, _) => None,
+        (published, ..) => published,
     };
     let home = plan.place.home.clone();
     let archives = tokio::task::spawn_blocking(move || archives::archives(&home)).await.unwrap_or_default();
@@ -82,13 +99,13 @@ async fn until_told(plan: Plan, program: std::path::PathBuf, recorder: &Arc<Reco
         root: plan.runs,
         at_once: plan.at_once,
         waiting: plan.waiting,
-        keeper: Keeper { program, arguments: vec![OsString::from(KEEPER)] },
+        keeper,
         limits: plan.limits,
         policy: plan.policy,
         variables: plan.variables,
-        place: biomero_grid::environment::Place { archives, ..plan.place },
+        place: Place { archives, ..plan.place },
     };
-    let (scripts, found) = Scripts::open(options).await.map_err(Unable::from)?;
+    let (scripts, found) = Scripts::open(options).await?;
     let options = processor::Options {
         locator: plan.locator,
         activation: plan.activation,
@@ -103,9 +120,7 @@ async fn until_told(plan: Plan, program: std::path::PathBuf, recorder: &Arc<Reco
         // It is tried for ever, with a pause in between that is the processor's.
         session: biomero_omero::Options { attempts: 1, ..biomero_omero::Options::default() },
     };
-    let witness: Arc<Recorder> = Arc::clone(recorder);
-    processor::run(options, scripts, found, witness, told).await.map_err(Unable::from)?;
-    Ok(())
+    Ok((options, scripts, found))
 }
 
 /// When a signal says so.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use biomero_export::metadata::{Field, Plate};
+use biomero_export::metadata::{Acquisition, Field, Plate};
 use biomero_omero::api::IQuery;
 use biomero_omero::{QueryParameters, Row};
 
@@ -15,6 +15,8 @@ const GRID: &str = "select max(w.row), max(w.column) from Well w where w.plate.i
 /// Its fields: where they are, which image, of which acquisition.
 const FIELDS: &str = "select w.row, w.column, index(s), i.id, a.id from Well w join w.wellSamples s join s.image i \
      left outer join s.plateAcquisition a where w.plate.id = :id order by w.row, w.column, index(s)";
+const ACQUISITIONS: &str = "select a.id, a.name, a.description, a.startTime, a.endTime from PlateAcquisition a \
+     where a.plate.id = :id order by a.id";
 const DATASET: &str = "select d.id from Dataset d where d.id = :id";
 const IMAGES: &str =
     "select distinct i.id from DatasetImageLink l join l.child i where l.parent.id = :id order by i.id";
@@ -52,16 +54,31 @@ pub(super) async fn plate(query: &IQuery, id: i64) -> Result<Vec<(i64, Field)>, 
     let convention = |column: usize| told.maybe_text(column).map(|name| name.map(str::to_lowercase));
     let is_numbered = convention(1)?.is_some_and(|convention| convention == "number");
     let is_lettered = convention(2)?.is_some_and(|convention| convention == "letter");
-    let plate = Arc::new(Plate::named(
+    let mut plate = Plate::named(
         told.maybe_text(0)?.map(str::to_owned),
         (lines(0)?, !is_numbered),
         (lines(1)?, is_lettered),
-    ));
+    );
+    let runs = query.rows(ACQUISITIONS, &parameters).await?;
+    plate.acquisitions = runs.iter().map(acquisition).collect::<Result<_, _>>()?;
+    let plate = Arc::new(plate);
     let rows = query.rows(FIELDS, &parameters).await?;
     check(Object::Plate(id), rows.len())?;
     let mut fields = rows.iter().map(|row| field(row, &plate, id)).collect::<Result<Vec<_>, _>>()?;
     fields.sort_by_key(|(_, field)| (field.row, field.column, field.number));
     Ok(fields)
+}
+
+fn acquisition(row: &Row) -> Result<Acquisition, Unread> {
+    let text = |column: usize| {
+        row.maybe_text(column).map(|text| text.filter(|text| !text.is_empty()).map(str::to_owned))
+    };
+    Ok(Acquisition {
+        id: usize::try_from(row.long(0)?).unwrap_or_default(),
+        name: text(1)?,
+        description: text(2)?,
+        times: [row.maybe_long(3)?, row.maybe_long(4)?],
+    })
 }
 
 fn field(row: &Row, plate: &Arc<Plate>, id: i64) -> Result<(i64, Field), Unread> {

@@ -20,7 +20,7 @@ const IMAGES: &str = "select distinct i from Image i join fetch i.pixels p join 
 const TOGETHER: usize = 100;
 
 /// An image, before its samples are read.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Described {
     pub(super) id: i64,
     pub(super) pixels: i64,
@@ -49,8 +49,8 @@ pub(super) async fn read(session: &Session, ids: &[i64], wants_rois: bool) -> Re
         }
         let mut images = Vec::with_capacity(ids.len());
         for id in ids {
-            // Twice the same would be two images in one place.
-            images.push(known.remove(id).ok_or(Unread::Absent(super::Object::Image(*id)))?);
+            // Of a plate several fields can be one image.
+            images.push(known.get(id).cloned().ok_or(Unread::Absent(super::Object::Image(*id)))?);
         }
         shown::apply(&query, user, &mut images).await?;
         if wants_rois {

@@ -29,6 +29,11 @@ impl Notify {
         Self(reached)
     }
 
+    /// Nobody asked.
+    pub(super) const fn nobody() -> Self {
+        Self(None)
+    }
+
     /// Says it.
     pub(super) fn say(&self, message: &str) {
         if let Some((socket, address)) = &self.0

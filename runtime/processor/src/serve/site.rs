@@ -87,6 +87,16 @@ impl Site {
         })
     }
 
+    /// Who runs jobs.
+    pub(crate) const fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Where they run.
+    pub(crate) const fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
     /// Ends the connection.
     pub(crate) async fn close(&self) {
         self.cluster.close().await;
