@@ -110,11 +110,18 @@ COPY config/templates/worker.cfg docker/ice.config /opt/omero/server/OMERO.serve
 COPY --from=build /out/init /out/init-hooks /out/processor /usr/local/bin/
 # Not on the PATH, where ImageMagick's has the name.
 COPY --from=build /out/convert /usr/local/lib/biomero/
+# The `python` by which IceGrid's node starts the processor: `init` would make it, where it may write.
+RUN mkdir -p /usr/local/lib/biomero/bin \
+    && printf '%s\n' '#!/usr/local/bin/processor grid-python' > /usr/local/lib/biomero/bin/python \
+    && chmod 0755 /usr/local/lib/biomero/bin /usr/local/lib/biomero/bin/python
 # A site's own image puts its WebAssembly hooks where they are found and compiles them there, so that no start has to:
 #   COPY hooks.d/ /etc/biomero/hooks.d/
 #   RUN init-hooks compile --cache /var/cache/biomero/hooks /etc/biomero/hooks.d/*.wasm
 # What the entrypoints of older images call leads to the same program, which then takes their command line.
+# What calls `omero zarr` does so too, where the folder of the link is first on its PATH.
 RUN ln -sf init /usr/local/bin/dumb-init && ln -sf init /usr/local/bin/tini \
+    && ln -sf processor /usr/local/bin/omero-zarr && mkdir -p /usr/local/lib/biomero/omero-zarr \
+    && ln -sf /usr/local/bin/processor /usr/local/lib/biomero/omero-zarr/omero \
     && mkdir -p /etc/biomero/init.d /etc/biomero/hooks.d /var/cache/biomero/hooks \
     && for folder in /run/biomero /var/lib/biomero /opt/omero/server/.ssh /opt/omero/server/tmp /opt/omero/server/omero; do \
          mkdir -p "$folder" && chown omero-server: "$folder" && chmod 0700 "$folder"; \

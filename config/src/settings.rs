@@ -29,6 +29,8 @@ pub struct Settings {
     pub slurm: SlurmAccess,
     /// The workflow history.
     pub events: Events,
+    /// Who runs OMERO's scripts, and how.
+    pub processor: Processor,
     /// Workflows that the worker carries.
     pub workflow: WorkflowLimits,
     /// How `processor serve` is asked.
@@ -285,6 +287,83 @@ pub struct EmbeddedExecutor {
     pub state: Option<PathBuf>,
     /// How many processors jobs have at a time; all of the machine when absent.
     pub processors: Option<u32>,
+}
+
+/// Who runs OMERO's scripts, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Processor {
+    /// Whose code does.
+    pub mode: ProcessorMode,
+    /// The program that IceGrid's node is given in place of `python`.
+    pub program: PathBuf,
+    /// The folder of that `python`.
+    pub shim: PathBuf,
+    /// What runs a script; Python of the virtual environment when absent.
+    pub launcher: Option<PathBuf>,
+    /// What else OMERO may ask for, by name.
+    #[serde(default)]
+    pub launchers: BTreeMap<String, PathBuf>,
+    /// Where scripts run.
+    pub runs: Option<PathBuf>,
+    /// How many at once.
+    pub at_once: u32,
+    /// How many wait for that.
+    pub waiting: u32,
+    /// How long scripts have when the processor is stopped; they go on when absent.
+    #[serde(default, deserialize_with = "crate::duration::deserialize_optional")]
+    pub end_scripts: Option<Duration>,
+    /// The address that others are told.
+    pub address: Option<String>,
+    /// The port; any when absent.
+    pub port: Option<u16>,
+    /// What a script may take.
+    pub limits: ScriptLimits,
+    /// Which variables scripts get.
+    pub variables: ScriptVariables,
+}
+
+/// Whose code is the processor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProcessorMode {
+    /// Ours.
+    Native,
+    /// OMERO's `processor.py`.
+    Python,
+}
+
+/// What a script may take.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScriptLimits {
+    /// How long it may run.
+    #[serde(default, deserialize_with = "crate::duration::deserialize_optional")]
+    pub time: Option<Duration>,
+    /// MiB of memory, with all that it starts.
+    pub memory: Option<u64>,
+    /// MiB of addresses of each of its processes.
+    pub address_space: Option<u64>,
+    /// Open files of each of its processes.
+    pub open_files: Option<u64>,
+    /// MiB that are kept of each of its outputs.
+    pub output: u64,
+    /// Between TERM and KILL.
+    #[serde(deserialize_with = "crate::duration::deserialize")]
+    pub grace: Duration,
+}
+
+/// Which variables scripts get, besides those that are usual.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScriptVariables {
+    /// Patterns of what they get of the worker's.
+    pub forward: Vec<String>,
+    /// Patterns of what they do not get.
+    pub withhold: Vec<String>,
+    /// What they get besides, or instead.
+    #[serde(default)]
+    pub set: BTreeMap<String, Secret<String>>,
 }
 
 /// Temporary and session directories of the service user.

@@ -5,6 +5,7 @@ mod dry_run;
 mod events;
 mod export;
 mod faults;
+mod grid;
 mod guests;
 mod guide;
 mod hostile;

@@ -3,8 +3,12 @@
 
 mod data;
 mod export;
+mod faults;
+mod import;
+mod secure;
 mod served;
 mod sessions;
+mod zarr_line;
 
 use std::time::Duration;
 

@@ -5,6 +5,7 @@ mod batch;
 mod cancel;
 mod failing;
 mod killed;
+mod rows;
 mod stage;
 mod together;
 

@@ -8,19 +8,31 @@ use std::time::Duration;
 use crate::icegrid::{Registry, accepts, free_port};
 use crate::process::{self, Running};
 use crate::scratch::Scratch;
-use crate::{Result, Trouble, binary, wait};
+use crate::{Result, Trouble, binary, imaging, wait};
 
 /// The Python that Debian's package of Ice belongs to: one of another origin has no Ice.
-const PYTHON: &str = "/usr/bin/python3";
+pub(crate) const PYTHON: &str = "/usr/bin/python3";
 
 /// The tables of `runtime/omero`.
 const TABLES: [&str; 3] = ["model.schema", "types.schema", "operations.schema"];
+
+/// What a router shows on its port for TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// A certificate of its own, signed by itself, as `omero certificates` makes it.
+    Own,
+    /// One that an authority has signed, for 127.0.0.1.
+    Signed,
+    /// None: only anonymous ciphers, as OMERO has it where nobody has given it a certificate.
+    Nothing,
+}
 
 /// A registry, a Blitz and a router, on loopback ports of their own.
 #[derive(Debug)]
 pub struct Omero {
     router: Running,
     port: u16,
+    secure_port: u16,
     blitz: Running,
     registry: Registry,
     scratch: Scratch,
@@ -32,6 +44,18 @@ impl Omero {
     /// # Errors
     /// Something is not installed or does not start.
     pub fn start() -> Result<Self> {
+        Self::start_with(None)
+    }
+
+    /// The same with a router that also has TLS, and shows this.
+    ///
+    /// # Errors
+    /// As for [`Self::start`].
+    pub fn start_secure(shown: Shown) -> Result<Self> {
+        Self::start_with(Some(shown))
+    }
+
+    fn start_with(shown: Option<Shown>) -> Result<Self> {
         let scratch = Scratch::new()?;
         let types = types(&scratch)?;
         let registry = Registry::start(scratch.path())?;
@@ -40,6 +64,8 @@ impl Omero {
         command
             .arg(binary::workspace().join("tests/fixtures/blitz/blitz.py"))
             .env("PYTHONPATH", &types)
+            // What it imports is beside it, where nothing is left.
+            .env("PYTHONDONTWRITEBYTECODE", "1")
             .args([
                 format!("tcp -h 127.0.0.1 -p {blitz_port}"),
                 format!("--Ice.Default.Locator=IceGrid/Locator:tcp -h 127.0.0.1 -p {}", registry.port()),
@@ -54,14 +80,33 @@ impl Omero {
         if blitz.status().is_some() {
             return Err(Trouble::new(format!("the stand-in for Blitz has ended{}", wait::ends_of(&[&log]))));
         }
-        let port = free_port()?;
-        let router = start_router(port, blitz_port, &scratch.path().join("router.log"))?;
-        Ok(Self { router, port, blitz, registry, scratch })
+        let (port, secure_port) = (free_port()?, free_port()?);
+        let tls = match shown {
+            None => Vec::new(),
+            Some(shown) => tls(shown, scratch.path(), secure_port)?,
+        };
+        let router = start_router(port, blitz_port, &tls, &scratch.path().join("router.log"))?;
+        Ok(Self { router, port, secure_port, blitz, registry, scratch })
     }
 
     /// The router's port (4063 in a deployment).
     pub const fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The router's port for TLS (4064 in a deployment), where it has one.
+    pub const fn secure_port(&self) -> u16 {
+        self.secure_port
+    }
+
+    /// The file of certificates that whoever trusts the router has: its own, or that of its authority.
+    pub fn certificates(&self) -> PathBuf {
+        self.scratch.path().join("trusted.pem")
+    }
+
+    /// The folder of its types for Python.
+    pub fn types(&self) -> PathBuf {
+        self.scratch.path().join("types")
     }
 
     /// The registry, which knows Blitz.
@@ -74,13 +119,81 @@ impl Omero {
         &mut self.router
     }
 
+    /// Runs a program of others that calls OMERO: on the real Ice, with OMERO's types. What it wrote to standard output.
+    ///
+    /// # Errors
+    /// It fails.
+    pub fn python(&self, script: &Path, arguments: &[&str]) -> Result<String> {
+        let mut command = Command::new(PYTHON);
+        command.arg(script).args(arguments).env("PYTHONPATH", self.scratch.path().join("types"));
+        process::succeed(&mut command, Duration::from_secs(60))
+    }
+
+    /// The beginning of a line of a shell that runs such a program.
+    pub fn python_line(&self, script: &Path) -> String {
+        let types = self.scratch.path().join("types");
+        format!("env PYTHONPATH='{}' {PYTHON} '{}'", types.display(), script.display())
+    }
+
     /// What Blitz and the router have written, for messages.
     pub fn logs(&self) -> String {
         wait::ends_of(&[self.blitz.log(), &self.scratch.path().join("router.log")])
     }
 }
 
-fn start_router(port: u16, blitz: u16, log: &Path) -> Result<Running> {
+/// Compares every sample of an OME-Zarr with what the stand-in has of an image, and its label image with the image's ROIs.
+///
+/// # Errors
+/// They differ.
+pub fn compare(image: u32, folder: &Path, labels: Option<&str>) -> Result<()> {
+    let mut command = Command::new(imaging::interpreter()?);
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
+    command.arg(binary::workspace().join("tests/fixtures/blitz/compare.py")).arg(image.to_string());
+    command.arg(folder).args(labels);
+    process::succeed(&mut command, Duration::from_secs(120)).map(drop)
+}
+
+/// Options of a router that has TLS.
+fn tls(shown: Shown, folder: &Path, port: u16) -> Result<Vec<String>> {
+    let openssl = |arguments: &str| {
+        let mut command = Command::new("openssl");
+        command.args(arguments.split_whitespace()).current_dir(folder);
+        process::succeed(&mut command, Duration::from_secs(60)).map(drop)
+    };
+    let mut options = vec![
+        format!("--Glacier2.Client.Endpoints=tcp -h 127.0.0.1:ssl -h 127.0.0.1 -p {port}"),
+        "--Ice.Plugin.IceSSL=IceSSL:createIceSSL".to_owned(),
+        "--IceSSL.VerifyPeer=0".to_owned(),
+    ];
+    match shown {
+        Shown::Nothing => options.push("--IceSSL.Ciphers=ADH:HIGH:@SECLEVEL=0".to_owned()),
+        Shown::Own => {
+            openssl(
+                "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=omero -keyout key.pem -out trusted.pem",
+            )?;
+            let path = |name: &str| folder.join(name).display().to_string();
+            options.push(format!("--IceSSL.CertFile={}", path("trusted.pem")));
+            options.push(format!("--IceSSL.KeyFile={}", path("key.pem")));
+        }
+        Shown::Signed => {
+            openssl(
+                "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority -keyout ca.pem -out trusted.pem",
+            )?;
+            openssl("req -newkey rsa:2048 -nodes -subj /CN=omero -keyout key.pem -out request.pem")?;
+            std::fs::write(folder.join("names"), "subjectAltName=IP:127.0.0.1")
+                .map_err(Trouble::doing("write what a certificate is for"))?;
+            openssl(
+                "x509 -req -in request.pem -CA trusted.pem -CAkey ca.pem -CAcreateserial -days 2 -extfile names -out own.pem",
+            )?;
+            let path = |name: &str| folder.join(name).display().to_string();
+            options.push(format!("--IceSSL.CertFile={}", path("own.pem")));
+            options.push(format!("--IceSSL.KeyFile={}", path("key.pem")));
+        }
+    }
+    Ok(options)
+}
+
+pub(crate) fn start_router(port: u16, blitz: u16, tls: &[String], log: &Path) -> Result<Running> {
     let mut command = Command::new("glacier2router");
     command.args([
         "--Glacier2.InstanceName=OMERO.Glacier2".to_owned(),
@@ -94,6 +207,10 @@ fn start_router(port: u16, blitz: u16, log: &Path) -> Result<Running> {
         "--Glacier2.Filter.Category.Accept=ProcessCallback ProcessorCallback".to_owned(),
         "--Ice.MessageSizeMax=65536".to_owned(),
     ]);
+    // What comes last counts: its endpoints take the place of those above.
+    command.args(
+        tls.iter().map(|option| option.replace("tcp -h 127.0.0.1:", &format!("tcp -h 127.0.0.1 -p {port}:"))),
+    );
     let mut router = Running::start("glacier2router", command, log)?;
     wait::until("glacier2router", wait::PATIENCE, &[log], || {
         (router.status().is_some() || accepts(port)).then_some(())
@@ -107,7 +224,7 @@ fn start_router(port: u16, blitz: u16, log: &Path) -> Result<Running> {
 }
 
 /// The folder of the modules that `slice2py` makes of the tables.
-fn types(scratch: &Scratch) -> Result<PathBuf> {
+pub(crate) fn types(scratch: &Scratch) -> Result<PathBuf> {
     let folder = binary::workspace().join("runtime/omero/schema");
     let mut tables = Vec::new();
     for name in TABLES {

@@ -14,6 +14,7 @@ pub mod http;
 pub mod ice;
 pub mod icegrid;
 pub mod imaging;
+pub mod jobs;
 mod keeper;
 pub mod namespace;
 pub mod postgres;

@@ -19,6 +19,9 @@ pub const INIT: &str = "/opt/biomero/bin/init";
 /// Where `processor` lies beside it.
 pub const PROCESSOR: &str = "/opt/biomero/bin/processor";
 
+/// The folder of the `python` that leads to it, where the service user may make it.
+pub const SHIM: &str = "/opt/omero/server/bin";
+
 /// `OMERODIR` of the image.
 pub const OMERO: &str = "/opt/omero/server/OMERO.server";
 
@@ -59,6 +62,15 @@ impl Deployment {
             external: Some((4063, node_port)),
             ..Self::internal(registry_port)
         }
+    }
+
+    /// With the programs where these tests have them, so that the node's `python` leads to `processor`.
+    #[must_use]
+    pub fn with_processor(mut self) -> Self {
+        for (name, value) in [("PROGRAM", PROCESSOR), ("SHIM", SHIM)] {
+            self.variables.push((format!("BIOMERO_INIT_PROCESSOR__{name}"), value.to_owned()));
+        }
+        self
     }
 
     /// What the container's processes get, as a compose file gives it.

@@ -20,6 +20,8 @@ use crate::{dist, guests, packages, shell_chain};
 mod events;
 mod export;
 mod ice;
+mod omero;
+mod processor;
 mod slurm;
 
 const PASSTHROUGH_ROUNDS: usize = 300;
@@ -72,10 +74,12 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
         ["slurm"] => slurm_section()?,
         ["export"] => export_section()?,
         ["ice"] => ice_section()?,
+        ["omero"] => omero_section()?,
+        ["processor"] => processor_section()?,
         other => {
             let other = other.join(" ");
             return Err(Failure::Usage(format!(
-                "`bench` does not know `{other}`, but [init|events|slurm|export|ice] and, with nothing or init, --shell-chain"
+                "`bench` does not know `{other}`, but [init|events|slurm|export|ice|omero|processor] and, with nothing or init, --shell-chain"
             )));
         }
     };
@@ -90,7 +94,8 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
 
 fn all(measure_chain: bool) -> Result<Vec<&'static str>, Failure> {
     let init = init_section(measure_chain)?;
-    Ok([init, events_section()?, slurm_section()?, export_section()?, ice_section()?].concat())
+    let images = [export_section()?, ice_section()?, omero_section()?].concat();
+    Ok([init, events_section()?, slurm_section()?, images, processor_section()?].concat())
 }
 
 /// The start-up of a container; what is over budget.
@@ -137,6 +142,21 @@ fn ice_section() -> Result<Vec<&'static str>, Failure> {
     packages::install(&[packages::ICE])?;
     build(ice::PROGRAMS)?;
     Ok(report(&ice::measure(&binary::target().join("release"))?))
+}
+
+/// Images out of OMERO; what is over budget.
+fn omero_section() -> Result<Vec<&'static str>, Failure> {
+    packages::install(&[packages::ICE])?;
+    packages::install_python()?;
+    dist::run()?;
+    Ok(report(&omero::measure(&binary::target().join("release"))?))
+}
+
+/// Processor-0; what is over budget.
+fn processor_section() -> Result<Vec<&'static str>, Failure> {
+    packages::install(&[packages::DEMO, packages::ICE])?;
+    let processor = dist::processor()?;
+    Ok(report(&processor::measure(&processor)?))
 }
 
 /// Programs that measure, as the people who use what is measured would build theirs.

@@ -1,24 +1,26 @@
 //! `cargo xtask demo`: the main job, to be watched. A real registry as the master and a real PostgreSQL; a container made of
 //! namespaces; `init` as its process 1, which first says what it would do, then does it and keeps a real icegridnode
-//! running, and beside it the service that keeps the views of the workflow history. Images are exported in it, analysed on a
-//! real cluster, and their results looked at.
+//! running, and beside it the service that keeps the views of the workflow history. The node starts Processor-0, which runs a
+//! script of OMERO's. Images are exported in it, analysed on a real cluster, and their results looked at.
 //!
 //! Everything is below one scratch folder and ends with this program, on Ctrl-C as on an error.
 
 mod cluster;
 mod history;
 mod images;
+mod scripts;
 
 use std::process::Command;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use biomero_tests::icegrid::Registry;
+use biomero_tests::jobs::Jobs;
 use biomero_tests::namespace::{As, Finished, Namespace, Worker};
 use biomero_tests::postgres::Postgres;
 use biomero_tests::scratch::Scratch;
 use biomero_tests::site_hook::{self, BANNER};
-use biomero_tests::worker_root::{Deployment, INIT, OMERO};
+use biomero_tests::worker_root::{INIT, OMERO};
 use biomero_tests::{binary, process, wait};
 
 use crate::failure::Failure;
@@ -40,13 +42,17 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
             )));
         }
     };
-    packages::install(&[packages::DEMO, packages::CLUSTER])?;
+    packages::install(&[packages::DEMO, packages::CLUSTER, packages::ICE])?;
     packages::install_python()?;
     let asked_to_stop = signals::on_interrupt();
 
-    heading("A master: icegridregistry on a port of its own");
+    heading(
+        "A master: icegridregistry, glacier2router and what stands for OMERO's server, on ports of their own",
+    );
     let scratch = Scratch::new()?;
-    let registry = Registry::start(&scratch.folder("master")?)?;
+    let mut jobs = Jobs::start()?;
+    jobs.deploy()?;
+    let registry = jobs.registry()?;
     println!("it answers on 127.0.0.1:{}; it knows the nodes {:?}", registry.port(), registry.nodes()?);
 
     heading("A database: PostgreSQL on a port of its own, empty");
@@ -62,7 +68,7 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
     heading(
         "A worker, as NL-BIOMERO deploys it, with that hook and the history's: what `init --dry-run` says",
     );
-    let mut deployment = Deployment::internal(registry.port());
+    let mut deployment = jobs.deployment().with_processor();
     deployment.settings = "[hooks]\ncompiler = \"/opt/biomero/bin/init-hooks\"\n".to_owned();
     deployment.settings.push_str(history::SERVICE);
     deployment.settings.push_str(cluster::SETTINGS);
@@ -93,6 +99,7 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
     heading("`init hooks`: what ran");
     print!("{}", exec(&worker, &namespace, &["hooks"])?.output);
 
+    scripts::show(&mut jobs, &worker, &namespace)?;
     history::show(&worker, &namespace, &server)?;
     images::show(&worker, &namespace)?;
     if let Some(cluster) = &cluster {
@@ -109,7 +116,7 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
     println!("what `init` said           {}", namespace.log().display());
     println!(
         "the registry               icegridadmin --Ice.Default.Locator='IceGrid/Locator:tcp -h 127.0.0.1 -p {}' -u root -p ome -e 'node list'",
-        registry.port()
+        jobs.registry()?.port()
     );
 
     println!("the history                {}", history::by_hand(&server)?);
@@ -120,8 +127,7 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
             std::thread::sleep(Duration::from_millis(50));
         }
     }
-    stop(worker, &registry, &node)?;
-    registry.stop()?;
+    stop(worker, jobs.registry()?, &node)?;
     if !scratch.is_removed() {
         println!("kept: {}", scratch.path().display());
     }

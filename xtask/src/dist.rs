@@ -34,6 +34,11 @@ pub(crate) fn run() -> Result<PathBuf, Failure> {
     Ok(init)
 }
 
+/// Builds `processor` alone; its path.
+pub(crate) fn processor() -> Result<PathBuf, Failure> {
+    PROCESSOR.build()
+}
+
 impl Release {
     /// One package a build: what another needs stays out of it.
     fn build(&self) -> Result<PathBuf, Failure> {

@@ -26,6 +26,7 @@ const TARGETS: &[(&str, &str, u32)] = &[
     ("tiff", "fuzz/seeds/tiff", 4096),
     ("zarr", "fuzz/seeds/zarr", 4096),
     ("ice", "fuzz/seeds/ice", 4096),
+    ("omero", "fuzz/seeds/omero", 4096),
 ];
 
 /// Seconds for each target where none are given.

@@ -10,6 +10,7 @@
 //! | 30 | `slurm-config` | independent of OMERO |
 //! | 49 | `omero-load` | files first, so that a variable wins over them, as the script does it |
 //! | 50 | `omero-properties` | the number of the script it replaces |
+//! | 60 | `processor` | independent of the others, and before what may take long |
 //! | 80 | `wait` | what may take long comes after what can fail at once |
 //! | 90 | `icegrid-node` | after the wait, so that a name resolves to the address of now |
 //! | 91 | `ice-config` | reads the ports and the master's name from what `omero-properties` wrote |
@@ -23,6 +24,7 @@ mod icegrid_node;
 mod omero_load;
 mod omero_properties;
 mod omero_temp;
+mod processor;
 mod secrecy;
 mod slurm_config;
 mod ssh_keys;
@@ -35,6 +37,7 @@ pub use icegrid_node::IcegridNodeHook;
 pub use omero_load::OmeroLoadHook;
 pub use omero_properties::OmeroPropertiesHook;
 pub use omero_temp::OmeroTempHook;
+pub use processor::ProcessorHook;
 pub use slurm_config::{SlurmConfigHook, read_slurm_config};
 pub use ssh_keys::SshKeysHook;
 pub use virtual_environment::VirtualEnvironmentHook;
@@ -51,6 +54,7 @@ pub fn all() -> Vec<(u16, Box<dyn Hook>)> {
         (30, Box::new(SlurmConfigHook)),
         (49, Box::new(OmeroLoadHook)),
         (50, Box::new(OmeroPropertiesHook)),
+        (60, Box::new(ProcessorHook)),
         (80, Box::new(WaitHook)),
         (90, Box::new(IcegridNodeHook)),
         (91, Box::new(IceConfigHook)),

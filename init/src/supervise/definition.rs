@@ -196,6 +196,9 @@ impl ServiceDefinition {
             ([], Some(Launcher::OmeroNode)) => omero_node(settings),
             (command, _) => command.iter().map(OsString::from).collect(),
         };
+        if name == "node" {
+            prepend(&mut environment, "PATH", &settings.processor.shim);
+        }
         let account = match &service.user {
             None => Account { uid: identity.service_uid, gid: identity.service_gid, known_as: None },
             Some(user) => (facts.account)(user)
@@ -266,6 +269,16 @@ fn append(environment: &mut Environment, name: &str, folder: &Path) {
         value.push(":");
     }
     value.push(folder);
+    environment.set(name, value);
+}
+
+/// Adds a folder at the beginning of a list of folders, which may be as the system has it.
+fn prepend(environment: &mut Environment, name: &str, folder: &Path) {
+    let mut value = folder.as_os_str().to_owned();
+    if let Some(others) = environment.get_os(name).filter(|others| !others.is_empty()) {
+        value.push(":");
+        value.push(others);
+    }
     environment.set(name, value);
 }
 

@@ -29,6 +29,7 @@ impl StartUp {
             (30, "slurm-config"),
             (49, "omero-load"),
             (50, "omero-properties"),
+            (60, "processor"),
             (90, "icegrid-node"),
             (91, "ice-config"),
         ] {

@@ -18,7 +18,7 @@ pub const USAGE: u8 = 64;
 pub const CORRUPT: u8 = 65;
 /// There is no such file.
 pub const ABSENT: u8 = 66;
-/// A program that has to be there is not.
+/// A program or a server that has to be there is not.
 pub const UNAVAILABLE: u8 = 69;
 /// No space is left, or something of that name is there already.
 pub const CANNOT_WRITE: u8 = 73;
@@ -31,6 +31,8 @@ pub fn of_reading(error: &ReadError) -> u8 {
     match error {
         error if error.is_absent() => ABSENT,
         ReadError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => PERMISSION,
+        // Whoever has it has gone.
+        ReadError::Io { source, .. } if source.kind() == io::ErrorKind::NotConnected => UNAVAILABLE,
         ReadError::Damaged { .. } => CORRUPT,
         ReadError::TooLarge { .. } | ReadError::Overlap { .. } => USAGE,
         _ => FAILURE,

@@ -4,6 +4,7 @@
 
 pub(crate) mod blosc;
 mod checksum;
+mod lz4;
 mod shuffle;
 
 use std::io::Read as _;
@@ -19,7 +20,7 @@ pub enum Compression {
     Blosc {
         /// The compressor of the blocks.
         inner: BloscCodec,
-        /// Blosc's level, from 1 to 9; for zstd level 1 is zstd's 1, 5 its 9.
+        /// Blosc's level, from 1 to 9; for zstd level 1 is zstd's 1, 5 its 9; for LZ4 the positions that are passed over.
         level: u8,
         /// Bytes of a sample, by which they are shuffled; 1 leaves them as they are.
         width: u8,
@@ -97,6 +98,7 @@ impl CodecError {
 pub(crate) struct Workspace {
     pub(crate) zstd: Option<(i32, zstd::bulk::Compressor<'static>)>,
     pub(crate) block: Vec<u8>,
+    pub(crate) lz4: lz4::Table,
 }
 
 impl std::fmt::Debug for Workspace {
@@ -184,7 +186,7 @@ impl Compression {
                 let size =
                     u32::try_from(from.len()).map_err(|_| CodecError::new("it is too large for LZ4"))?;
                 into.extend_from_slice(&size.to_le_bytes());
-                into.extend_from_slice(&lz4_flex::block::compress(from));
+                lz4::compress(from, 1, into, &mut workspace.lz4);
                 Ok(())
             }
             Self::Crc32c => {

@@ -68,6 +68,8 @@ impl Sink for Other<'_> {
 
     const EXTREMES: bool = false;
 
+    const APART: bool = false;
+
     fn memory(&self) -> usize {
         self.tile * self.tile * self.source.sample_type().bytes() + self.source.memory()
     }

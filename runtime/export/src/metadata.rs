@@ -145,6 +145,68 @@ pub struct Window {
     pub end: f64,
 }
 
+/// How brightness follows from a sample within the window: a map of OMERO.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Family {
+    /// By a line.
+    #[default]
+    Linear,
+    /// By a power.
+    Polynomial,
+    /// By an exponential function.
+    Exponential,
+    /// By a logarithm.
+    Logarithmic,
+}
+
+impl Family {
+    const ALL: [Self; 4] = [Self::Linear, Self::Polynomial, Self::Exponential, Self::Logarithmic];
+
+    /// As OMERO and the block `omero` of OME-NGFF call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Linear => "linear",
+            Self::Polynomial => "polynomial",
+            Self::Exponential => "exponential",
+            Self::Logarithmic => "logarithmic",
+        }
+    }
+
+    /// The one of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|family| family.name() == name)
+    }
+}
+
+/// How a channel is shown, besides its colour and window.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rendering {
+    /// Whether it is shown at all.
+    pub is_active: bool,
+    /// Whether what is bright is shown dark.
+    pub is_inverted: bool,
+    /// How brightness follows from samples.
+    pub family: Family,
+    /// The exponent of it.
+    pub coefficient: f64,
+    /// The name of a table of colours that stands for the colour.
+    pub lookup_table: Option<String>,
+}
+
+impl Default for Rendering {
+    fn default() -> Self {
+        Self {
+            is_active: true,
+            is_inverted: false,
+            family: Family::Linear,
+            coefficient: 1.0,
+            lookup_table: None,
+        }
+    }
+}
+
 /// A channel.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Channel {
@@ -154,6 +216,34 @@ pub struct Channel {
     pub colour: Option<Colour>,
     /// What of it is shown.
     pub window: Option<Window>,
+    /// What a window is chosen from, where somebody has said so: from its smallest to its largest sample.
+    pub range: Option<Window>,
+    /// And what else there is to say of how it is shown.
+    pub rendering: Rendering,
+}
+
+/// What of an image is shown first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct View {
+    /// Which depth.
+    pub z: usize,
+    /// Which point in time.
+    pub t: usize,
+    /// Whether without colours.
+    pub is_grey: bool,
+}
+
+/// A run of a microscope over a plate.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Acquisition {
+    /// Its number, by which fields refer to it.
+    pub id: usize,
+    /// What people call it.
+    pub name: Option<String>,
+    /// What they say of it.
+    pub description: Option<String>,
+    /// When it began and ended, in milliseconds since 1970.
+    pub times: [Option<i64>; 2],
 }
 
 /// A plate of wells.
@@ -165,6 +255,20 @@ pub struct Plate {
     pub rows: Vec<String>,
     /// Names of its columns, from the left: `1`, `2`, and on.
     pub columns: Vec<String>,
+    /// What is said of its acquisitions.
+    pub acquisitions: Vec<Acquisition>,
+}
+
+impl Plate {
+    /// With so many rows and columns, called by letters where that is said and else by numbers.
+    #[must_use]
+    pub fn named(name: Option<String>, rows: (usize, bool), columns: (usize, bool)) -> Self {
+        let lines = |(count, is_lettered): (usize, bool)| {
+            let line = |line: usize| if is_lettered { letters(line) } else { (line + 1).to_string() };
+            (0..count.min(LINES)).map(line).collect()
+        };
+        Self { name, rows: lines(rows), columns: lines(columns), acquisitions: Vec::new() }
+    }
 }
 
 /// No plate has more rows or columns: one of 6144 wells has 96.
@@ -224,6 +328,8 @@ pub struct Metadata {
     pub channels: Vec<Channel>,
     /// Whether its three channels are red, green and blue of one picture, as those of a camera or a slide scanner are.
     pub is_rgb: bool,
+    /// What of it is shown first, where somebody has chosen.
+    pub view: Option<View>,
     /// Where on a plate it was taken.
     pub field: Option<Field>,
 }

@@ -5,6 +5,9 @@
 //! ahead of another: so what is begun of the levels above is little, whatever the size of the image, and a sink that wants its
 //! chunks in order has few of them waiting.
 //!
+//! Channels whose samples lie side by side are read once: their chunks of a place are made together, in the same memory that a
+//! chunk of so many bytes would take, and stored one after the other. Where that allows fewer threads each is read by itself.
+//!
 //! Threads of its own instead of a pool that steals work: whoever steals holds chunks of two trees at once, and nobody can say
 //! beforehand how many. So the budget is kept by arithmetic (`plan`), not by waiting.
 
@@ -80,6 +83,9 @@ pub(crate) trait Sink: Sync {
     /// Whether anybody asks for the smallest and largest samples.
     const EXTREMES: bool;
 
+    /// Whether chunks of several channels may come by turns, where each has its own.
+    const APART: bool;
+
     /// Bytes that a thread needs for one chunk.
     fn memory(&self) -> usize;
 
@@ -95,7 +101,7 @@ pub(crate) trait Sink: Sync {
 
     /// Of the chunks above one of level 0, and itself: the highest that an earlier run has left whole with all that is below it.
     /// Its level, and the extremes of what is below.
-    fn whole(&self, _plane: usize, _place: [usize; 2]) -> Option<(usize, Extremes)> {
+    fn whole(&self, _plane: Plane, _place: [usize; 2]) -> Option<(usize, Extremes)> {
         None
     }
 
@@ -131,23 +137,17 @@ pub(crate) fn run<S: Sink>(
             remedy: "put them on another axis",
         });
     }
-    let together = sink.together();
-    let load = Load {
-        grid,
-        pixel: source.sample_type().bytes() * together,
-        other: source.memory().saturating_add(sink.memory()),
-        kept: &|bytes| sink.kept(bytes),
-    };
-    let plan = Plan::new(load, options)?;
+    let (plan, channels) = plan(source, grid, sink, options)?;
     let work = Work {
         source,
         grid,
         sink,
         options,
-        planes: Shape { c: shape.c / together, ..shape },
+        channels,
+        planes: Shape { c: shape.c / channels.together, ..shape },
         window: plan.window,
         order: Mutex::new(Order {
-            walk: Walk::new(grid, shape.planes() / together),
+            walk: Walk::new(grid, shape.planes() / channels.together),
             first: 0,
             numbers: 0,
             missing: VecDeque::new(),
@@ -181,6 +181,46 @@ pub(crate) fn run<S: Sink>(
     Ok(all)
 }
 
+/// The channels that are read together.
+#[derive(Debug, Clone, Copy)]
+struct Channels {
+    /// How many they are.
+    together: usize,
+    /// How many chunks they are stored as.
+    chunks: usize,
+}
+
+/// How the work is done, and which channels are read together: those of a chunk; else those of a pixel of the source, where that
+/// costs no thread.
+fn plan<S: Sink>(
+    source: &dyn Source,
+    grid: &Grid,
+    sink: &S,
+    options: &Options<'_>,
+) -> Result<(Plan, Channels), WriteError> {
+    let plan = |channels: usize| {
+        let load = Load {
+            grid,
+            pixel: source.sample_type().bytes().saturating_mul(channels),
+            other: source.memory().saturating_add(sink.memory()),
+            kept: &|bytes| sink.kept(bytes),
+        };
+        Plan::new(load, options)
+    };
+    let together = sink.together();
+    let own = plan(together)?;
+    let interleaved = source.interleaved();
+    if S::APART && together == 1 && interleaved > 1 && source.shape().c.is_multiple_of(interleaved) {
+        match plan(interleaved) {
+            Ok(all) if all.threads == own.threads => {
+                return Ok((all, Channels { together: interleaved, chunks: interleaved }));
+            }
+            _ => {}
+        }
+    }
+    Ok((own, Channels { together, chunks: 1 }))
+}
+
 /// The memory that one thread needs, where storing a chunk takes so much of it.
 pub(crate) fn needed(source: &dyn Source, grid: &Grid, sink: usize) -> usize {
     let other = source.memory().saturating_add(sink);
@@ -193,7 +233,8 @@ struct Work<'a, S> {
     grid: &'a Grid,
     sink: &'a S,
     options: &'a Options<'a>,
-    /// The image as if the channels that go together were one.
+    channels: Channels,
+    /// The image as if the channels that are read together were one.
     planes: Shape,
     window: usize,
     order: Mutex<Order<'a>>,
@@ -250,7 +291,7 @@ struct Task {
     step: Step,
     ticket: Ticket,
     /// It is done already, with all that is below the chunk of this level.
-    whole: Option<(usize, Extremes)>,
+    whole: Option<usize>,
 }
 
 impl<S: Sink> Work<'_, S> {
@@ -264,12 +305,12 @@ impl<S: Sink> Work<'_, S> {
             return None;
         }
         let order = &mut *order;
-        let (step, whole) = order.walk.find_map(|step| match self.sink.whole(step.plane, step.place) {
+        let (step, whole) = order.walk.find_map(|step| match self.whole(&step) {
             // The last of its chunks of level 0 stands for it.
-            Some((level, _)) if step.closes < level => None,
+            Some(level) if step.closes < level => None,
             whole => Some((step, whole)),
         })?;
-        let from = whole.map_or(0, |(level, _)| level);
+        let from = whole.unwrap_or_default();
         let turn = order.first + order.missing.len() as u64;
         let ticket = Ticket { number: order.numbers, turn };
         order.numbers += u64::from(whole.is_none());
@@ -290,6 +331,21 @@ impl<S: Sink> Work<'_, S> {
         }
         order.missing.push_back(missing);
         Some(Task { step, ticket, whole })
+    }
+
+    /// The highest level at which the chunk is whole in all channels.
+    fn whole(&self, step: &Step) -> Option<usize> {
+        let levels =
+            self.of(step.plane).map(|plane| self.sink.whole(plane, step.place).map(|(level, _)| level));
+        // `None` is less than any level.
+        levels.min().flatten()
+    }
+
+    /// The planes of channels that are read together.
+    fn of(&self, number: usize) -> impl Iterator<Item = Plane> + use<S> {
+        let (plane, together) = (self.planes.plane(number), self.channels.together);
+        let first = plane.c * together;
+        (first..first + together).map(move |c| Plane { c, ..plane })
     }
 
     /// A chunk was stored, and what it gives to the one above is there.
@@ -358,7 +414,10 @@ struct Climb<'a, S: Sink> {
     work: &'a Work<'a, S>,
     sample_type: SampleType,
     scratch: S::Scratch,
+    /// Of each channel.
     extremes: Vec<Extremes>,
+    /// Of each chunk that is stored of what was read last.
+    read: Vec<Extremes>,
 }
 
 impl<S: Sink> Drop for Climb<'_, S> {
@@ -377,6 +436,7 @@ impl<'a, S: Sink> Climb<'a, S> {
             sample_type: work.source.sample_type(),
             scratch: S::Scratch::default(),
             extremes: vec![Extremes::default(); work.source.shape().c],
+            read: vec![Extremes::default(); work.channels.chunks],
         }
     }
 
@@ -400,12 +460,12 @@ impl<'a, S: Sink> Climb<'a, S> {
         let mut key = (step.plane, 0, step.place);
         let mut done = match whole {
             None => {
-                let extremes = self.read(step, samples)?;
-                self.put(key, ticket, samples, extremes)?
+                self.read(step, samples)?;
+                self.put(key, ticket, samples)?
             }
-            Some((level, extremes)) => {
+            Some(level) => {
                 key = (step.plane, level, step.place.map(|index| index >> level));
-                self.load(key, samples, &extremes)?;
+                self.load(key, step.place, samples)?;
                 let above = self.pass_up(key, samples);
                 work.stored(ticket.turn);
                 above
@@ -413,7 +473,7 @@ impl<'a, S: Sink> Climb<'a, S> {
         };
         while let Some((above, ticket, samples)) = done {
             key = above;
-            done = self.put(key, ticket, &samples, Extremes::default())?;
+            done = self.put(key, ticket, &samples)?;
             lock(&work.order).spare[key.1].push(samples);
         }
         Ok(())
@@ -423,47 +483,51 @@ impl<'a, S: Sink> Climb<'a, S> {
         &mut self,
         Step { plane, place: [row, column], .. }: Step,
         into: &mut Vec<u8>,
-    ) -> Result<Extremes, WriteError> {
-        let Work { grid, source, sink, .. } = *self.work;
+    ) -> Result<(), WriteError> {
+        let Work { grid, source, channels, .. } = *self.work;
         let [height, width] = grid.extent(0, row, column);
-        let together = sink.together();
-        let first = self.plane(plane);
+        let first = self.first(plane);
         let bytes = height * width * self.sample_type.bytes();
-        into.resize(bytes * together, 0);
-        let mut all = Extremes::default();
-        for (channel, samples) in into.chunks_exact_mut(bytes).enumerate() {
-            let plane = Plane { c: first.c + channel, ..first };
-            let region = Region { plane, y: row * grid.tile, x: column * grid.tile, height, width };
-            source.read(0, &region, samples)?;
-            if S::EXTREMES {
+        into.resize(bytes * channels.together, 0);
+        let region = Region { plane: first, y: row * grid.tile, x: column * grid.tile, height, width };
+        source.read_channels(0, &region, channels.together, into)?;
+        if S::EXTREMES {
+            self.read.fill(Extremes::default());
+            for (channel, samples) in into.chunks_exact(bytes).enumerate() {
                 let mut extremes = Extremes::default();
                 extremes.see(self.sample_type, samples);
-                self.extremes[plane.c].merge(&extremes);
-                all.merge(&extremes);
+                self.extremes[first.c + channel].merge(&extremes);
+                self.read[channel * channels.chunks / channels.together].merge(&extremes);
             }
         }
         self.tell(into.len());
-        Ok(all)
+        Ok(())
     }
 
     /// Reads back what an earlier run has left whole.
     fn load(
         &mut self,
         (plane, level, place @ [row, column]): Key,
+        leaf: [usize; 2],
         into: &mut Vec<u8>,
-        extremes: &Extremes,
     ) -> Result<(), WriteError> {
-        let Work { grid, sink, .. } = *self.work;
-        let plane = self.plane(plane);
+        let Work { grid, sink, channels, .. } = *self.work;
         let size = grid.extent(level, row, column);
-        into.resize(area(size) * self.sample_type.bytes(), 0);
-        if !into.is_empty() {
-            sink.load(level, plane, place, Part { size, samples: into })?;
+        let bytes = area(size) * self.sample_type.bytes();
+        into.resize(bytes * channels.together, 0);
+        for (channel, plane) in self.work.of(plane).enumerate() {
+            if bytes > 0 {
+                let samples = &mut into[channel * bytes..][..bytes];
+                sink.load(level, plane, place, Part { size, samples })?;
+            }
+            // Where it is whole higher up than its neighbours they are of more than is below here: of samples that count anyway.
+            if let Some((_, extremes)) = sink.whole(plane, leaf) {
+                self.extremes[plane.c].merge(&extremes);
+            }
         }
-        self.extremes[plane.c].merge(extremes);
         let side = grid.tile << level;
         let below = [0, 1].map(|axis| grid.sizes[0][axis].saturating_sub(place[axis] * side).min(side));
-        self.tell(area(below) * self.sample_type.bytes());
+        self.tell(area(below) * self.sample_type.bytes() * channels.together);
         Ok(())
     }
 
@@ -479,13 +543,21 @@ impl<'a, S: Sink> Climb<'a, S> {
         key @ (plane, level, place @ [row, column]): Key,
         Ticket { number, turn }: Ticket,
         samples: &[u8],
-        extremes: Extremes,
     ) -> Result<Option<(Key, Ticket, Vec<u8>)>, WriteError> {
-        let Work { grid, sink, .. } = *self.work;
+        let Work { grid, sink, channels, .. } = *self.work;
         if !samples.is_empty() {
-            let (plane, size) = (self.plane(plane), grid.extent(level, row, column));
-            let samples = Samples { size, samples };
-            sink.store(&Chunk { number, level, plane, place, samples, extremes }, &mut self.scratch)?;
+            let (first, size) = (self.first(plane), grid.extent(level, row, column));
+            for (index, samples) in samples.chunks_exact(samples.len() / channels.chunks).enumerate() {
+                let chunk = Chunk {
+                    number: number * channels.chunks as u64 + index as u64,
+                    level,
+                    plane: Plane { c: first.c + index, ..first },
+                    place,
+                    samples: Samples { size, samples },
+                    extremes: if level == 0 { self.read[index] } else { Extremes::default() },
+                };
+                sink.store(&chunk, &mut self.scratch)?;
+            }
         }
         let above = self.pass_up(key, samples);
         if !samples.is_empty() {
@@ -496,7 +568,7 @@ impl<'a, S: Sink> Climb<'a, S> {
 
     /// Halves a chunk into the one above. Returns that, if this was its last part.
     fn pass_up(&self, key: Key, samples: &[u8]) -> Option<(Key, Ticket, Vec<u8>)> {
-        let Work { grid, sink, source, .. } = *self.work;
+        let Work { grid, source, channels, .. } = *self.work;
         let (_, level, [row, column]) = key;
         if level + 1 == grid.sizes.len() {
             return None;
@@ -507,7 +579,7 @@ impl<'a, S: Sink> Climb<'a, S> {
             let into @ [_, width] = grid.extent(level + 1, row / 2, column / 2);
             let (of_part, of_whole) =
                 (area(size) * self.sample_type.bytes(), area(into) * self.sample_type.bytes());
-            target.resize(of_whole * sink.together(), 0);
+            target.resize(of_whole * channels.together, 0);
             for (samples, target) in part.chunks_exact(of_part).zip(target.chunks_exact_mut(of_whole)) {
                 let into = Target { width, samples: target, at: grid.place(row, column) };
                 reduce(source.reduction(), self.sample_type, Samples { size, samples }, into);
@@ -515,10 +587,10 @@ impl<'a, S: Sink> Climb<'a, S> {
         })
     }
 
-    /// A plane by its number, or the first of those that go together.
-    fn plane(&self, number: usize) -> Plane {
+    /// The first plane of those that are read together.
+    fn first(&self, number: usize) -> Plane {
         let plane = self.work.planes.plane(number);
-        Plane { c: plane.c * self.work.sink.together(), ..plane }
+        Plane { c: plane.c * self.work.channels.together, ..plane }
     }
 }
 

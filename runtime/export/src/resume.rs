@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use crate::manifest::{Manifest, digest_of, entry, hexadecimal, is_within};
 use crate::pipeline::Extremes;
 use crate::pyramid::Grid;
+use crate::roi::{Figure, Outline};
 use crate::source::{ReadError, Source};
 use crate::write_error::WriteError;
 
@@ -59,6 +60,38 @@ impl Request {
             look_at(&file, DEPTH, &mut note)?;
         }
         Ok(Self { digest: hexadecimal(&hash.finalize()), keep: false, overwrite: false })
+    }
+
+    /// Of these images, which are in no file: `place` says where they are. It is another one as soon as something that is said of
+    /// them or drawn on them is.
+    #[must_use]
+    pub fn elsewhere(place: &str, sources: &[Box<dyn Source>], options: &str) -> Self {
+        let mut hash = Sha256::new();
+        let mut note = |bytes: &[u8]| {
+            hash.update((bytes.len() as u64).to_le_bytes());
+            hash.update(bytes);
+        };
+        for text in [env!("CARGO_PKG_VERSION"), options, place] {
+            note(text.as_bytes());
+        }
+        for source in sources {
+            let told = format!("{} {} {:?}", source.shape(), source.sample_type(), source.metadata());
+            note(told.as_bytes());
+            for roi in source.rois() {
+                note(&roi.id.to_le_bytes());
+                for Figure { id, text, fill, t, z, outline } in &roi.figures {
+                    note(format!("{id} {text:?} {fill:?} {t:?} {z:?}").as_bytes());
+                    match outline {
+                        Outline::Mask { bits, .. } => {
+                            note(format!("{:?}", outline.bounds()).as_bytes());
+                            note(bits);
+                        }
+                        other => note(format!("{other:?}").as_bytes()),
+                    }
+                }
+            }
+        }
+        Self { digest: hexadecimal(&hash.finalize()), keep: false, overwrite: false }
     }
 
     /// What it is known by.

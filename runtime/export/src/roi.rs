@@ -72,11 +72,54 @@ pub enum Outline {
 const FARTHEST: f64 = 2_147_483_648.0;
 
 /// A coordinate; `None` where it is none that an image can have.
-pub(crate) fn coordinate(number: f64) -> Option<f64> {
+fn coordinate(number: f64) -> Option<f64> {
     (number.abs() <= FARTHEST).then_some(number)
 }
 
 impl Outline {
+    /// A mask, whose place and size are cut to whole numbers; its bits are still to come.
+    #[must_use]
+    pub fn mask([x, y, width, height]: [f64; 4]) -> Option<Self> {
+        // As omero-cli-zarr: toward zero.
+        let whole = |number: f64| coordinate(number).map(|number| number as i64);
+        let side = |number: f64| usize::try_from(whole(number)?).ok();
+        Some(Self::Mask {
+            x: whole(x)?,
+            y: whole(y)?,
+            width: side(width)?,
+            height: side(height)?,
+            bits: Vec::new(),
+        })
+    }
+
+    /// A rectangle with corners anywhere.
+    #[must_use]
+    pub fn rectangle(sides: [f64; 4]) -> Option<Self> {
+        let near = |number: f64| coordinate(number).map(|number| number.round_ties_even() as i64);
+        let [x, y, width, height] = sides.map(near);
+        Some(Self::Rectangle { x: x?, y: y?, width: width?, height: height? })
+    }
+
+    /// An ellipse; `None` where it has no width or no height.
+    #[must_use]
+    pub fn ellipse([x, y, radius_x, radius_y]: [f64; 4]) -> Option<Self> {
+        let is_form = radius_x > 0.0 && radius_y > 0.0;
+        let (radius_x, radius_y) = (coordinate(radius_x)?, coordinate(radius_y)?);
+        is_form.then_some(Self::Ellipse { x: coordinate(x)?, y: coordinate(y)?, radius_x, radius_y })
+    }
+
+    /// A polygon by its corners as OME-XML and OMERO write them: `10,20 50,150`, also with commas between the pairs.
+    #[must_use]
+    pub fn polygon_of(points: &str) -> Option<Self> {
+        let numbers = points.split(|letter: char| letter == ',' || letter.is_ascii_whitespace());
+        let numbers: Vec<f64> = numbers
+            .filter(|number| !number.is_empty())
+            .map(|number| number.parse().ok())
+            .collect::<Option<_>>()?;
+        let (pairs, rest) = numbers.as_chunks();
+        if rest.is_empty() { Self::polygon(pairs) } else { None }
+    }
+
     /// A polygon with corners anywhere: they are moved to the samples that are nearest, those between two to the even one.
     #[must_use]
     pub fn polygon(corners: &[[f64; 2]]) -> Option<Self> {

@@ -21,7 +21,7 @@ use crate::metadata::Metadata;
 use crate::pyramid::Reduction;
 use crate::roi::Roi;
 use crate::sample::SampleType;
-use crate::shape::{Region, Shape};
+use crate::shape::{Plane, Region, Shape};
 
 /// A level of the pyramid that an image already has; level 0 is the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +82,25 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// It is not within the level, or what is stored there cannot be read.
     fn read(&self, level: usize, region: &Region, into: &mut [u8]) -> Result<(), ReadError>;
+
+    /// How many channels lie side by side, so that who reads one of them has read them all: a divisor of how many there are.
+    fn interleaved(&self) -> usize {
+        1
+    }
+
+    /// Reads the same region of so many channels, from its own on: the samples of one after those of the other.
+    ///
+    /// # Errors
+    /// As for [`Source::read`].
+    fn read_channels(
+        &self,
+        level: usize,
+        region: &Region,
+        channels: usize,
+        into: &mut [u8],
+    ) -> Result<(), ReadError> {
+        by_channels(region, channels, 1, into, |region, into| self.read(level, region, into))
+    }
 
     /// The size of level 0.
     fn shape(&self) -> Shape {
@@ -148,6 +167,24 @@ pub fn open(path: &Path, limits: Limits) -> Result<Vec<Box<dyn Source>>, ReadErr
     Ok(images.into_iter().map(|image| Box::new(image) as Box<dyn Source>).collect())
 }
 
+/// Reads channels one after the other, `at_once` of them at a time.
+pub(crate) fn by_channels(
+    region: &Region,
+    channels: usize,
+    at_once: usize,
+    into: &mut [u8],
+    mut read: impl FnMut(&Region, &mut [u8]) -> Result<(), ReadError>,
+) -> Result<(), ReadError> {
+    let length = into.len() / channels.max(1) * at_once;
+    if length == 0 {
+        return read(region, into);
+    }
+    into.chunks_mut(length).enumerate().try_for_each(|(number, into)| {
+        let plane = Plane { c: region.plane.c.saturating_add(number * at_once), ..region.plane };
+        read(&Region { plane, ..*region }, into)
+    })
+}
+
 /// Refuses what no level has, before anything is computed from it.
 pub(crate) fn check(
     source: &dyn Source,
@@ -155,9 +192,25 @@ pub(crate) fn check(
     region: &Region,
     into: &[u8],
 ) -> Result<Level, ReadError> {
+    check_channels(source, level, region, 1, into)
+}
+
+/// The same for so many channels, from the region's on.
+pub(crate) fn check_channels(
+    source: &dyn Source,
+    level: usize,
+    region: &Region,
+    channels: usize,
+    into: &[u8],
+) -> Result<Level, ReadError> {
     let outside = ReadError::Outside { level, region: *region };
     let Some(found) = source.levels().get(level) else { return Err(outside) };
+    let bytes = region
+        .samples()
+        .checked_mul(source.sample_type().bytes())
+        .and_then(|bytes| bytes.checked_mul(channels));
     let fits = found.shape.contains(region)
-        && region.samples().checked_mul(source.sample_type().bytes()) == Some(into.len());
+        && region.plane.c.checked_add(channels).is_some_and(|end| end <= found.shape.c)
+        && bytes == Some(into.len());
     if fits { Ok(*found) } else { Err(outside) }
 }

@@ -9,6 +9,7 @@ mod compression;
 mod directory;
 mod files;
 mod image;
+mod interleave;
 mod jpeg;
 mod page;
 mod part;

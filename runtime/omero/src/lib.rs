@@ -27,8 +27,10 @@ pub mod types {
 
 use std::sync::{Arc, LazyLock};
 
+pub use biomero_ice::Tls;
 use biomero_ice::encoding::Registry;
 
+pub use biomero_ice::encoding::Ref;
 pub use error::{Error, ServerError, StackTrace};
 pub use query::{QueryParameters, Row};
 pub use servant::Refused;

@@ -313,6 +313,14 @@ impl Session {
         self.stateful(self.factory.create_raw_file_store().await?, "raw file store")
     }
 
+    /// The same, on behalf of the group that the file is in.
+    ///
+    /// # Errors
+    /// As for every call.
+    pub async fn raw_file_in(&self, group: i64) -> Result<Stateful<RawFileStore>, Error> {
+        self.stateful(self.factory.in_group(group).create_raw_file_store().await?, "raw file store")
+    }
+
     fn stateful<R: Remote>(&self, service: Option<R>, what: &str) -> Result<Stateful<R>, Error> {
         Ok(Stateful::new(there(service, what)?, self.closer.clone()))
     }

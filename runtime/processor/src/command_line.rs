@@ -2,6 +2,9 @@
 
 pub(crate) mod asked;
 pub(crate) mod export;
+pub(crate) mod grid;
+pub(crate) mod import;
+pub(crate) mod omero_zarr;
 mod record;
 pub(crate) mod slurm;
 pub(crate) mod workflow;
@@ -45,6 +48,14 @@ pub(crate) enum Subject {
     ///
     /// The layout is that of omero-cli-zarr. Memory does not depend on the size of the image. It has its name once it is whole, and holds the SHA-256 of each of its files.
     Export(export::Export),
+    /// Bring the results of a workflow home into OMERO
+    ///
+    /// Files are attached, tables stored as OMERO's tables too, label images drawn as regions of interest, images imported. Nothing is there twice: the same command goes on where it was stopped, as after a crash.
+    Import(import::Import),
+    /// Export from OMERO as `omero zarr` does, for what calls that
+    ///
+    /// It takes the flags of omero-cli-zarr and gives its names and layout. Called by the name omero-zarr, or as omero with zarr as its first word, this program does the same.
+    OmeroZarr(omero_zarr::OmeroZarr),
     /// Convert an OME-Zarr into an OME-TIFF
     ///
     /// Sizes of pixels, names and colours of channels are kept. Memory does not depend on the size of the image. The file has its name once it is whole.
@@ -52,6 +63,20 @@ pub(crate) enum Subject {
     Convert(biomero_convert::command_line::Convert),
     /// Say what an image is: sizes, levels, how it is stored, what is wrong with it
     Inspect(export::Inspect),
+    /// Run OMERO's scripts: be the grid's Processor-0
+    ///
+    /// Takes the jobs that OMERO's server has for scripts, runs each in a folder, a process group and limits of its own, and tells OMERO what became of it. There is one for a folder of runs: a second is refused.
+    Grid(grid::Grid),
+    /// Keep one script to its end: what `processor grid` starts itself, never by hand
+    #[command(hide = true)]
+    GridKeeper {
+        /// Say what it says as JSON
+        #[arg(long)]
+        json: bool,
+        /// The folder of the script
+        #[arg(value_name = "FOLDER")]
+        folder: PathBuf,
+    },
     /// Carry workflows from their images to their results, until it is told to end
     ///
     /// What was asked for is in the database before anything is done: whatever ends, the next start goes on where it was. Of several workers on one database one acts, the others wait. INT and TERM end it within seconds; jobs of the cluster go on.
@@ -96,6 +121,13 @@ Examples:
         #[arg(value_name = "TOKEN")]
         token: String,
     },
+}
+
+impl Subject {
+    /// Whether it is a processor, or a part of one.
+    pub(crate) const fn is_of_grid(&self) -> bool {
+        matches!(self, Self::Grid(_) | Self::GridKeeper { .. })
+    }
 }
 
 /// Which history, and what is done with it.

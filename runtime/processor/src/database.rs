@@ -52,6 +52,13 @@ pub(crate) fn choose(option: Option<&str>, configuration: &Configuration<'_>) ->
     Ok(Database { url, origin })
 }
 
+/// The database that somebody has named, or whose folder the image has made: for what records by the way.
+pub(crate) fn configured(configuration: &Configuration<'_>) -> Result<Option<Database>, Ended> {
+    let chosen = choose(None, configuration)?;
+    let is_meant = !chosen.origin.starts_with("default") || Path::new(STATE_FOLDER).is_dir();
+    Ok(is_meant.then_some(chosen))
+}
+
 /// The database of a URL, and who has written it.
 pub(crate) fn named(text: &str, origin: &str, environment: &Environment) -> Result<Database, Ended> {
     let origin = origin.to_owned();

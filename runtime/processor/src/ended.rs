@@ -8,6 +8,8 @@ use biomero_events::copy::CopyError;
 use biomero_export::WriteError;
 use biomero_export::manifest::VerifyError;
 use biomero_export::source::ReadError;
+use biomero_results::folder::FolderError;
+use biomero_results::home::Error as HomeError;
 use biomero_slurm::run::{Failure, StoreError};
 use thiserror::Error;
 use uuid::Uuid;
@@ -15,7 +17,9 @@ use uuid::Uuid;
 use crate::api::token::TokenError;
 use crate::api::{ApiError, SocketError};
 use crate::client::ClientError;
+use crate::export::omero_zarr::Refused;
 use crate::omero::Unread;
+use crate::personality::Unanswered;
 use crate::{exit_code, output};
 
 /// Why a command ended.
@@ -204,6 +208,29 @@ pub(crate) enum Ended {
     /// An image of OMERO cannot be read.
     #[error(transparent)]
     Omero(#[from] Unread),
+    /// Results are not read.
+    #[error(transparent)]
+    Folder(#[from] biomero_results::folder::FolderError),
+    /// A text names nothing of OMERO.
+    #[error(transparent)]
+    NoObject(#[from] biomero_results::NoObject),
+    /// Images go into datasets.
+    #[error(
+        "images are imported into a dataset, and {0} is none; write omero:Dataset:ID, or the name of one"
+    )]
+    NoDataset(biomero_results::Object),
+    /// Nothing imports images.
+    #[error(transparent)]
+    Importer(biomero_results::home::ImporterError),
+    /// Results do not come home.
+    #[error(transparent)]
+    Home(#[from] biomero_results::home::Error),
+    /// Something of `omero zarr` is not done here.
+    #[error(transparent)]
+    OmeroZarr(#[from] Refused),
+    /// Something of `omero` is not done here, and by nobody else.
+    #[error(transparent)]
+    Unanswered(#[from] Unanswered),
     /// An image was not written.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -216,6 +243,9 @@ pub(crate) enum Ended {
     /// One history is not copied onto the other.
     #[error(transparent)]
     Copy(CopyError),
+    /// There is no processor.
+    #[error(transparent)]
+    Grid(#[from] crate::grid::Unable),
     /// The log said no.
     #[error("{}", in_full(.source.as_ref()))]
     Log {
@@ -289,6 +319,19 @@ impl Ended {
             Self::DataName(_) => exit_code::USAGE,
             Self::Read(error) => biomero_convert::exit_code::of_reading(error),
             Self::Omero(error) => of_omero(error),
+            Self::Folder(FolderError::Io { source, .. })
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                exit_code::PERMISSION
+            }
+            Self::Folder(FolderError::Io { .. }) => exit_code::ABSENT,
+            Self::Folder(FolderError::TooMany { .. }) => exit_code::FAILURE,
+            Self::NoObject(_) | Self::NoDataset(_) => exit_code::USAGE,
+            Self::Importer(_) => exit_code::CONFIGURATION,
+            Self::Home(error) => of_home(error),
+            Self::OmeroZarr(_) => exit_code::USAGE,
+            Self::Unanswered(Unanswered::Alone(_)) => exit_code::USAGE,
+            Self::Unanswered(Unanswered::Run { .. }) => exit_code::FAILURE,
             Self::Write(error) => biomero_convert::exit_code::of_writing(error),
             Self::Convert(error) => error.exit_code(),
             Self::Verify(VerifyError::Absent { .. }) => exit_code::ABSENT,
@@ -302,6 +345,7 @@ impl Ended {
             | Self::Nowhere
             | Self::Template(_)
             | Self::Program(_) => exit_code::CONFIGURATION,
+            Self::Grid(error) => error.exit_code(),
             Self::Copy(CopyError::Log(source)) => of_class(source.class()),
             Self::Copy(CopyError::Different { .. }) => exit_code::CONFIGURATION,
             Self::Copy(CopyError::Busy { .. }) => exit_code::UNAVAILABLE,
@@ -373,15 +417,40 @@ fn of_engine(error: &biomero_slurm::engine::Error) -> u8 {
     }
 }
 
+const fn of_home(error: &HomeError) -> u8 {
+    use biomero_omero::Error as OmeroError;
+    match error {
+        HomeError::Absent(_) => exit_code::ABSENT,
+        HomeError::NoTarget | HomeError::Groups { .. } => exit_code::USAGE,
+        HomeError::ReadOnly { .. } | HomeError::Forbidden { .. } => exit_code::PERMISSION,
+        HomeError::Omero { source: OmeroError::Denied { .. }, .. } => exit_code::PERMISSION,
+        HomeError::Omero {
+            source: OmeroError::Unavailable { .. } | OmeroError::Gone { .. } | OmeroError::NoSession { .. },
+            ..
+        } => exit_code::UNAVAILABLE,
+        _ => exit_code::FAILURE,
+    }
+}
+
 const fn of_omero(error: &Unread) -> u8 {
     match error {
-        Unread::Name(_) | Unread::Session(_) | Unread::Server(_) => exit_code::USAGE,
-        Unread::Absent(_) => exit_code::ABSENT,
+        Unread::Name(_)
+        | Unread::Session(_)
+        | Unread::Reader(_)
+        | Unread::Names(_)
+        | Unread::Server(_)
+        | Unread::WebSocket(_)
+        | Unread::Trust { .. } => exit_code::USAGE,
+        Unread::Absent(_) | Unread::Empty(_) => exit_code::ABSENT,
         Unread::Omero(biomero_omero::Error::Denied { .. }) => exit_code::PERMISSION,
         Unread::Omero(biomero_omero::Error::Unavailable { .. } | biomero_omero::Error::NoSession { .. }) => {
             exit_code::UNAVAILABLE
         }
-        Unread::Unsuitable { .. } | Unread::Omero(_) | Unread::System(_) => exit_code::FAILURE,
+        Unread::Unsuitable { .. }
+        | Unread::Grid { .. }
+        | Unread::Many { .. }
+        | Unread::Omero(_)
+        | Unread::System(_) => exit_code::FAILURE,
     }
 }
 

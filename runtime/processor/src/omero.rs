@@ -1,41 +1,87 @@
-//! Images of OMERO: which is meant, and reading it over a session that somebody has begun.
+//! What is in OMERO: which images are meant, and reading them over a session.
 
+mod address;
+mod container;
+mod drawn;
 mod image;
+mod link;
+mod object;
 mod pixels;
+mod shown;
+mod trust;
 
-use std::path::Path;
+use std::sync::Arc;
 
-use biomero_config::Secret;
 use biomero_export::source::Source;
-use biomero_omero::{Address, Credentials, Options, Session};
+use biomero_omero::{Address, Credentials, Options, Remote as _, Session};
 use thiserror::Error;
 
+pub(crate) use address::address;
+pub(crate) use object::Object;
+pub(crate) use trust::Trust;
+
+use link::Link;
 use pixels::Pixels;
 
-/// What a source begins with that is not a path.
-const PREFIX: &str = "omero:";
-/// Where OMERO's router is, unless somebody has chosen another port.
-const PORT: u16 = 4063;
-
-/// Why an image of OMERO is not read.
+/// Why something of OMERO is not read.
 #[derive(Debug, Error)]
 pub(crate) enum Unread {
-    /// The text names none.
-    #[error("`{0}` names no image of OMERO; write omero:Image:ID, with the number of the image")]
+    /// The text names nothing that is exported.
+    #[error(
+        "`{0}` names nothing of OMERO that is exported; write Image:ID, Plate:ID or Dataset:ID, with its number"
+    )]
     Name(String),
     /// Who is to be asked was not said.
     #[error(
-        "{0} is read over a session: say where OMERO is with --server, and the session's id with --session"
+        "omero:{0} is read over a session: say where OMERO is with --server, and the session's id with --session"
     )]
-    Session(String),
+    Session(Object),
+    /// It is said who reads it.
+    #[error("omero:{0} is read from OMERO, and by no other reader: leave --reader out")]
+    Reader(Object),
+    /// Several have one name.
+    #[error("omero:{0} becomes a folder for each of its images, called by its number: leave --name out")]
+    Names(Object),
     /// The host makes no sense.
-    #[error("`{0}` is no server; write HOST or HOST:PORT")]
+    #[error(
+        "`{0}` is no server; write HOST or HOST:PORT, and ssl:// before it for TLS on a port that is not 4064"
+    )]
     Server(String),
-    /// OMERO has no such image, or does not show it.
-    #[error("OMERO has no image {0}, or does not show it to this user")]
-    Absent(i64),
-    /// What OMERO says of it cannot be exported.
-    #[error("image {id} cannot be exported: {problem}")]
+    /// It is there, but not for us.
+    #[error(
+        "{0}: OMERO is not spoken with through web sockets; use its router on port 4063, or 4064 for TLS"
+    )]
+    WebSocket(String),
+    /// Nobody can be trusted.
+    #[error("no certificate of OMERO can be verified: {problem}; --trust says whom to trust")]
+    Trust {
+        /// Why not.
+        problem: String,
+    },
+    /// OMERO has no such thing, or does not show it.
+    #[error("OMERO has no {0}, or does not show it to this user")]
+    Absent(Object),
+    /// There is no image in it.
+    #[error("{0} has no image that this user may see")]
+    Empty(Object),
+    /// There are too many.
+    #[error("{object} has {images} images, which are too many; export them one by one")]
+    Many {
+        /// In what.
+        object: Object,
+        /// How many.
+        images: usize,
+    },
+    /// Rows and columns make no sense.
+    #[error("Plate:{id} cannot be exported: one of its rows, columns or fields has the number {last}")]
+    Grid {
+        /// Of which.
+        id: i64,
+        /// The number.
+        last: i64,
+    },
+    /// What OMERO says of an image cannot be exported.
+    #[error("Image:{id} cannot be exported: {problem}")]
     Unsuitable {
         /// Which.
         id: i64,
@@ -50,84 +96,66 @@ pub(crate) enum Unread {
     System(std::io::Error),
 }
 
-/// The image that a source means, if it is one of OMERO's.
-pub(crate) fn named(source: &Path) -> Option<Result<i64, Unread>> {
-    let text = source.to_str()?.strip_prefix(PREFIX)?;
-    let id = text.strip_prefix("Image:").and_then(|id| id.parse().ok()).filter(|id: &i64| *id >= 0);
-    Some(id.ok_or_else(|| Unread::Name(format!("{PREFIX}{text}"))))
+/// How OMERO is reached, and as whom.
+#[derive(Debug)]
+pub(crate) struct Access {
+    /// Where it is.
+    pub(crate) address: Address,
+    /// Who asks. A session that there is belongs to somebody else, who goes on with it.
+    pub(crate) credentials: Credentials,
+    /// Whose certificate it may show.
+    pub(crate) trust: Trust,
 }
 
-/// Who is asked: `HOST` or `HOST:PORT`, and an IPv6 address in brackets.
-fn address(server: &str) -> Result<Address, Unread> {
-    let wrong = || Unread::Server(server.to_owned());
-    let (host, port) = match server.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((host, "")) => (host, PORT),
-        Some((host, port)) => {
-            (host, port.strip_prefix(':').and_then(|port| port.parse().ok()).ok_or_else(wrong)?)
-        }
-        None => match server.rsplit_once(':') {
-            Some((host, port)) if !host.contains(':') => (host, port.parse().map_err(|_| wrong())?),
-            _ => (server, PORT),
-        },
-    };
-    if host.is_empty() {
-        return Err(wrong());
-    }
-    Ok(Address { host: host.to_owned(), port, secure: false })
-}
-
-/// Opens an image over a session that there is; the session stays when the image is closed.
-pub(crate) fn open(id: i64, server: Option<&str>, session: Option<&str>) -> Result<Box<dyn Source>, Unread> {
-    let (Some(server), Some(session)) = (server, session) else {
-        return Err(Unread::Session(format!("{PREFIX}Image:{id}")));
-    };
-    let address = address(server)?;
-    let credentials = Credentials::Session(Secret::new(session.to_owned()));
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .map_err(Unread::System)?;
-    let options = Options { agent: "BIOMERO export".to_owned(), ..Options::default() };
-    let (session, image) = runtime.block_on(async {
-        let session = Session::begin(&address, &credentials, &options).await?;
-        // It is somebody else's, who goes on with it.
+/// A session: one's own, or that of somebody who goes on with it.
+pub(crate) async fn begin(access: &Access, agent: &str) -> Result<Session, Unread> {
+    let tls = access.address.secure.then(|| trust::tls(&access.trust)).transpose()?;
+    let options = Options { agent: agent.to_owned(), tls, ..Options::default() };
+    let session = Session::begin(&access.address, &access.credentials, &options).await?;
+    if matches!(access.credentials, Credentials::Session(_)) {
         session.detach().await?;
-        let image = image::read(&session, id).await?;
-        Ok::<_, Unread>((session, image))
-    })?;
-    Ok(Box::new(Pixels::new(runtime, session, image)))
+    }
+    Ok(session)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Images, and their numbers in OMERO.
+pub(crate) struct Opened {
+    /// In the order in which they are exported.
+    pub(crate) sources: Vec<Box<dyn Source>>,
+    /// In the same order.
+    pub(crate) ids: Vec<i64>,
+}
 
-    #[test]
-    fn an_image_of_omero_is_named_by_its_number() {
-        assert!(named(Path::new("image.tif")).is_none());
-        assert!(named(Path::new("./omero:Image:7")).is_none());
-        assert!(matches!(named(Path::new("omero:Image:7")), Some(Ok(7))));
-        for wrong in ["omero:7", "omero:Image:", "omero:Image:-7", "omero:Image:7a", "omero:Plate:7"] {
-            let error = named(Path::new(wrong)).and_then(Result::err).expect("it names none").to_string();
-            assert!(error.contains(wrong), "{error}");
-        }
-    }
+/// The images of an object; what is drawn on them only where it is wanted.
+pub(crate) fn open(object: Object, access: &Access, wants_rois: bool) -> Result<Opened, Unread> {
+    let link = Link::begin(begin(access, "BIOMERO export"))?;
+    let described = link.with(async |session| described(session, object, wants_rois).await)?;
+    let link = Arc::new(link);
+    let source = |image| Box::new(Pixels::new(Arc::clone(&link), image)) as Box<dyn Source>;
+    let ids = described.iter().map(|image| image.id).collect();
+    Ok(Opened { sources: described.into_iter().map(source).collect(), ids })
+}
 
-    #[test]
-    fn a_server_may_say_its_port() {
-        let read = |text: &str| address(text).map(|address| (address.host, address.port)).map_err(|_| ());
-        for (text, host, port) in [
-            ("omero", "omero", 4063),
-            ("omero:14063", "omero", 14063),
-            ("::1", "::1", 4063),
-            ("[::1]:14063", "::1", 14063),
-            ("[::1]", "::1", 4063),
-        ] {
-            assert_eq!(read(text), Ok((host.to_owned(), port)), "{text}");
+async fn described(
+    session: &Session,
+    object: Object,
+    wants_rois: bool,
+) -> Result<Vec<image::Described>, Unread> {
+    let query = session.query().await?.in_group(-1);
+    match object {
+        Object::Image(id) => image::read(session, &[id], wants_rois).await,
+        Object::Dataset(id) => {
+            let images = container::dataset(&query, id).await?;
+            image::read(session, &images, wants_rois).await
         }
-        for wrong in ["", ":4063", "omero:", "omero:port", "[::1]4063", "omero:99999"] {
-            assert_eq!(read(wrong), Err(()), "{wrong}");
+        Object::Plate(id) => {
+            let fields = container::plate(&query, id).await?;
+            let (images, fields): (Vec<i64>, Vec<_>) = fields.into_iter().unzip();
+            let mut described = image::read(session, &images, wants_rois).await?;
+            for (image, field) in described.iter_mut().zip(fields) {
+                image.metadata.field = Some(field);
+            }
+            Ok(described)
         }
     }
 }

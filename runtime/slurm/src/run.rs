@@ -6,6 +6,7 @@
 
 mod failure;
 mod progress;
+mod questions;
 mod request;
 mod steps;
 mod store;
@@ -20,6 +21,7 @@ use crate::job::{Job, JobId};
 
 pub use failure::Failure;
 pub use progress::{Converting, Keep, Progress};
+pub use questions::{Questions, Unanswered};
 pub use request::Request;
 pub use steps::{Outcome, Worker, perform, planned, run};
 pub use store::{Held, NoRun, Runs, StoreError};

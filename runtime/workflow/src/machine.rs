@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
+use crate::request::{CleanUp, Policy};
 
 pub use transition::{Event, Fact, OutOfPlace, Transition};
 
@@ -249,6 +250,15 @@ impl Machine {
     #[must_use]
     pub const fn is_over(&self) -> bool {
         matches!(self.stage, Stage::Over(_))
+    }
+
+    /// Whether what it has left on its way is removed, now that it ends otherwise than well. Results that were computed and
+    /// could not be brought home stay, for a retry.
+    #[must_use]
+    pub fn clears(&self, policy: &Policy) -> bool {
+        let has_results = self.failure.as_ref().is_some_and(|failure| failure.step >= Step::Fetch);
+        let is_kept = has_results && self.stage == Stage::Clearing(End::Failed);
+        policy.clean_up == CleanUp::Always && !is_kept
     }
 
     /// How often a step was begun anew.

@@ -31,8 +31,11 @@ use carrier::Carrier;
 const TURN: Duration = Duration::from_secs(2);
 /// How long nothing is heard before rows are looked at all the same.
 const SILENCE: Duration = Duration::from_secs(10);
-/// News that come together are looked at together.
+/// News that come together are looked at together: at least this long, and longer where many are open, so that looking takes
+/// a small part of the time.
 const GATHER: Duration = Duration::from_millis(50);
+/// How much longer for each.
+const GATHER_EACH: Duration = Duration::from_micros(50);
 /// How long a workflow is left alone that could not be carried on.
 const REST: Duration = Duration::from_secs(5);
 /// What a workflow is in before its turn.
@@ -95,6 +98,11 @@ impl<S: Steps> Orchestrator<S> {
         }
     }
 
+    /// Whether that is news.
+    fn stands(&self, now: Standing) -> bool {
+        self.standing.send_if_modified(|standing| std::mem::replace(standing, now) != now)
+    }
+
     /// Waits for the right to act, and acts until it is lost.
     async fn turn(&self) {
         match self.workflows.log.lead().await {
@@ -103,7 +111,7 @@ impl<S: Steps> Orchestrator<S> {
                     tracing::info!("this worker acts now (term {term})");
                     let reason = self.act(term, &mut leadership).await;
                     tracing::warn!("this worker does not act any more: {reason}");
-                    self.standing.send_replace(Standing::Starting);
+                    self.stands(Standing::Starting);
                 }
                 Err(error) => {
                     tracing::warn!("{error}");
@@ -111,14 +119,14 @@ impl<S: Steps> Orchestrator<S> {
                 }
             },
             Ok(None) => {
-                if self.standing.send_replace(Standing::Waiting) != Standing::Waiting {
+                if self.stands(Standing::Waiting) {
                     tracing::info!("another worker on this database acts; this one waits");
                 }
                 sleep(TURN).await;
             }
             Err(error) => {
                 tracing::warn!("nobody can tell which worker acts, and it is asked again: {error}");
-                self.standing.send_replace(Standing::Starting);
+                self.stands(Standing::Starting);
                 sleep(TURN).await;
             }
         }
@@ -140,10 +148,13 @@ impl<S: Steps> Orchestrator<S> {
         let mut names: BTreeMap<Id, Uuid> = BTreeMap::new();
         let mut carried: BTreeMap<Uuid, Carried> = BTreeMap::new();
         let mut resting: BTreeMap<Uuid, Instant> = BTreeMap::new();
+        let mut gather = GATHER;
         loop {
             resting.retain(|_, until| *until > Instant::now());
             match log.open_heads().await {
                 Ok(heads) => {
+                    gather = GATHER
+                        .max(GATHER_EACH.saturating_mul(u32::try_from(heads.len()).unwrap_or(u32::MAX)));
                     for head in self.due(&heads, &carried, &resting) {
                         let (carrier, known) = self.carrier(term, &head);
                         let task = tasks.spawn(carrier.carry());
@@ -151,7 +162,7 @@ impl<S: Steps> Orchestrator<S> {
                         carried.insert(head.id, known);
                     }
                     let under_way = carried.values().filter(|known| known.counts).count();
-                    self.standing.send_replace(Standing::Acting { under_way });
+                    self.stands(Standing::Acting { under_way });
                 }
                 Err(error) => tracing::warn!("workflows cannot be read, and are read again: {error}"),
             }
@@ -175,7 +186,7 @@ impl<S: Steps> Orchestrator<S> {
                     }
                 }
                 rung = bell.rung() => match rung {
-                    Ok(()) => sleep(GATHER).await,
+                    Ok(()) => sleep(gather).await,
                     Err(error) => {
                         tracing::warn!("{error}");
                         sleep(TURN).await;

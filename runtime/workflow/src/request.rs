@@ -108,7 +108,7 @@ impl Default for Policy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CleanUp {
-    /// However it ends.
+    /// However it ends; but results that could not be brought home stay.
     #[default]
     Always,
     /// Only when results are home; else it stays to be looked at, and a retry goes on from where it failed.

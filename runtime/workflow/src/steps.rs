@@ -71,7 +71,7 @@ pub trait Steps: Send + Sync + 'static {
     /// Ends what runs of a step, or may still come to run.
     fn withdraw(&self, work: &Work, step: Step) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// Removes what a workflow that does not succeed has left on its way, on the cluster and here, where its policy is
-    /// [`crate::CleanUp::Always`]; else says there that it is not used any more.
+    /// Removes what a workflow that does not succeed has left on its way, on the cluster and here, where it is to be removed
+    /// ([`Machine::clears`]); else says there that it is not used any more.
     fn clear(&self, work: &Work) -> impl Future<Output = Result<(), Failure>> + Send;
 }

@@ -302,10 +302,13 @@ impl<S: Steps> Workflows<S> {
                 phase: phase.to_owned(),
                 remedy,
             })?;
-            let Some((topic, state)) = transition.told.clone() else { return Ok(workflow) };
+            // It has been asked for before.
+            if transition.told.is_empty() {
+                return Ok(workflow);
+            }
+            let events = all_told(id, &transition.told)?;
             let changed = workflow.after(transition);
             let row = changed.row()?;
-            let events = [told(id, topic, &state)?];
             if self.log.keep(&[Change { record: &row, term: None }], &events).await? {
                 return Ok(changed);
             }
@@ -354,6 +357,11 @@ impl Follower<'_> {
 /// The id of a workflow of a batch, by its place: asked for again, it is the same.
 fn child_id(batch: Uuid, place: usize) -> Uuid {
     history::command_id(batch, &format!("child/{place}"))
+}
+
+/// Events of our own stream.
+pub(crate) fn all_told(id: Uuid, events: &[(&str, serde_json::Value)]) -> Result<Vec<WorkerEvent>, Error> {
+    events.iter().map(|(topic, state)| told(id, topic, state)).collect()
 }
 
 /// An event of our own stream.

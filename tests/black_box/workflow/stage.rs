@@ -127,9 +127,16 @@ impl Desk {
 
     /// The same with a log of another name.
     pub(super) fn serve_as(&self, name: &str) -> Result<Running> {
+        self.serve_with(name, &[])
+    }
+
+    /// The same with further variables.
+    pub(super) fn serve_with(&self, name: &str, variables: &[(&str, &Path)]) -> Result<Running> {
         let log = self.worker.folder().join(format!("{name}.log"));
         // Of several workers each is asked at a socket of its own.
-        Running::start("processor serve", self.command_at(name, &["serve", "--verbose"])?, &log)
+        let mut command = self.command_at(name, &["serve", "--verbose"])?;
+        command.envs(variables.iter().copied());
+        Running::start("processor serve", command, &log)
     }
 
     /// Where the worker of this name is asked.

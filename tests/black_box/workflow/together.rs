@@ -1,7 +1,7 @@
 //! Two workers on one database.
 
 use biomero_tests::cluster::shared;
-use biomero_tests::{Result, postgres, wait};
+use biomero_tests::{Result, Trouble, postgres, wait};
 use nix::sys::signal::Signal;
 
 use super::stage::{Desk, request};
@@ -23,6 +23,29 @@ fn one_acts_and_the_other_takes_over(desk: &Desk) -> Result<()> {
     desk.has_results("one")?;
     desk.ran_once(&id)?;
     desk.is_recorded_once(&id)
+}
+
+#[test]
+fn whoever_supervises_it_is_told_when_it_is_ready_and_when_it_ends() -> Result<()> {
+    let desk = Desk::embedded()?;
+    let address = desk.worker.folder().join("notify.sock");
+    let socket = std::os::unix::net::UnixDatagram::bind(&address).map_err(Trouble::doing("bind a socket"))?;
+    socket.set_read_timeout(Some(wait::PATIENCE)).map_err(Trouble::doing("set a time limit"))?;
+    let mut serve = desk.serve_with("serve", &[("NOTIFY_SOCKET", &address)])?;
+    let heard = |wanted: &str| -> Result<()> {
+        let mut buffer = [0; 200];
+        loop {
+            let length = socket.recv(&mut buffer).map_err(Trouble::doing(format!("hear {wanted}")))?;
+            if buffer[..length] == *wanted.as_bytes() {
+                return Ok(());
+            }
+        }
+    };
+    heard("READY=1")?;
+    serve.signal(Signal::SIGTERM)?;
+    heard("STOPPING=1")?;
+    assert_eq!(serve.ended_within(wait::PATIENCE)?.code(), Some(0));
+    Ok(())
 }
 
 #[test]

@@ -25,7 +25,10 @@ impl Servant for Store {
 
     fn answer(self: Arc<Self>, call: Call) -> Answering {
         Box::pin(async move {
-            let length = usize::try_from(call.parameters::<i32>()?).unwrap_or_default();
+            // As OMERO's RawPixelsStore has it: where, and how wide and high, of samples of a byte.
+            let place: (i32, i32, i32, i32, i32, i32, i32) = call.parameters()?;
+            let side = |side: i32| usize::try_from(side).unwrap_or_default();
+            let length = side(place.5).saturating_mul(side(place.6));
             call.answer(&self.bytes.slice(..length.min(self.bytes.len())))
         })
     }
@@ -67,10 +70,12 @@ async fn call(words: &[&str]) -> Result<u128, Failure> {
         }
         ["fetch", proxy, bytes, count] => {
             let (proxy, length) = (communicator.parse(proxy)?, bytes.parse::<i32>()?);
+            let (width, height) = (1024, length / 1024);
             let mut received = 0;
             let began = Instant::now();
             for _ in 0..count.parse::<usize>()? {
-                let results = proxy.call("some", Mode::Idempotent, |encoder| encoder.int(length)).await?;
+                let tile = (0_i32, 0_i32, 0_i32, 0_i32, 0_i32, width, height);
+                let results = proxy.call("getTile", Mode::Idempotent, |encoder| encoder.value(&tile)).await?;
                 received += results.value::<Bytes>()?.len();
             }
             let taken = began.elapsed().as_nanos();

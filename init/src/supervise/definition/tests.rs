@@ -47,7 +47,7 @@ fn the_node_is_started_as_omero_would_start_it() {
     let variables: Vec<_> = node.environment.utf8().map(|(name, value)| format!("{name}={value}")).collect();
     insta::assert_snapshot!(variables.join("\n"), @r#"
     OMERO_NODE=w1
-    PATH=/usr/bin:/opt/omero/server/venv3/bin
+    PATH=/usr/local/lib/biomero/bin:/usr/bin:/opt/omero/server/venv3/bin
     PYTHONPATH=/x:/opt/omero/server/OMERO.server/var/lib
     "#);
     assert_eq!(node.directory, Path::new("/opt/omero/server/OMERO.server"));

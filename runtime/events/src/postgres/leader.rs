@@ -16,6 +16,10 @@ const BEAT: Duration = Duration::from_secs(2);
 /// How long its answer may take.
 const ANSWER: Duration = Duration::from_secs(5);
 
+/// The server notices within half a minute that a worker's machine is gone, and gives its lock to another one.
+const SESSION: &str =
+    "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4";
+
 /// A session that holds the lock.
 #[derive(Debug)]
 pub(crate) struct PostgresLeadership {
@@ -49,6 +53,10 @@ impl Store {
             .await
             .map_err(|error| DatabaseError::pool("connect", self.limits.command, error.into()))?;
         let work = async {
+            client
+                .batch_execute(SESSION)
+                .await
+                .map_err(|error| self.failed("become the one that acts", error))?;
             let row = client.query_one("SELECT pg_try_advisory_lock($1)", &[&KEY]).await;
             row.and_then(|row| row.try_get(0)).map_err(|error| self.failed("become the one that acts", error))
         };

@@ -102,8 +102,9 @@ async fn keep(session: &Session, changes: &[Change<'_>], events: &[WorkerEvent])
          ON CONFLICT (workflow_id) DO NOTHING"
     );
     let update = format!(
-        "UPDATE {WORKFLOWS} SET phase = $2, is_open = $3, revision = $4, term = coalesce($5, term), changed = $6, state = $7
-         WHERE workflow_id = $1 AND revision = $4 - 1 AND term <= coalesce($5, term)"
+        "UPDATE {WORKFLOWS} SET phase = $2, is_open = $3, revision = $4::bigint, term = coalesce($5::bigint, term),
+                changed = $6, state = $7
+         WHERE workflow_id = $1 AND revision = $4::bigint - 1 AND term <= coalesce($5::bigint, term)"
     );
     let same = format!("SELECT FROM {WORKFLOWS} WHERE workflow_id = $1 AND revision = $2 AND state = $3");
     let tell = format!(

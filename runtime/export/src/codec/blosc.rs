@@ -5,7 +5,7 @@
 //! default of a program that writes OME-Zarr.
 
 use super::shuffle::{shuffle, unshuffle, unshuffle_bits};
-use super::{BloscCodec, CodecError, Workspace};
+use super::{BloscCodec, CodecError, Workspace, lz4};
 
 const HEADER: usize = 16;
 /// The version of the format.
@@ -88,12 +88,9 @@ fn stream(
     workspace: &mut Workspace,
 ) -> Result<(), CodecError> {
     match codec {
+        // From level 9, which looks at every position, down to every ninth, as Blosc has it.
         BloscCodec::Lz4 => {
-            let start = into.len();
-            into.resize(start + lz4_flex::block::get_maximum_output_size(bytes.len()), 0);
-            let length = lz4_flex::block::compress_into(bytes, &mut into[start..])
-                .map_err(|error| CodecError(format!("LZ4: {error}")))?;
-            into.truncate(start + length);
+            lz4::compress(bytes, 10_usize.saturating_sub(level.into()).max(1), into, &mut workspace.lz4);
             Ok(())
         }
         BloscCodec::Zlib => {

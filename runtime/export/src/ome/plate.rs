@@ -9,7 +9,7 @@ use quick_xml::events::{BytesStart, Event};
 
 use super::read::{Pixels, attribute};
 use super::write::{self, Described, File};
-use crate::metadata::{Field, LINES, Plate, letters, numbers};
+use crate::metadata::{Field, Plate, letters, numbers};
 
 /// Plates of a document.
 const PLATES: usize = 1000;
@@ -86,15 +86,13 @@ struct Sample {
 
 impl Found {
     fn plate(&self) -> Plate {
-        let lines = |axis: usize| {
+        let count = |axis: usize| {
             let used = self.wells.iter().filter_map(|well| well.place);
             let used = used.map(|place| place[axis].saturating_add(1)).max().unwrap_or(0);
             // Some writers leave the number out.
-            let count = if self.told[axis] > 0 { self.told[axis] } else { used };
-            let name = |line: usize| if self.letters[axis] { letters(line) } else { (line + 1).to_string() };
-            (0..count.min(LINES)).map(name).collect()
+            if self.told[axis] > 0 { self.told[axis] } else { used }
         };
-        Plate { name: self.name.clone(), rows: lines(0), columns: lines(1) }
+        Plate::named(self.name.clone(), (count(0), self.letters[0]), (count(1), self.letters[1]))
     }
 }
 

@@ -145,7 +145,7 @@ fn channel(element: &BytesStart<'_>, image: &mut Pixels) {
             1 => (name.clone(), colour),
             _ => (name.as_ref().map(|name| format!("{name} {sample}")), None),
         };
-        image.metadata.channels.push(Channel { name, colour, window: None });
+        image.metadata.channels.push(Channel { name, colour, ..Channel::default() });
     }
 }
 

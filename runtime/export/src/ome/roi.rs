@@ -8,7 +8,7 @@ use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
 use super::read::{Pixels, attribute};
-use crate::roi::{Figure, Outline, Roi, coordinate};
+use crate::roi::{Figure, Outline, Roi};
 
 /// Figures of a document: more are more than people or programs draw.
 const FIGURES: usize = 1 << 20;
@@ -186,45 +186,21 @@ impl Document {
 }
 
 fn outline(element: &BytesStart<'_>) -> Option<Outline> {
-    let number = |name: &str| attribute(element, name)?.trim().parse().ok().and_then(coordinate);
-    // As omero-cli-zarr: toward zero.
-    let whole = |name: &str| number(name).map(|number: f64| number as i64);
-    Some(match element.local_name().into_inner() {
-        "Mask" => Outline::Mask {
-            x: whole("X")?,
-            y: whole("Y")?,
-            width: usize::try_from(whole("Width")?).ok()?,
-            height: usize::try_from(whole("Height")?).ok()?,
-            bits: Vec::new(),
-        },
+    let numbers = |names: [&str; 4]| {
+        let [first, second, third, fourth] = names.map(|name| attribute(element, name)?.trim().parse().ok());
+        Some([first?, second?, third?, fourth?])
+    };
+    match element.local_name().into_inner() {
+        "Mask" => Outline::mask(numbers(["X", "Y", "Width", "Height"])?),
         "Polygon" => {
             // Longer than any other attribute is read.
             let points = element.try_get_attribute("Points").ok()??;
-            Outline::polygon(&corners(&points.value)?)?
+            Outline::polygon_of(&points.value)
         }
-        "Rectangle" => {
-            let [x, y, width, height] = [number("X")?, number("Y")?, number("Width")?, number("Height")?]
-                .map(|side| side.round_ties_even() as i64);
-            Outline::Rectangle { x, y, width, height }
-        }
-        "Ellipse" => {
-            let (radius_x, radius_y) = (number("RadiusX")?, number("RadiusY")?);
-            let is_form = radius_x > 0.0 && radius_y > 0.0;
-            is_form.then_some(Outline::Ellipse { x: number("X")?, y: number("Y")?, radius_x, radius_y })?
-        }
-        _ => return None,
-    })
-}
-
-/// `10,20 50,150`, also with commas between the pairs, as some writers have it.
-fn corners(points: &str) -> Option<Vec<[f64; 2]>> {
-    let numbers = points.split(|letter: char| letter == ',' || letter.is_ascii_whitespace());
-    let numbers: Vec<f64> = numbers
-        .filter(|number| !number.is_empty())
-        .map(|number| number.parse().ok())
-        .collect::<Option<_>>()?;
-    let (pairs, rest) = numbers.as_chunks();
-    rest.is_empty().then(|| pairs.to_vec())
+        "Rectangle" => Outline::rectangle(numbers(["X", "Y", "Width", "Height"])?),
+        "Ellipse" => Outline::ellipse(numbers(["X", "Y", "RadiusX", "RadiusY"])?),
+        _ => None,
+    }
 }
 
 /// The bits of a mask, of which there are so many bytes.

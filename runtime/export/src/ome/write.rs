@@ -207,7 +207,11 @@ mod tests {
             z: Quantity::new(2.0, None),
             t: Quantity::new(30.0, Unit::time("s")),
             channels: vec![
-                Channel { name: Some("DAPI".into()), colour: Some(Colour([0, 0, 255])), window: None },
+                Channel {
+                    name: Some("DAPI".into()),
+                    colour: Some(Colour([0, 0, 255])),
+                    ..Channel::default()
+                },
                 Channel::default(),
             ],
             ..Metadata::default()

@@ -15,7 +15,7 @@ use crate::ome::{self, Pixels};
 use crate::roi::Roi;
 use crate::sample::SampleType;
 use crate::shape::{Plane, Region, Shape};
-use crate::source::{Level, Limits, ReadError, Source, check};
+use crate::source::{Level, Limits, ReadError, Source, by_channels, check_channels};
 
 /// An image of a TIFF file.
 #[derive(Debug)]
@@ -441,8 +441,41 @@ impl Source for TiffImage {
         self.first().map_or(0, |page| page.layout.memory())
     }
 
+    fn interleaved(&self) -> usize {
+        self.first().map_or(1, |page| page.layout.interleaved())
+    }
+
     fn read(&self, level: usize, region: &Region, into: &mut [u8]) -> Result<(), ReadError> {
-        let Level { shape, .. } = check(self, level, region, into)?;
+        self.read_samples(level, region, 1, into)
+    }
+
+    fn read_channels(
+        &self,
+        level: usize,
+        region: &Region,
+        channels: usize,
+        into: &mut [u8],
+    ) -> Result<(), ReadError> {
+        let all = self.interleaved();
+        // Those of a pixel at once, wherever they are all wanted.
+        let at_once =
+            if region.plane.c.is_multiple_of(all) && channels.is_multiple_of(all) { all } else { 1 };
+        by_channels(region, channels, at_once, into, |region, into| {
+            self.read_samples(level, region, at_once, into)
+        })
+    }
+}
+
+impl TiffImage {
+    /// Reads so many channels, whose samples are in the same pixels.
+    fn read_samples(
+        &self,
+        level: usize,
+        region: &Region,
+        samples: usize,
+        into: &mut [u8],
+    ) -> Result<(), ReadError> {
+        let Level { shape, .. } = check_channels(self, level, region, samples, into)?;
         let Region { plane, y, x, height, width } = *region;
         let holder = Plane { c: plane.c / self.samples, ..plane };
         let place = self.planes.get(&holder).copied();
@@ -467,7 +500,8 @@ impl Source for TiffImage {
         let page = page.ok_or_else(|| {
             file.damaged(format!("level {level} of {plane:?} is missing or of another size"))
         })?;
-        let wanted = Wanted { file: place.file, y, x, height, width, sample: plane.c % self.samples };
+        let first = plane.c % self.samples;
+        let wanted = Wanted { file: place.file, y, x, height, width, samples: first..first + samples };
         page.samples(&file, &self.shared.chunks, &wanted, into)
     }
 }

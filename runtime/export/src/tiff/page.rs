@@ -1,9 +1,11 @@
 //! One directory as pixels: how it is laid out, and where its strips or tiles are.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::compression::Method;
 use super::directory::{Directory, Entry, TiffFile};
+use super::interleave::Pixel;
 use super::jpeg::{self, Expected};
 use super::predictor::{self, Predictor};
 use super::tag;
@@ -46,8 +48,8 @@ pub(crate) struct Page {
 /// Strips and tiles that are kept: by file, directory and number.
 pub(crate) type Chunks = Cache<(usize, u64, usize)>;
 
-/// A rectangle of one sample of a page.
-#[derive(Debug, Clone, Copy)]
+/// A rectangle of one sample of a page, or of all those that lie side by side.
+#[derive(Debug, Clone)]
 pub(crate) struct Wanted {
     /// Which of the files of the image the page is in.
     pub(crate) file: usize,
@@ -55,8 +57,8 @@ pub(crate) struct Wanted {
     pub(crate) x: usize,
     pub(crate) height: usize,
     pub(crate) width: usize,
-    /// Which sample of each pixel.
-    pub(crate) sample: usize,
+    /// Which samples of each pixel.
+    pub(crate) samples: Range<usize>,
 }
 
 impl Layout {
@@ -148,14 +150,17 @@ impl Layout {
     }
 
     /// Samples that lie side by side for a pixel.
-    const fn interleaved(&self) -> usize {
+    pub(crate) const fn interleaved(&self) -> usize {
         if self.separate { 1 } else { self.samples }
+    }
+
+    const fn pixel(&self) -> Pixel {
+        Pixel { samples: self.interleaved(), bytes: self.sample_type.bytes() }
     }
 
     /// Bytes of a whole strip or tile; `None` beyond what 64 bits count.
     pub(crate) fn tile_bytes(&self) -> Option<usize> {
-        let pixel = self.interleaved() * self.sample_type.bytes();
-        self.tile[0].checked_mul(self.tile[1])?.checked_mul(pixel)
+        self.tile[0].checked_mul(self.tile[1])?.checked_mul(self.pixel().size())
     }
 
     /// Whether a part of a row can be read from where it is.
@@ -175,7 +180,7 @@ impl Layout {
     }
 }
 
-/// Bytes that are read at once of pixels of several samples, of which one is taken.
+/// Bytes that are read at once of pixels of several samples, before these are taken apart.
 const PIECE: usize = 256 << 10;
 
 /// The most bytes that a tile of so many is stored in: LZW makes half as much again of noise.
@@ -220,7 +225,7 @@ impl Page {
         })
     }
 
-    /// Reads a rectangle that lies within the page.
+    /// Reads a rectangle that lies within the page: the samples one after the other.
     pub(crate) fn samples(
         &self,
         file: &TiffFile,
@@ -230,6 +235,16 @@ impl Page {
     ) -> Result<(), ReadError> {
         if wanted.height == 0 || wanted.width == 0 {
             return Ok(());
+        }
+        // A smaller copy may have in planes what lies side by side in the page.
+        if self.layout.interleaved() == 1 && wanted.samples.len() > 1 {
+            let of_sample = into.len() / wanted.samples.len();
+            return wanted.samples.clone().zip(into.chunks_exact_mut(of_sample)).try_for_each(
+                |(sample, into)| {
+                    let wanted = Wanted { samples: sample..sample + 1, ..*wanted };
+                    self.samples(file, chunks, &wanted, into)
+                },
+            );
         }
         if self.layout.is_plain() {
             self.rows(file, wanted, into)
@@ -248,16 +263,17 @@ impl Page {
 
     /// Straight from the strips.
     fn rows(&self, file: &TiffFile, wanted: &Wanted, into: &mut [u8]) -> Result<(), ReadError> {
-        let Layout { width, tile: [rows, _], sample_type, .. } = *self.layout;
-        let (bytes, pixel) = (sample_type.bytes(), self.layout.interleaved() * sample_type.bytes());
-        let (stride, length) = (width * pixel, wanted.width * pixel);
+        let Layout { width, tile: [rows, _], .. } = *self.layout;
+        let pixel = self.layout.pixel();
+        let (stride, length) = (width * pixel.size(), wanted.width * pixel.size());
+        let of_sample = into.len() / wanted.samples.len();
         let mut pixels = Vec::new();
         let mut row = 0;
         while row < wanted.height {
             let y = wanted.y + row;
-            let number = self.number(y / rows, 0, wanted.sample) as u64;
+            let number = self.number(y / rows, 0, wanted.samples.start) as u64;
             let in_strip = (rows - y % rows).min(wanted.height - row);
-            let start = (y % rows * stride + wanted.x * pixel) as u64;
+            let start = (y % rows * stride + wanted.x * pixel.size()) as u64;
             let stored = file.number(&self.counts, number)?;
             let end = start + ((in_strip - 1) * stride + length) as u64;
             if end > stored {
@@ -266,31 +282,31 @@ impl Page {
             }
             let offset = file.number(&self.offsets, number)?.checked_add(start);
             let offset = offset.ok_or_else(|| file.damaged("a strip lies beyond what a file can hold"))?;
-            let target = &mut into[row * wanted.width * bytes..(row + in_strip) * wanted.width * bytes];
             // Rows that follow each other are read at once.
             let together = if wanted.width == width { in_strip } else { 1 };
-            for (lines, target) in target.chunks_mut(together * wanted.width * bytes).enumerate() {
-                let mut at = offset.saturating_add((lines * stride) as u64);
-                if pixel == bytes {
-                    file.bytes(at, target)?;
+            for line in (0..in_strip).step_by(together) {
+                let first = (row + line) * wanted.width * pixel.bytes;
+                let end = first + together * wanted.width * pixel.bytes;
+                let mut at = offset.saturating_add((line * stride) as u64);
+                if pixel.samples == 1 {
+                    file.bytes(at, &mut into[first..end])?;
                     continue;
                 }
-                for target in target.chunks_mut((PIECE / pixel).max(1) * bytes) {
-                    pixels.resize(target.len() / bytes * pixel, 0);
+                let piece = (PIECE / pixel.size()).max(1) * pixel.bytes;
+                for start in (first..end).step_by(piece) {
+                    let part = start..end.min(start + piece);
+                    pixels.resize(part.len() * pixel.samples, 0);
                     file.bytes(at, &mut pixels)?;
                     at = at.saturating_add(pixels.len() as u64);
-                    let samples =
-                        pixels.chunks_exact(pixel).map(|pixel| &pixel[wanted.sample * bytes..][..bytes]);
-                    target
-                        .chunks_exact_mut(bytes)
-                        .zip(samples)
-                        .for_each(|(into, from)| into.copy_from_slice(from));
+                    for (sample, into) in wanted.samples.clone().zip(into.chunks_exact_mut(of_sample)) {
+                        pixel.take(sample, &pixels, &mut into[part.clone()]);
+                    }
                 }
             }
             row += in_strip;
         }
         if !file.is_little() {
-            swap(into, bytes);
+            swap(into, pixel.bytes);
         }
         Ok(())
     }
@@ -303,34 +319,30 @@ impl Page {
         wanted: &Wanted,
         into: &mut [u8],
     ) -> Result<(), ReadError> {
-        let Layout { height, width, tile: [rows, columns], sample_type, .. } = *self.layout;
-        let (bytes, interleaved) = (sample_type.bytes(), self.layout.interleaved());
-        let sample = if interleaved == 1 { 0 } else { wanted.sample };
+        let Layout { height, width, tile: [rows, columns], .. } = *self.layout;
+        let pixel = self.layout.pixel();
+        // A page of separate planes has a tile for each sample.
+        let samples = if pixel.samples == 1 { 0..1 } else { wanted.samples.clone() };
+        let of_sample = into.len() / samples.len();
         let (bottom, right) = (wanted.y + wanted.height, wanted.x + wanted.width);
         for row in wanted.y / rows..=(bottom - 1) / rows {
             let (top, end) = ((row * rows).max(wanted.y), ((row + 1) * rows).min(bottom));
             for column in wanted.x / columns..=(right - 1) / columns {
                 let (left, stop) = ((column * columns).max(wanted.x), ((column + 1) * columns).min(right));
                 // Nothing else of it will be asked for.
-                let whole = interleaved == 1
+                let whole = pixel.samples == samples.len()
                     && top == row * rows
                     && left == column * columns
                     && end == ((row + 1) * rows).min(height)
                     && stop == ((column + 1) * columns).min(width);
-                let key = (wanted.file, self.at, self.number(row, column, wanted.sample));
+                let key = (wanted.file, self.at, self.number(row, column, wanted.samples.start));
                 let tile = self.tile(file, chunks, key, row, whole)?;
                 for y in top..end {
-                    let from = ((y - row * rows) * columns + left - column * columns) * interleaved;
-                    let to = ((y - wanted.y) * wanted.width + left - wanted.x) * bytes;
-                    let target = &mut into[to..to + (stop - left) * bytes];
-                    let from = &tile[from * bytes..][..(stop - left) * interleaved * bytes];
-                    if interleaved == 1 {
-                        target.copy_from_slice(from);
-                    } else {
-                        let pixels = from.chunks_exact(interleaved * bytes);
-                        for (target, pixel) in target.chunks_exact_mut(bytes).zip(pixels) {
-                            target.copy_from_slice(&pixel[sample * bytes..][..bytes]);
-                        }
+                    let from = ((y - row * rows) * columns + left - column * columns) * pixel.size();
+                    let from = &tile[from..][..(stop - left) * pixel.size()];
+                    let to = ((y - wanted.y) * wanted.width + left - wanted.x) * pixel.bytes;
+                    for (sample, into) in samples.clone().zip(into.chunks_exact_mut(of_sample)) {
+                        pixel.take(sample, from, &mut into[to..to + (stop - left) * pixel.bytes]);
                     }
                 }
             }
@@ -361,8 +373,7 @@ impl Page {
         } = *self.layout;
         // The last strip ends with the page, a tile goes on.
         let rows = if tiled { rows } else { rows.min(height - row * rows) };
-        let pixel = self.layout.interleaved() * sample_type.bytes();
-        let bytes = rows * columns * pixel;
+        let bytes = rows * columns * self.layout.pixel().size();
         let (offset, count) =
             (file.number(&self.offsets, number as u64)?, file.number(&self.counts, number as u64)?);
         let damaged = |problem: String| {

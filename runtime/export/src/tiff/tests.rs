@@ -4,6 +4,7 @@ use std::fs;
 
 use super::*;
 use crate::source::{Limits, ReadError, Source};
+use crate::{Plane, Region};
 
 /// A tag of one value that fits into it: tag, type, count, value.
 type Tag = (u16, u16, u32, u32);
@@ -156,4 +157,98 @@ fn directories_in_a_circle_or_within_each_other_end() {
     within[end..].copy_from_slice(&((first + 600) as u32).to_le_bytes());
     let error = opened(&within).expect_err("there is no room for them");
     assert!(error.to_string().contains("within each other"), "{error}");
+}
+
+/// 8 × 8 pixels of this many samples side by side, of which each byte says where it is.
+fn interleaved(samples: u32, bits: u32) -> Vec<u8> {
+    let bytes = 64 * samples * bits / 8;
+    let tags = [
+        (tag::BITS_PER_SAMPLE, 3, 1, bits),
+        (tag::SAMPLES_PER_PIXEL, 3, 1, samples),
+        (tag::STRIP_OFFSETS, 4, 1, 8 + 64 + 2 + 12 * 8 + 4),
+        (tag::STRIP_BYTE_COUNTS, 4, 1, bytes),
+    ];
+    let mut file = file(&[with(&tags)]);
+    file.extend((0..bytes).map(|at| at as u8));
+    file
+}
+
+#[test]
+fn channels_that_lie_side_by_side_are_the_same_at_once_and_one_by_one() {
+    for (samples, bits) in [(1, 8), (2, 8), (3, 8), (4, 8), (5, 16), (3, 16), (3, 32)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("image.tif");
+        fs::write(&path, interleaved(samples, bits)).expect("it is written");
+        let image = &open(&path, Limits::of(64 << 20)).expect("it is whole")[0];
+        let (samples, bytes) = (samples as usize, bits as usize / 8);
+        assert_eq!((image.shape().c, image.interleaved()), (samples, samples));
+        for [y, x, height, width] in [[0, 0, 8, 8], [1, 2, 5, 3], [7, 0, 1, 8]] {
+            let region = Region { plane: Plane::default(), y, x, height, width };
+            let mut expected = Vec::new();
+            for c in 0..samples {
+                let rows = (y..y + height).flat_map(|y| (x..x + width).map(move |x| 8 * y + x));
+                let places =
+                    rows.flat_map(|pixel| (0..bytes).map(move |byte| (pixel * samples + c) * bytes + byte));
+                expected.extend(places.map(|at| at as u8));
+            }
+            let mut found = vec![0; expected.len()];
+            image.read_channels(0, &region, samples, &mut found).expect("it is there");
+            assert_eq!(found, expected, "{samples} samples of {bits} bits");
+            for (c, expected) in expected.chunks(expected.len() / samples).enumerate() {
+                let mut found = vec![0; expected.len()];
+                let plane = Plane { c, ..region.plane };
+                image.read(0, &Region { plane, ..region }, &mut found).expect("it is there");
+                assert_eq!(found, expected, "sample {c} of {samples}");
+            }
+            // Neither more than there are, nor beside what they are read into.
+            for (channels, bytes) in [(samples + 1, found.len()), (samples, found.len() - 1), (0, 0)] {
+                let mut into = vec![0; bytes];
+                assert!(image.read_channels(0, &region, channels, &mut into).is_err(), "{channels} {bytes}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_smaller_copy_may_have_planes_where_the_page_has_samples_side_by_side() {
+    let page = with(&[
+        (tag::SAMPLES_PER_PIXEL, 3, 1, 3),
+        (tag::STRIP_BYTE_COUNTS, 4, 1, 192),
+        (tag::SUB_IFDS, 4, 1, 0),
+    ]);
+    let smaller = with(&[
+        (tag::IMAGE_WIDTH, 4, 1, 4),
+        (tag::IMAGE_LENGTH, 4, 1, 4),
+        (tag::ROWS_PER_STRIP, 4, 1, 4),
+        (tag::SAMPLES_PER_PIXEL, 3, 1, 3),
+        (tag::PLANAR_CONFIGURATION, 3, 1, 2),
+        (tag::STRIP_OFFSETS, 4, 3, 0),
+        (tag::STRIP_BYTE_COUNTS, 4, 3, 0),
+    ]);
+    let first = 0x48 + 2 + 12 * page.len();
+    let mut bytes = file(&[page.clone(), smaller.clone()]);
+    let end = bytes.len() as u32;
+    let mut set = |directory: usize, tags: &[Tag], tag: u16, value: u32| {
+        let number = tags.iter().position(|(other, ..)| *other == tag).expect("it is there");
+        bytes[directory + 2 + 12 * number + 8..][..4].copy_from_slice(&value.to_le_bytes());
+    };
+    set(0x48, &page, tag::SUB_IFDS, first as u32 + 4);
+    set(first + 4, &smaller, tag::STRIP_OFFSETS, end);
+    set(first + 4, &smaller, tag::STRIP_BYTE_COUNTS, end + 12);
+    // It is no page that follows, but below the first.
+    bytes[first..first + 4].fill(0);
+    bytes.extend([0, 16, 32].map(|at: u32| (end + 24 + at).to_le_bytes()).concat());
+    bytes.extend([16_u32; 3].map(u32::to_le_bytes).concat());
+    bytes.extend(0_u8..48);
+    bytes.resize(300.max(bytes.len()), 0);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("image.tif");
+    fs::write(&path, bytes).expect("it is written");
+    let image = &open(&path, Limits::of(64 << 20)).expect("it is whole")[0];
+    assert_eq!((image.interleaved(), image.levels().len()), (3, 2), "{:?}", image.complaints());
+    let region = Region { plane: Plane::default(), y: 1, x: 0, height: 2, width: 4 };
+    let mut found = [0; 24];
+    image.read_channels(1, &region, 3, &mut found).expect("it is there");
+    let expected: Vec<u8> = [0, 16, 32].into_iter().flat_map(|plane| plane + 4..plane + 12).collect();
+    assert_eq!(found[..], expected);
 }

@@ -247,6 +247,8 @@ impl Sink for Writer<'_> {
 
     const EXTREMES: bool = false;
 
+    const APART: bool = false;
+
     fn memory(&self) -> usize {
         let tile = self.grid.tile * self.grid.tile * self.pixel.size();
         match self.options.layout {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::documents::creator;
 use super::writer::Version;
-use crate::metadata::{Metadata, Quantity, Window};
+use crate::metadata::{Metadata, Quantity, View, Window};
 use crate::pipeline::Extremes;
 use crate::sample::SampleType;
 use crate::shape::Shape;
@@ -95,27 +95,35 @@ impl Described<'_> {
             // Of a constant image the range of the type, so that no window is empty.
             let found = found.filter(|(low, high)| low < high).unwrap_or(self.sample_type.range());
             let (min, max) = if self.sample_type.is_float() { found } else { self.sample_type.range() };
+            let range = known.and_then(|known| known.range).unwrap_or(Window { start: min, end: max });
             let window =
                 known.and_then(|known| known.window).unwrap_or(Window { start: found.0, end: found.1 });
-            json!({
-                "active": true,
-                "coefficient": 1.0,
+            let rendering = known.map(|known| known.rendering.clone()).unwrap_or_default();
+            let mut channel = json!({
+                "active": rendering.is_active,
+                "coefficient": rendering.coefficient,
                 "color": self.metadata.colour(number, channels).to_string(),
-                "family": "linear",
-                "inverted": false,
+                "family": rendering.family.name(),
+                "inverted": rendering.is_inverted,
                 "label": label,
                 "window": {
-                    "min": number_of(min), "max": number_of(max),
+                    "min": number_of(range.start), "max": number_of(range.end),
                     "start": number_of(window.start), "end": number_of(window.end),
                 },
-            })
+            });
+            // As OMERO.web has it: only where there is one.
+            if let Some(name) = rendering.lookup_table {
+                channel["lut"] = name.into();
+            }
+            channel
         });
+        let view = self.metadata.view.unwrap_or(View { z: self.shape.z / 2, t: 0, is_grey: channels == 1 });
         let mut omero = json!({
             "channels": described.collect::<Vec<_>>(),
             "rdefs": {
-                "defaultT": 0,
-                "defaultZ": self.shape.z / 2,
-                "model": if channels == 1 { "greyscale" } else { "color" },
+                "defaultT": view.t.min(self.shape.t - 1),
+                "defaultZ": view.z.min(self.shape.z - 1),
+                "model": if view.is_grey { "greyscale" } else { "color" },
             },
         });
         if self.version == Version::V04 {
@@ -152,6 +160,7 @@ mod tests {
                     name: Some("DAPI".to_owned()),
                     colour: Some(Colour([0, 0, 255])),
                     window: Some(Window { start: 10.0, end: 300.5 }),
+                    ..Channel::default()
                 },
                 Channel::default(),
             ],

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::chunk_grid::Axes;
 use super::documents::is_ours;
-use crate::metadata::{Channel, Colour, Metadata, Quantity, Unit, Window};
+use crate::metadata::{Channel, Colour, Family, Metadata, Quantity, Rendering, Unit, View, Window};
 use crate::source::ReadError;
 
 /// An image: its first multiscale.
@@ -72,6 +72,7 @@ impl Multiscale {
             x: size(4, Unit::length),
             channels: omero["channels"].as_array().into_iter().flatten().map(channel).collect(),
             is_rgb: is_ours(attributes) && attributes["_creator"]["rgb"] == true,
+            view: view(&omero["rdefs"]),
             ..Metadata::default()
         };
         if omero.is_null() {
@@ -117,6 +118,17 @@ fn scale(multiscale: &Value, datasets: &[Value]) -> Vec<f64> {
     scale
 }
 
+/// What is shown first; the model is told where the place is.
+fn view(value: &Value) -> Option<View> {
+    let place = |key: &str| value[key].as_u64().and_then(|place| usize::try_from(place).ok());
+    let is_grey = match value["model"].as_str()? {
+        "greyscale" => true,
+        "color" => false,
+        _ => return None,
+    };
+    Some(View { z: place("defaultZ")?, t: place("defaultT")?, is_grey })
+}
+
 fn channel(value: &Value) -> Channel {
     let window = &value["window"];
     let window = window["start"]
@@ -124,10 +136,20 @@ fn channel(value: &Value) -> Channel {
         .zip(window["end"].as_f64())
         .map(|(start, end)| Window { start, end })
         .filter(|window| window.start < window.end);
+    let usual = Rendering::default();
+    let rendering = Rendering {
+        is_active: value["active"].as_bool().unwrap_or(usual.is_active),
+        is_inverted: value["inverted"].as_bool().unwrap_or(usual.is_inverted),
+        family: value["family"].as_str().and_then(Family::named).unwrap_or_default(),
+        coefficient: value["coefficient"].as_f64().unwrap_or(usual.coefficient),
+        lookup_table: text(&value["lut"]),
+    };
     Channel {
         name: text(&value["label"]),
         colour: value["color"].as_str().and_then(Colour::from_hexadecimal),
         window,
+        range: None,
+        rendering,
     }
 }
 
@@ -161,9 +183,10 @@ mod tests {
                 "coordinateTransformations": [{ "type": "scale", "scale": [1, 2, 2] }],
             }],
             "omero": { "channels": [
-                { "label": "DAPI", "color": "0000FF", "window": { "start": 10, "end": 200, "min": 0, "max": 255 } },
+                { "label": "DAPI", "color": "0000FF", "window": { "start": 10, "end": 200, "min": 0, "max": 255 },
+                  "active": false, "inverted": true, "family": "logarithmic", "coefficient": 1.5, "lut": "fire.lut" },
                 { "label": "", "color": "blue", "window": { "start": 10, "end": 10 } },
-            ]},
+            ], "rdefs": { "defaultZ": 3, "defaultT": 2, "model": "greyscale" } },
         }))
         .expect("it is whole");
         assert_eq!(image.axes, [None, Some(0), None, Some(1), Some(2)]);
@@ -174,6 +197,15 @@ mod tests {
         assert_eq!(metadata.x.map(|size| size.to_string()).as_deref(), Some("0.5 µm"));
         assert_eq!(metadata.channels[0].colour, Some(Colour([0, 0, 255])));
         assert_eq!(metadata.channels[0].window, Some(Window { start: 10.0, end: 200.0 }));
+        let rendering = Rendering {
+            is_active: false,
+            is_inverted: true,
+            family: Family::Logarithmic,
+            coefficient: 1.5,
+            lookup_table: Some("fire.lut".to_owned()),
+        };
+        assert_eq!(metadata.channels[0].rendering, rendering);
+        assert_eq!(metadata.view, Some(View { z: 3, t: 2, is_grey: true }));
         assert_eq!(metadata.channels[1], Channel::default());
     }
 

@@ -10,9 +10,12 @@ use super::collection::IMAGES;
 use super::documents::creator;
 use super::group::{Group, within};
 use super::writer::Version;
-use crate::metadata::{Field, LINES, Plate, letters, numbers};
+use crate::metadata::{Acquisition, Field, LINES, Plate, letters, numbers};
 use crate::source::{ReadError, Source};
 use crate::write_error::WriteError;
+
+/// Names and descriptions are no longer, in characters.
+const TEXT: usize = 1000;
 
 /// The fields of a plate: the folder of each, and where it was taken as far as that is told. In the order of rows, columns and
 /// the fields of a well.
@@ -21,6 +24,7 @@ pub(crate) fn fields(path: &Path, plate: &Value) -> Result<Vec<(PathBuf, Option<
         name: plate["name"].as_str().filter(|name| !name.is_empty()).map(str::to_owned),
         rows: lines(&plate["rows"]),
         columns: lines(&plate["columns"]),
+        acquisitions: acquisitions(&plate["acquisitions"]),
     });
     let wells = plate["wells"].as_array().map(Vec::as_slice).unwrap_or_default();
     let mut wells: Vec<(Option<[usize; 2]>, &str)> = wells
@@ -66,6 +70,22 @@ pub(crate) fn fields(path: &Path, plate: &Value) -> Result<Vec<(PathBuf, Option<
 fn lines(value: &Value) -> Vec<String> {
     let lines = value.as_array().map(Vec::as_slice).unwrap_or_default().iter().take(LINES);
     lines.map(|line| line["name"].as_str().unwrap_or_default().chars().take(100).collect()).collect()
+}
+
+/// What is said of acquisitions besides their numbers.
+fn acquisitions(value: &Value) -> Vec<Acquisition> {
+    let text = |value: &Value| {
+        value.as_str().filter(|text| !text.is_empty()).map(|text| text.chars().take(TEXT).collect())
+    };
+    let one = |value: &Value| {
+        let id = usize::try_from(value["id"].as_u64()?).ok()?;
+        let (name, description) = (text(&value["name"]), text(&value["description"]));
+        let times = [value["starttime"].as_i64(), value["endtime"].as_i64()];
+        let known = Acquisition { id, name, description, times };
+        (known != Acquisition { id, ..Acquisition::default() }).then_some(known)
+    };
+    let found = value.as_array().map(Vec::as_slice).unwrap_or_default();
+    found.iter().take(LINES).filter_map(one).collect()
 }
 
 /// The row and column of a well: told, or by the names in its path, as plates before 0.4 have it.
@@ -134,7 +154,7 @@ impl Layout {
 
     /// The plate, with the names of all its rows and columns.
     pub(crate) fn plate(&self) -> Plate {
-        Plate { name: self.plate.name.clone(), rows: self.rows.clone(), columns: self.columns.clone() }
+        Plate { rows: self.rows.clone(), columns: self.columns.clone(), ..(*self.plate).clone() }
     }
 
     /// Row, column and field of each image in their order, its number among the sources, and its acquisition.
@@ -219,7 +239,24 @@ impl Layout {
             }
         }
         let most = |wells: &BTreeMap<[usize; 2], usize>| wells.values().copied().max().unwrap_or_default();
-        counts.iter().map(|(id, wells)| json!({ "id": id, "maximumfieldcount": most(wells) })).collect()
+        let told = |(id, wells): (&usize, &BTreeMap<[usize; 2], usize>)| {
+            let mut told = json!({ "id": id, "maximumfieldcount": most(wells) });
+            let known = self.plate.acquisitions.iter().find(|known| known.id == *id);
+            if let Some(Acquisition { name, description, times: [start, end], .. }) = known {
+                for (key, value) in [
+                    ("name", name.as_deref().map(Value::from)),
+                    ("description", description.as_deref().map(Value::from)),
+                    ("starttime", start.map(Value::from)),
+                    ("endtime", end.map(Value::from)),
+                ] {
+                    if let Some(value) = value {
+                        told[key] = value;
+                    }
+                }
+            }
+            told
+        };
+        counts.iter().map(told).collect()
     }
 }
 

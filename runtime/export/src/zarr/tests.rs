@@ -154,8 +154,10 @@ fn what_an_image_says_of_itself_is_kept() {
                 name: Some(name.to_owned()),
                 colour: Some(Colour([1, 2, 3])),
                 window: Some(crate::metadata::Window { start: 1.5, end: 200.0 }),
+                ..Channel::default()
             })
             .to_vec(),
+        view: Some(crate::metadata::View { z: 1, t: 1, is_grey: true }),
         ..Metadata::default()
     };
     let shape = Shape::new([2, 2, 2, 10, 10]).expect("it is small");
@@ -293,6 +295,13 @@ fn plate(fields: &[[usize; 4]]) -> Vec<Box<dyn Source>> {
         name: Some("HeLa".to_owned()),
         rows: ["A", "B", "C"].map(str::to_owned).to_vec(),
         columns: (1..=12).map(|column| column.to_string()).collect(),
+        // Of the other nothing is said.
+        acquisitions: vec![crate::metadata::Acquisition {
+            id: 5,
+            name: Some("run".to_owned()),
+            description: None,
+            times: [Some(1_700_000_000_000), None],
+        }],
     });
     let image = |&[row, column, number, acquisition]: &[usize; 4]| -> Box<dyn Source> {
         let field = Field { plate: Arc::clone(&plate), row, column, number, acquisition: Some(acquisition) };
@@ -507,6 +516,7 @@ fn label_images_outside_of_the_image_are_refused() {
 struct Limited {
     inner: Synthetic,
     left: AtomicUsize,
+    interleaved: usize,
 }
 
 impl Source for Limited {
@@ -530,6 +540,10 @@ impl Source for Limited {
         0
     }
 
+    fn interleaved(&self) -> usize {
+        self.interleaved
+    }
+
     fn read(&self, level: usize, region: &Region, into: &mut [u8]) -> Result<(), ReadError> {
         let is_left =
             self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
@@ -547,11 +561,18 @@ impl Source for Limited {
 #[test]
 fn what_was_done_before_is_not_done_again_and_what_is_damaged_is() {
     let shape = Shape::new([1, 3, 2, 150, 130]).expect("it is small");
-    let limited = |kind, reads| Limited {
-        inner: Synthetic::new(shape, kind, Pattern::Waves, Metadata::default()),
-        left: AtomicUsize::new(reads),
-    };
-    for (kind, version) in [(SampleType::Uint16, Version::V04), (SampleType::Float, Version::V05)] {
+    // Where channels lie side by side some of a place are done, and others are not.
+    for (kind, version, interleaved) in [
+        (SampleType::Uint16, Version::V04, 1),
+        (SampleType::Float, Version::V05, 1),
+        (SampleType::Uint8, Version::V04, 3),
+        (SampleType::Uint16, Version::V05, 3),
+    ] {
+        let limited = |kind, reads| Limited {
+            inner: Synthetic::new(shape, kind, Pattern::Waves, Metadata::default()),
+            left: AtomicUsize::new(reads),
+            interleaved,
+        };
         let folder = tempfile::tempdir().expect("a folder");
         let mut request = Request::new(folder.path(), &[], "options").expect("it is there");
         request.keep = true;

@@ -18,7 +18,7 @@ use crate::publish::Folder;
 use crate::pyramid::{Grid, sizes};
 use crate::resume::{self, Journal, Key, Request};
 use crate::sample::SampleType;
-use crate::shape::Plane;
+use crate::shape::{Plane, Shape};
 use crate::source::{ReadError, Source, file};
 use crate::write_error::WriteError;
 
@@ -206,6 +206,7 @@ pub(super) fn write_levels(
         place,
         axes,
         arrays,
+        shape,
         grid: &grid,
         manifest,
         shards: Shards::default(),
@@ -267,6 +268,7 @@ struct Writer<'a> {
     place: Place<'a>,
     /// The axes that are written, by their number.
     axes: &'a [usize],
+    shape: Shape,
     grid: &'a Grid,
     arrays: Vec<Array>,
     manifest: &'a Manifest,
@@ -288,14 +290,17 @@ impl Sink for Writer<'_> {
 
     const EXTREMES: bool = true;
 
+    const APART: bool = true;
+
     fn memory(&self) -> usize {
         self.arrays.first().map_or(0, memory)
     }
 
-    fn whole(&self, plane: usize, place: [usize; 2]) -> Option<(usize, Extremes)> {
+    fn whole(&self, plane: Plane, place: [usize; 2]) -> Option<(usize, Extremes)> {
         if self.whole.is_empty() {
             return None;
         }
+        let plane = self.shape.number(plane);
         let above = |level: usize| (plane, level, place.map(|index| index >> level));
         (0..self.grid.sizes.len()).find_map(|level| Some((level, *self.whole.get(&above(level))?)))
     }

@@ -43,6 +43,15 @@ impl Internal {
         }
     }
 
+    /// The master was away: whether the session is still there is asked now, not at its next sign of life.
+    pub(super) async fn doubt(&self) {
+        let Some(session) = self.0.borrow().clone() else { return };
+        match session.factory().keep_alive(None).await {
+            Ok(_) => {}
+            Err(error) => self.failed(&session, &error),
+        }
+    }
+
     /// When the one that was there is believed no more.
     async fn is_gone(&self) {
         // The sender is ours.

@@ -17,16 +17,21 @@ const AGAIN: Duration = Duration::from_secs(2);
 
 /// Registers us, and again whenever the registry was gone.
 pub(super) async fn for_ever(shared: &Arc<Shared>, process: &Identity) {
-    let mut said = false;
+    let (mut said, mut gone) = (false, false);
     loop {
         match register(shared, process).await {
             Ok(()) => {
                 said = false;
                 tracing::info!("the processor is registered");
+                // Both are parts of the master.
+                if std::mem::take(&mut gone) {
+                    shared.internal.doubt().await;
+                }
                 let registry = shared.communicator.proxy(shared.options.locator.clone());
                 if let Ok(connection) = registry.connection().await {
                     let why = connection.ended().await;
                     tracing::warn!("the registry has gone: {why}");
+                    gone = true;
                 }
             }
             Err(error) if said => tracing::debug!("the registry does not take the processor: {error}"),

@@ -6,6 +6,7 @@ use biomero_convert::command_line::{Effort, Reading, Series};
 use clap::{Args, ValueEnum};
 
 use super::Shape;
+use crate::omero::Trust;
 
 /// What is exported, and how.
 #[derive(Debug, Args)]
@@ -18,10 +19,12 @@ Examples:
   processor export plate.zarr --output exported/             all fields of the plate, as a plate
   processor export image.ome.tif --labels=cells --output exported/
   processor export omero:Image:7 --server omero --session ID --output exported/
+  processor export omero:Plate:3 -s omero:4064 --trust omero.pem -k ID --output exported/
+  processor export omero:Dataset:5 -s omero -k ID --output exported/    a folder for each of its images
 
 What is written, exit codes and the shapes of --json: docs/export.md.")]
 pub(crate) struct Export {
-    /// A TIFF or OME-TIFF file, an OME-Zarr folder, omero:Image:ID, or by bioformats2raw whatever Bio-Formats reads
+    /// A TIFF or OME-TIFF file, an OME-Zarr folder, omero:Image:ID, omero:Plate:ID, omero:Dataset:ID, or by bioformats2raw whatever Bio-Formats reads
     #[arg(value_name = "SOURCE")]
     pub(crate) source: PathBuf,
     /// The folder that NAME.ome.zarr is put into; made where it is missing
@@ -45,12 +48,15 @@ pub(crate) struct Export {
     /// Only of 0.5: rows and columns of chunks that share a file, so that there are fewer files
     #[arg(long, value_name = "CHUNKS", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) shard: Option<u16>,
-    /// Only of omero:Image:ID: where OMERO is, as HOST or HOST:PORT [default port: 4063]
+    /// Only of omero: where OMERO is, as HOST or HOST:PORT; 4064 is TLS, as ssl://HOST:PORT is [default port: 4063]
     #[arg(short, long, value_name = "HOST")]
     pub(crate) server: Option<String>,
-    /// Only of omero:Image:ID: the id of a session of OMERO, which goes on afterwards
+    /// Only of omero: the id of a session of OMERO, which goes on afterwards
     #[arg(short = 'k', long, value_name = "ID")]
     pub(crate) session: Option<String>,
+    /// Only of omero, with TLS: whose certificate is good: system, any, or a file in PEM with authorities or with OMERO's own
+    #[arg(long, value_name = "WHOM", default_value = "system", value_parser = |text: &str| Ok::<_, String>(Trust::from(text)))]
+    pub(crate) trust: Trust,
     /// Also draw the regions of interest of the source into a label image of this name
     #[arg(
         long,

@@ -1,131 +1,118 @@
-//! `processor export`: an image becomes an OME-Zarr.
+//! `processor export`: an image, a plate or all images of a dataset become OME-Zarr.
 
-use std::path::Path;
-use std::time::Instant;
+use std::path::{Path, PathBuf};
 
+use biomero_config::Secret;
 use biomero_convert::Error;
+use biomero_convert::command_line::Reader;
 use biomero_convert::open::{Images, Opening, stem};
 use biomero_convert::work::{Interruption, limits};
-use biomero_events::json::Value;
 use biomero_export::Request;
 use biomero_export::codec::BloscCodec;
 use biomero_export::label::Overlap;
-use biomero_export::zarr::{self, Encoding, Options, Rois, Version, Written};
+use biomero_export::source::Source;
+use biomero_export::zarr::{Encoding, Options, Rois, Version};
+use biomero_omero::Credentials;
 
+use super::write::{Target, Whole};
 use crate::command_line::export::{Codec, Export, LabelOverlap, Layout, Version as Asked};
 use crate::ended::Ended;
 use crate::exit_code;
-use crate::output::{self, Answer, inert};
+use crate::omero::{self, Access, Object, Opened, Unread};
+use crate::output::Answer;
 use crate::progress::Bytes;
-
-use super::work;
-use crate::omero;
 
 pub(super) fn run(asked: &Export, answer: &mut Answer) -> Result<u8, Ended> {
     let interruption = Interruption::new()?;
-    let (of_omero, images);
-    let sources = match omero::named(&asked.source) {
-        Some(id) => {
-            of_omero = [omero::open(id?, asked.server.as_deref(), asked.session.as_deref())?];
-            of_omero.as_slice()
+    let options = options(asked);
+    // What is written does not depend on threads and memory.
+    let text = format!("{options:?} {:?} {:?}", asked.layout, asked.series.number);
+    let (opened, images);
+    let (of_omero, sources) = match Object::of(&asked.source) {
+        Some(object) => {
+            let object = object?;
+            let access = access(asked, object)?;
+            opened = read_of_omero(asked, object, &access)?;
+            let place = format!("{object} {}:{}", access.address.host, access.address.port);
+            (Some((object, opened.ids.as_slice(), place)), opened.sources.as_slice())
         }
         None => {
             images = read(asked, &interruption)?;
-            images.all()
+            (None, images.all())
         }
     };
-    let whole = match (asked.layout, asked.series.number, sources.len()) {
-        (Layout::Bioformats2raw, ..) => Whole::Series,
-        // Fields of a plate, even if there is one.
-        (_, None, _) if sources.iter().all(|source| source.metadata().field.is_some()) => Whole::Plate,
-        (_, _, 1) => Whole::Image,
-        (_, _, count) => return Err(Error::Series { path: asked.source.clone(), count }.into()),
+    let named = of_omero.as_ref().map(|(object, ids, _)| (*object, *ids));
+    for target in targets(asked, named, sources)? {
+        let mut request = match &of_omero {
+            Some((_, _, place)) => Request::elsewhere(place, target.sources, &text),
+            None => Request::new(&asked.source, target.sources, &text)?,
+        };
+        (request.overwrite, request.keep) = (asked.overwrite, asked.keep_partial);
+        let options = Options { request: Some(request), ..options.clone() };
+        let outcome = target.write(&options, asked.effort, &interruption)?;
+        target.tell(&outcome, answer)?;
+        // Whoever waits for one of several has it now.
+        answer.flush()?;
+    }
+    Ok(exit_code::SUCCESS)
+}
+
+/// How it is written.
+fn options(asked: &Export) -> Options {
+    let version = match asked.format {
+        Asked::V04 => Version::V04,
+        Asked::V05 => Version::V05,
     };
-    let target = asked.output.join(format!("{}.ome.zarr", name(asked)));
-    let mut options = Options {
-        version: match asked.format {
-            Asked::V04 => Version::V04,
-            Asked::V05 => Version::V05,
+    let rois = asked.labels.as_ref().map(|name| Rois {
+        name: name.clone(),
+        overlap: match asked.label_overlap {
+            LabelOverlap::Error => Overlap::Refuse,
+            LabelOverlap::First => Overlap::First,
+            LabelOverlap::Last => Overlap::Last,
+            LabelOverlap::DtypeMax => Overlap::Largest,
         },
+    });
+    Options {
         encoding: match asked.codec {
             Codec::Zstd => Encoding::Blosc { inner: BloscCodec::Zstd, level: asked.level },
             Codec::Lz4 => Encoding::Blosc { inner: BloscCodec::Lz4, level: asked.level },
             Codec::None => Encoding::None,
         },
         shard: asked.shard.map(usize::from),
-        rois: asked.labels.as_ref().map(|name| Rois {
-            name: name.clone(),
-            overlap: match asked.label_overlap {
-                LabelOverlap::Error => Overlap::Refuse,
-                LabelOverlap::First => Overlap::First,
-                LabelOverlap::Last => Overlap::Last,
-                LabelOverlap::DtypeMax => Overlap::Largest,
-            },
-        }),
-        ..Options::new(Version::V04)
-    };
-    // What is written does not depend on threads and memory.
-    let text = format!("{options:?} {:?} {:?}", asked.layout, asked.series.number);
-    // An image in OMERO has no file whose time says whether it is the same.
-    if omero::named(&asked.source).is_none() {
-        let mut request = Request::new(&asked.source, sources, &text)?;
-        if !asked.overwrite && zarr::is_written(&target, &request) {
-            return unchanged(&target, answer);
-        }
-        (request.overwrite, request.keep) = (asked.overwrite, asked.keep_partial);
-        options.request = Some(request);
+        rois,
+        ..Options::new(version)
     }
-    let described: Vec<_> = sources.iter().map(|source| (source.shape(), source.sample_type())).collect();
-    let has_rois = sources.iter().any(|source| !source.rois().is_empty());
-    let (began, path) = (Instant::now(), target.clone());
-    let written = work::run(asked.effort, &interruption, "exporting", |work| match (whole, sources) {
-        (Whole::Image, [source]) => Ok(vec![zarr::write(&**source, &target, &options, work)?]),
-        (Whole::Plate, sources) => zarr::write_plate(sources, &target, &options, work),
-        (_, sources) => zarr::write_series(sources, &target, &options, work),
-    })?;
-    let seconds = began.elapsed().as_secs_f64();
-    if asked.labels.is_some() && !has_rois {
-        output::note("it has no region of interest that can be drawn: there is no label image of them");
-    }
-    let path = path.to_string_lossy();
-    if answer.is_json() {
-        let images = described.iter().zip(&written).map(|((shape, kind), written)| {
-            let side = |side: usize| Value::from(side as i64);
-            let levels = written.sizes.iter().map(|size| size.map(side).to_vec().into()).collect();
-            let labels = written.labels.iter().map(|name| Value::from(name.as_str())).collect();
-            Value::from([
-                ("folder", written.folder.to_string_lossy().into_owned().into()),
-                ("shape", shape.sides().map(side).to_vec().into()),
-                ("type", kind.ome_name().into()),
-                ("levels", Value::Array(levels)),
-                ("labels", Value::Array(labels)),
-            ])
-        });
-        let images = Value::Array(images.collect());
-        let path = path.into_owned().into();
-        let object =
-            [("path", path), ("images", images), ("seconds", seconds.into()), ("unchanged", false.into())];
-        answer.object(object.into())?;
-    } else {
-        for ((shape, kind), Written { folder, sizes, labels }) in described.iter().zip(&written) {
-            let place = Path::new(path.as_ref()).join(folder);
-            // Joined with nothing it would end in a slash.
-            let place = if whole == Whole::Image { path.clone() } else { place.to_string_lossy() };
-            let labels = labels.iter().map(|name| format!(", labels {name:?}")).collect::<String>();
-            answer.line(format!(
-                "{}: {shape} {kind}, {} levels{}",
-                inert(&place),
-                sizes.len(),
-                inert(&labels)
-            ))?;
-        }
-        answer.line(format!("{seconds:.1} s"))?;
-    }
-    answer.flush()?;
-    Ok(exit_code::SUCCESS)
 }
 
-/// The images that are exported.
+/// How OMERO is reached.
+fn access(asked: &Export, object: Object) -> Result<Access, Unread> {
+    let (Some(server), Some(session)) = (&asked.server, &asked.session) else {
+        return Err(Unread::Session(object));
+    };
+    let address = omero::address(server, None)?;
+    let credentials = Credentials::Session(Secret::new(session.clone()));
+    Ok(Access { address, credentials, trust: asked.trust.clone() })
+}
+
+/// The images of something of OMERO, or the one that is meant.
+fn read_of_omero(asked: &Export, object: Object, access: &Access) -> Result<Opened, Ended> {
+    if asked.reading.reader != Reader::Auto {
+        return Err(Unread::Reader(object).into());
+    }
+    if asked.name.is_some() && matches!(object, Object::Dataset(_)) {
+        return Err(Unread::Names(object).into());
+    }
+    let Opened { mut sources, mut ids } = omero::open(object, access, asked.labels.is_some())?;
+    match asked.series.number {
+        None => Ok(Opened { sources, ids }),
+        Some(number) if number < sources.len() => {
+            Ok(Opened { sources: vec![sources.swap_remove(number)], ids: vec![ids.swap_remove(number)] })
+        }
+        Some(_) => Err(Error::Series { path: asked.source.clone(), count: sources.len() }.into()),
+    }
+}
+
+/// The images of a path that are exported.
 fn read(asked: &Export, interruption: &Interruption) -> Result<Images, Ended> {
     let bar = Bytes::new("reading");
     let opening = Opening {
@@ -144,45 +131,47 @@ fn read(asked: &Export, interruption: &Interruption) -> Result<Images, Ended> {
     }
 }
 
-/// It was exported before.
-fn unchanged(target: &Path, answer: &mut Answer) -> Result<u8, Ended> {
-    let path = target.to_string_lossy();
-    if answer.is_json() {
-        let images = Value::Array(Vec::new());
-        let path = path.into_owned().into();
-        let object =
-            [("path", path), ("images", images), ("seconds", 0.0.into()), ("unchanged", true.into())];
-        answer.object(object.into())?;
-    } else {
-        answer.line(format!("{} is there already, of the same source and options", inert(&path)))?;
-    }
-    answer.flush()?;
-    Ok(exit_code::SUCCESS)
+/// What becomes of them, and where.
+fn targets<'a>(
+    asked: &Export,
+    of_omero: Option<(Object, &[i64])>,
+    sources: &'a [Box<dyn Source>],
+) -> Result<Vec<Target<'a>>, Ended> {
+    let whole = match (asked.layout, asked.series.number, sources.len(), of_omero) {
+        (Layout::Bioformats2raw, ..) => Whole::Series,
+        // Each on its own, under its number.
+        (_, None, _, Some((Object::Dataset(_), ids))) => {
+            let one = |(source, id): (&'a [_], &i64)| Target {
+                path: place(&asked.output, &id.to_string()),
+                whole: Whole::Image,
+                sources: source,
+            };
+            return Ok(sources.chunks(1).zip(ids).map(one).collect());
+        }
+        // Fields of a plate, even if there is one.
+        (_, None, ..) if sources.iter().all(|source| source.metadata().field.is_some()) => Whole::Plate,
+        (_, _, 1, _) => Whole::Image,
+        (_, _, count, _) => return Err(Error::Series { path: asked.source.clone(), count }.into()),
+    };
+    let name = name(asked, of_omero.map(|(object, _)| object));
+    Ok(vec![Target { path: place(&asked.output, &name), whole, sources }])
 }
 
-/// What is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Whole {
-    /// An image.
-    Image,
-    /// Images as bioformats2raw lays them out.
-    Series,
-    /// The fields of a plate.
-    Plate,
+fn place(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}.ome.zarr"))
 }
 
 /// What it is called, without what tells its format.
-fn name(asked: &Export) -> String {
+fn name(asked: &Export, object: Option<Object>) -> String {
     if let Some(name) = &asked.name {
         return name.clone();
     }
-    if let Some(Ok(id)) = omero::named(&asked.source) {
-        return id.to_string();
-    }
-    let stem = stem(&asked.source);
-    let name = stem.file_name().unwrap_or_default().to_string_lossy();
+    let name = match object {
+        Some(object) => object.id().to_string(),
+        None => stem(&asked.source).file_name().unwrap_or_default().to_string_lossy().into_owned(),
+    };
     match asked.series.number {
         Some(number) => format!("{name}_{number}"),
-        None => name.into_owned(),
+        None => name,
     }
 }

@@ -1,61 +1,40 @@
 //! The samples of an image of OMERO, as a source of an export.
-//!
-//! Each thread that reads has a `RawPixelsStore` of its own, so that several tiles are on their way at a time over the one
-//! connection: a store answers one call after the other.
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
+use biomero_export::roi::Roi;
 use biomero_export::source::{Level, ReadError, Source};
 use biomero_export::{Metadata, Region, SampleType};
 use biomero_omero::api::RawPixelsStore;
-use biomero_omero::{Error, Session, Stateful};
-use tokio::runtime::Runtime;
+use biomero_omero::{Error, Exception, Session};
 
 use super::image::Described;
+use super::link::Link;
 
 /// The most bytes of a call: far below the 64 MiB of a message, and enough that the way there and back counts for nothing.
 const PIECE: usize = 8 << 20;
 /// Rows and columns that are asked for together where nobody says otherwise.
 const TILE: usize = 1024;
-/// How long giving the server back what it holds may take.
-const END: Duration = Duration::from_secs(15);
 
 /// The samples of an image.
 pub(super) struct Pixels {
-    /// What speaks with OMERO; none once it is closed.
-    open: Option<(Runtime, Session)>,
-    /// Those that no thread reads with now.
-    idle: Mutex<Vec<Stateful<RawPixelsStore>>>,
+    link: Arc<Link>,
     image: Described,
     levels: [Level; 1],
 }
 
 impl Pixels {
-    pub(super) fn new(runtime: Runtime, session: Session, image: Described) -> Self {
+    pub(super) fn new(link: Arc<Link>, image: Described) -> Self {
         let tile = [image.shape.y.min(TILE), image.shape.x.min(TILE)];
         let levels = [Level { shape: image.shape, tile }];
-        Self { open: Some((runtime, session)), idle: Mutex::default(), image, levels }
-    }
-
-    async fn store(&self, session: &Session) -> Result<Stateful<RawPixelsStore>, Error> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        if let Some(store) = idle {
-            return Ok(store);
-        }
-        let store = match self.image.group {
-            Some(group) => session.raw_pixels_in(group).await?,
-            None => session.raw_pixels().await?,
-        };
-        store.set_pixels_id(self.image.pixels, false).await?;
-        Ok(store)
+        Self { link, image, levels }
     }
 
     /// Reads a region in pieces of whole rows, or of a part of one.
     async fn fetch(&self, session: &Session, region: &Region, into: &mut [u8]) -> Result<(), Error> {
-        let store = self.store(session).await?;
+        let store = self.link.store(session, self.image.pixels, self.image.group).await?;
         let sample = self.image.kind.bytes();
         let width = region.width.min(PIECE / sample).max(1);
         let height = (PIECE / sample / width).clamp(1, region.height.max(1));
@@ -68,7 +47,7 @@ impl Pixels {
                 let row = width * sample;
                 if bytes.len() != height * row {
                     let (found, wanted) = (bytes.len(), height * row);
-                    let problem = format!("a tile has {found} bytes, not {wanted}: {piece:?}");
+                    let problem = format!("OMERO has sent {found} bytes of a tile that has {wanted}");
                     return Err(Error::Protocol { problem });
                 }
                 for (number, line) in bytes.chunks_exact(row.max(1)).enumerate() {
@@ -79,12 +58,43 @@ impl Pixels {
                 }
             }
         }
-        // OMERO sends the most significant byte first.
-        if sample > 1 {
-            into.chunks_exact_mut(sample).for_each(<[u8]>::reverse);
-        }
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(store);
+        turn(into, sample);
+        self.link.keep(store).await;
         Ok(())
+    }
+
+    /// Which samples, and why not.
+    fn failed(&self, region: &Region, error: Error) -> ReadError {
+        let Region { plane, y, x, height, width } = *region;
+        let path = PathBuf::from(format!(
+            "omero:Image:{}, time {}, channel {}, depth {}, rows {y} to {}, columns {x} to {}",
+            self.image.id,
+            plane.t,
+            plane.c,
+            plane.z,
+            y + height - 1,
+            x + width - 1,
+        ));
+        let kind = match &error {
+            Error::Unavailable { .. } | Error::Gone { .. } | Error::NoSession { .. } => {
+                io::ErrorKind::NotConnected
+            }
+            error if error.is(Exception::SessionException) => io::ErrorKind::NotConnected,
+            error if error.is(Exception::SecurityViolation) => io::ErrorKind::PermissionDenied,
+            _ => io::ErrorKind::Other,
+        };
+        ReadError::Io { path, source: io::Error::new(kind, error) }
+    }
+}
+
+/// OMERO sends the most significant byte first.
+fn turn(samples: &mut [u8], bytes: usize) {
+    match bytes {
+        // A constant width is what lets many of them be turned at a time.
+        2 => samples.as_chunks_mut::<2>().0.iter_mut().for_each(|sample| sample.reverse()),
+        4 => samples.as_chunks_mut::<4>().0.iter_mut().for_each(|sample| sample.reverse()),
+        8 => samples.as_chunks_mut::<8>().0.iter_mut().for_each(|sample| sample.reverse()),
+        _ => {}
     }
 }
 
@@ -113,6 +123,10 @@ impl Source for Pixels {
         "OMERO"
     }
 
+    fn rois(&self) -> &[Arc<Roi>] {
+        &self.image.rois
+    }
+
     fn memory(&self) -> usize {
         // The message, and what of it has not been taken from the socket yet.
         2 * PIECE
@@ -120,36 +134,30 @@ impl Source for Pixels {
 
     fn read(&self, level: usize, region: &Region, into: &mut [u8]) -> Result<(), ReadError> {
         let bytes = region.samples().checked_mul(self.image.kind.bytes());
-        if level != 0 || !self.image.shape.contains(region) || bytes != Some(into.len()) {
+        let is_empty = region.height == 0 || region.width == 0;
+        if level != 0 || is_empty || !self.image.shape.contains(region) || bytes != Some(into.len()) {
             return Err(ReadError::Outside { level, region: *region });
         }
-        let Some((runtime, session)) = &self.open else { return Err(self.failed("it is closed")) };
-        runtime.block_on(self.fetch(session, region, into)).map_err(|error| self.failed(error))
+        let fetched = self.link.with(async |session| self.fetch(session, region, into).await);
+        fetched.map_err(|error| self.failed(region, error))
     }
 }
 
-impl Pixels {
-    fn failed(&self, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ReadError {
-        let path = PathBuf::from(format!("omero:Image:{}", self.image.id));
-        ReadError::Io { path, source: io::Error::other(error) }
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::turn;
 
-/// The session goes on, and so would what is held in it.
-impl Drop for Pixels {
-    fn drop(&mut self) {
-        let Some((runtime, session)) = self.open.take() else { return };
-        let stores = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
-        let closing = async {
-            for store in stores {
-                store.close().await?;
-            }
-            session.close().await
-        };
-        let closed = runtime.block_on(async { tokio::time::timeout(END, closing).await });
-        if !matches!(closed, Ok(Ok(()))) {
-            tracing::debug!("what OMERO holds for the export is left to the end of its session");
+    #[test]
+    fn samples_are_turned_and_bytes_are_not() {
+        for (bytes, turned) in [
+            (1, [1, 2, 3, 4, 5, 6, 7, 8]),
+            (2, [2, 1, 4, 3, 6, 5, 8, 7]),
+            (4, [4, 3, 2, 1, 8, 7, 6, 5]),
+            (8, [8, 7, 6, 5, 4, 3, 2, 1]),
+        ] {
+            let mut samples = [1, 2, 3, 4, 5, 6, 7, 8];
+            turn(&mut samples, bytes);
+            assert_eq!(samples, turned);
         }
-        runtime.shutdown_background();
     }
 }

@@ -121,3 +121,78 @@ pub(super) fn remedy(error: &io::Error) -> Remedy {
 fn identity(path: &Path) -> io::Result<(u64, u64)> {
     fs::symlink_metadata(path).map(|found| (found.dev(), found.ino()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use biomero_workflow::{Error, Input, Machine, Policy, Request};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Row(Mutex<serde_json::Value>);
+
+    impl Memory for Row {
+        async fn keep(&self, value: serde_json::Value) -> Result<(), Error> {
+            *self.0.lock().expect("nobody panics with it") = value;
+            Ok(())
+        }
+    }
+
+    fn work(target: &Path) -> Work {
+        let request = Request {
+            workflow: "copy".to_owned(),
+            version: None,
+            inputs: vec![Input::Path("/in".into())],
+            parameters: Vec::new(),
+            user: -1,
+            group: -1,
+            results: Results::Directory(target.to_owned()),
+            policy: Policy::default(),
+        };
+        Work { id: Uuid::from_u128(7), request, machine: Machine::new("v1".to_owned(), Step::ALL.to_vec()) }
+    }
+
+    fn fetched(work: &Work) -> PathBuf {
+        let staged = staged(&work.request.results, work.id, Path::new("/unused"));
+        fs::create_dir_all(&staged).and_then(|()| fs::write(staged.join("a.csv"), "1")).expect("results");
+        staged
+    }
+
+    async fn delivered(work: &Work, row: &Row) -> Result<String, Failure> {
+        let memory = row.0.lock().expect("nobody panics with it").clone();
+        let mut work = work.clone();
+        work.machine.memory = memory;
+        deliver(&work, Path::new("/unused"), row).await
+    }
+
+    #[tokio::test]
+    async fn results_are_moved_once_and_known_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (work, row) = (work(&folder.path().join("results")), Row::default());
+        let staged = fetched(&work);
+        delivered(&work, &row).await.expect("they are moved");
+        assert!(!staged.exists());
+        // As after a crash behind the rename.
+        delivered(&work, &row).await.expect("they are known again");
+        clear(&work.request.results, work.id, Path::new("/unused")).expect("nothing is left");
+        let names: Vec<_> =
+            fs::read_dir(folder.path()).expect("a folder").flatten().map(|it| it.file_name()).collect();
+        assert_eq!(names, ["results"]);
+    }
+
+    #[tokio::test]
+    async fn what_somebody_else_has_put_there_is_neither_replaced_nor_taken_for_the_results() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let target = folder.path().join("results");
+        let (work, row) = (work(&target), Row::default());
+        let staged = fetched(&work);
+        fs::create_dir_all(&target).and_then(|()| fs::write(target.join("mine"), "")).expect("a folder");
+        let failure = delivered(&work, &row).await.expect_err("it is not empty");
+        assert_eq!(failure.remedy, Remedy::None, "{failure}");
+        assert!(target.join("mine").exists() && staged.join("a.csv").exists());
+        fs::remove_dir_all(&staged).expect("it goes");
+        assert!(delivered(&work, &row).await.is_err(), "that folder is not ours");
+    }
+}

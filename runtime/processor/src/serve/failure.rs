@@ -53,3 +53,61 @@ fn of_job(job: &JobFailure) -> Remedy {
         _ => Remedy::None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use biomero_slurm::job::{ExitCode, Job, JobId};
+
+    use super::*;
+
+    fn failed(state: State, reason: Option<&str>, log: &str) -> Failure {
+        let job = Job {
+            state,
+            exit: Some(ExitCode { code: 3, signal: 0 }),
+            reason: reason.map(str::to_owned),
+            nodes: Some("n7".to_owned()),
+            started: Some(1),
+            id: JobId::of(5),
+            own: None,
+            name: String::new(),
+            partition: None,
+            comment: None,
+            submitted: None,
+            ended: None,
+            elapsed: None,
+            limit: None,
+            processors: None,
+            peak_memory: None,
+            processor_time: None,
+            never: None,
+            folder: None,
+        };
+        let failures = JobFailure::of(&job, log.as_bytes()).into_iter().collect();
+        of_run(Step::Run, &RunFailure::Job { step: "workflow", failures, more: 0 })
+    }
+
+    #[test]
+    fn what_can_be_done_follows_from_how_a_job_ended() {
+        let avoid = || Remedy::Exclude(vec!["n7".to_owned()]);
+        for (state, reason, log, remedy) in [
+            (State::Failed, None, "Traceback", Remedy::None),
+            (State::Failed, Some("NonZeroExitCode"), "No corresponding input file for 3", avoid()),
+            (State::Failed, None, "cd: /data/x/data/in: No such file or directory", avoid()),
+            (State::Failed, None, "no model /models/x: No such file or directory", Remedy::None),
+            (State::Failed, Some("JobLaunchFailure"), "", avoid()),
+            (State::NodeFail, None, "", avoid()),
+            (State::Preempted, None, "", Remedy::Resubmit),
+            (State::OutOfMemory, None, "", Remedy::None),
+            (State::Timeout, None, "", Remedy::None),
+        ] {
+            assert_eq!(failed(state, reason, log).remedy, remedy, "{state:?} {reason:?} {log}");
+        }
+    }
+
+    #[test]
+    fn a_failure_tells_job_node_exit_code_and_the_end_of_the_log() {
+        let failure = failed(State::Failed, None, "one\ntwo\n");
+        assert_eq!((failure.job.as_deref(), failure.nodes.as_deref()), (Some("5"), Some("n7")));
+        assert_eq!((failure.exit_code, failure.signal, failure.log.len()), (Some(3), None, 2));
+    }
+}

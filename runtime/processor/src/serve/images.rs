@@ -39,9 +39,9 @@ enum Unstaged {
 }
 
 /// The folder that is sent as it is: one input, a folder of images.
-pub(super) fn as_it_is(inputs: &[Input]) -> Option<&Path> {
+pub(super) fn as_it_is(inputs: &[Input]) -> Option<PathBuf> {
     match inputs {
-        [Input::Path(path)] if path.is_dir() && !is_zarr(path) => Some(path),
+        [Input::Path(path)] if path.is_dir() && !is_zarr(path) => Some(path.clone()),
         _ => None,
     }
 }

@@ -71,3 +71,54 @@ impl<M: Memory> Keep for Kept<'_, M> {
         memory.keep(value).await.map_err(|error| elsewhere(Box::new(error)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::time::SystemTime;
+
+    use biomero_workflow::{Error, Input, Machine, Policy, Request, Results};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Row(Mutex<serde_json::Value>);
+
+    impl Memory for Row {
+        async fn keep(&self, value: serde_json::Value) -> Result<(), Error> {
+            *self.0.lock().expect("nobody panics with it") = value;
+            Ok(())
+        }
+    }
+
+    fn work(memory: serde_json::Value) -> Work {
+        let request = Request {
+            workflow: "copy".to_owned(),
+            version: None,
+            inputs: vec![Input::Path("/in".into())],
+            parameters: Vec::new(),
+            user: -1,
+            group: -1,
+            results: Results::Directory("/out".into()),
+            policy: Policy::default(),
+        };
+        let machine = Machine { memory, ..Machine::new("v1".to_owned(), Vec::new()) };
+        Work { id: uuid::Uuid::nil(), request, machine }
+    }
+
+    #[tokio::test]
+    async fn a_job_of_another_attempt_is_not_looked_for() {
+        let row = Row::default();
+        let first = BTreeMap::new();
+        let mut kept = Kept::new(&work(serde_json::Value::Null), &first, Some(&row));
+        assert!(!kept.is_resumed(), "nothing was asked for");
+        let asked = BTreeMap::from([(Step::Workflow, SystemTime::now())]);
+        kept.keep(Progress { asked, job: Some(7), ..Progress::default() }).await.expect("it is kept");
+        let memory = row.0.lock().expect("nobody panics with it").clone();
+        assert!(Kept::new(&work(memory.clone()), &first, Some(&row)).is_resumed(), "the same attempt");
+        let second = BTreeMap::from([(Step::Workflow, 1)]);
+        let again = Kept::new(&work(memory), &second, Some(&row));
+        assert!(!again.is_resumed(), "another one has a job of its own");
+        assert_eq!(again.progress().job, Some(7), "the log of the first is still to be removed");
+    }
+}

@@ -10,11 +10,11 @@ use biomero_events::EventLog;
 use biomero_slurm::Cluster;
 use biomero_slurm::descriptor::Descriptor;
 use biomero_slurm::engine::Engine;
-use biomero_slurm::run::{self, Failure as RunFailure, Happened, Worker};
+use biomero_slurm::run::{self, Failure as RunFailure, Happened, Questions, Worker};
 use biomero_slurm::workflow::catalogue::Catalogue;
 use biomero_slurm::workflow::{Image, Program, Site as JobSite};
 use biomero_workflow::{
-    Admitted, CleanUp, Error, Failure, Memory, Problem, Refusal, Remedy, Request, Step, Steps, Work,
+    Admitted, CleanUp, Error, Failure, Input, Memory, Problem, Refusal, Remedy, Request, Step, Steps, Work,
 };
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
@@ -35,6 +35,7 @@ pub(crate) struct Site {
     biomero: BiomeroSettings,
     cluster: Cluster,
     engine: Engine,
+    questions: Questions<Engine>,
     catalogue: Catalogue,
     template: Option<String>,
     program: Option<Program>,
@@ -67,12 +68,14 @@ impl Site {
         let (engine, catalogue) = (context.engine()?, context.catalogue()?);
         let (template, program, folder) = (context.template()?, context.program()?, folder(&context)?);
         let (settings, biomero) = (context.settings.clone(), context.biomero.clone());
+        let poll = settings.slurm.poll;
         let (cluster, control) = context.into_cluster();
         let staging = Semaphore::new(STAGED_AT_ONCE);
         Ok(Self {
             settings,
             biomero,
             cluster,
+            questions: Questions::new(engine.clone(), poll),
             engine,
             catalogue,
             template,
@@ -115,6 +118,7 @@ impl Site {
         Worker {
             cluster: &self.cluster,
             engine: &self.engine,
+            questions: &self.questions,
             settings: &self.biomero,
             site: JobSite::of(
                 &self.settings.slurm,
@@ -135,8 +139,15 @@ impl Site {
 
     /// The run on the cluster that carries a workflow's steps.
     fn run(&self, id: Uuid, request: &Request, version: &str, machine: Option<&Work>) -> run::Request {
-        let input = images::as_it_is(&request.inputs);
-        let input = input.map_or_else(|| self.own(id).join("images"), ToOwned::to_owned);
+        let as_it_is = images::as_it_is(&request.inputs);
+        let input = match (machine, request.inputs.first()) {
+            // Decided once, whatever has become of the input since.
+            (Some(work), Some(Input::Path(path))) if !work.machine.steps.contains(&Step::Export) => {
+                path.clone()
+            }
+            (None, _) if as_it_is.is_some() => as_it_is.unwrap_or_default(),
+            _ => self.own(id).join("images"),
+        };
         let mut options = request.policy.options.clone();
         let mut attempts = BTreeMap::new();
         if let Some(Work { machine, .. }) = machine {
@@ -180,6 +191,10 @@ impl Site {
         let worker = self.worker(workflow, &descriptor);
         let request = self.run(work.id, &work.request, &work.machine.version, Some(work));
         let failed = |error: RunFailure| failure::of_run(step, &error);
+        if step == Step::Transfer && !request.input.exists() {
+            let reason = format!("the images are gone from {}", request.input.display());
+            return Err(lost(reason, Remedy::None));
+        }
         match asked {
             Asked::Perform(part, memory) => {
                 let mut kept = Kept::new(work, &request.attempts, memory);
@@ -198,9 +213,14 @@ impl Site {
         }
     }
 
-    fn clear_here(&self, work: &Work, step: Step) -> Result<(), Failure> {
-        let staged = deliver::remove(&self.own(work.id));
-        let cleared = staged.and_then(|()| deliver::clear(&work.request.results, work.id, &self.folder));
+    /// Removes what is staged here.
+    async fn clear_here(&self, work: &Work, step: Step) -> Result<(), Failure> {
+        let (own, folder) = (self.own(work.id), self.folder.clone());
+        let (results, id) = (work.request.results.clone(), work.id);
+        let clearing = tokio::task::spawn_blocking(move || {
+            deliver::remove(&own).and_then(|()| deliver::clear(&results, id, &folder))
+        });
+        let cleared = clearing.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
         cleared.map_err(|error| {
             let reason = format!("what was staged cannot be removed: {error}");
             Failure::new(step, reason, deliver::remedy(&error))
@@ -285,7 +305,7 @@ impl Steps for Site {
             },
             Step::Deliver => deliver::deliver(work, &self.folder, memory).await,
             Step::Clean => {
-                self.clear_here(work, step)?;
+                self.clear_here(work, step).await?;
                 let asked = match work.request.policy.clean_up {
                     CleanUp::Never => Asked::LetGo,
                     CleanUp::Always | CleanUp::OnSuccess => Asked::Perform(run::Step::Clean, Some(memory)),
@@ -309,9 +329,9 @@ impl Steps for Site {
         let failed = work.machine.failure.as_ref().map(|failure| failure.step);
         // It has not come as far as the cluster.
         let is_there = failed.is_some_and(|step| step > Step::Export);
-        let everything = work.request.policy.clean_up == CleanUp::Always;
+        let everything = work.machine.clears(&work.request.policy);
         if everything {
-            self.clear_here(work, Step::Clean)?;
+            self.clear_here(work, Step::Clean).await?;
         }
         if is_there {
             let asked = match everything {

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use super::failure::Failure;
 use super::progress::{Converting, Keep, Notes as _};
-use super::{Happened, Request, Step, Witness, let_go};
+use super::{Happened, Questions, Request, Step, Witness, let_go};
 use crate::cluster::Cluster;
 use crate::data::{self, Debris, Download, Layout, Upload, Uploaded};
 use crate::descriptor::Descriptor;
@@ -39,6 +39,8 @@ pub struct Worker<'a> {
     pub cluster: &'a Cluster,
     /// Who runs jobs there.
     pub engine: &'a Engine,
+    /// Who tells how jobs stand: one for all runs.
+    pub questions: &'a Questions<Engine>,
     /// `slurm-config.ini`.
     pub settings: &'a BiomeroSettings,
     /// What the site says of its jobs.

@@ -33,7 +33,7 @@ impl<K: Keep, W: Witness> Run<'_, K, W> {
     ) -> Result<Vec<Job>, Failure> {
         let pace = Pace { longest: self.worker.poll, ..Pace::default() };
         let options = WatchOptions { pace, ..WatchOptions::default() };
-        let (mut watch, adder) = Watch::new(self.worker.engine.clone(), &[id], options);
+        let (mut watch, adder) = Watch::new(self.worker.questions.clone(), &[id], options);
         drop(adder);
         let mut tasks: BTreeMap<JobId, Job> = BTreeMap::new();
         let mut progress = Progress::default();

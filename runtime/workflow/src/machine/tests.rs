@@ -166,6 +166,23 @@ fn results_that_are_home_are_no_failure_although_something_is_left_elsewhere() {
 }
 
 #[test]
+fn results_that_could_not_be_brought_home_stay_for_a_retry() {
+    let request = asked(CleanUp::Always);
+    let doing =
+        |step| Machine { stage: Stage::Doing(step), ..Machine::new("v1".to_owned(), Step::ALL.to_vec()) };
+    for (step, begins_at) in
+        [(Step::Run, Step::Export), (Step::Fetch, Step::Fetch), (Step::Deliver, Step::Deliver)]
+    {
+        let mut machine = doing(step);
+        let failed = Event::Failed(Failure::new(step, "no", Remedy::None));
+        for event in [failed, Event::Cleared, Event::RetryAsked("somebody".to_owned()), Event::Started] {
+            machine = machine.apply(&request, &event, 0).expect("it belongs here").machine;
+        }
+        assert_eq!(machine.stage, Stage::Doing(begins_at), "{step:?}");
+    }
+}
+
+#[test]
 fn a_batch_ends_with_the_last_of_its_children() {
     let request = asked(CleanUp::Always);
     let children = |done, failed, cancelled| Children { of: 3, done, failed, cancelled };

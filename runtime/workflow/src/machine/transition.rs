@@ -6,7 +6,10 @@ use thiserror::Error;
 
 use super::{Children, End, Machine, Stage, Step};
 use crate::failure::{Failure, Remedy};
-use crate::request::{CleanUp, Request};
+use crate::request::Request;
+
+/// How often it is tried to remove what was left on the way.
+const CLEARINGS: u32 = 6;
 
 /// What happens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,8 +63,8 @@ pub struct Transition {
     pub machine: Machine,
     /// What the history has to hold of it.
     pub facts: Vec<Fact>,
-    /// What our own stream tells of it: a topic, and its state.
-    pub told: Option<(&'static str, Value)>,
+    /// What our own stream tells of it: topics, and their states.
+    pub told: Vec<(&'static str, Value)>,
 }
 
 /// An event does not belong where the workflow stands.
@@ -78,7 +81,7 @@ impl Machine {
     /// # Errors
     /// The event does not belong here.
     pub fn apply(&self, request: &Request, event: &Event, now: i64) -> Result<Transition, OutOfPlace> {
-        let mut to = Changing { machine: self.clone(), facts: Vec::new(), told: None };
+        let mut to = Changing { machine: self.clone(), facts: Vec::new(), told: Vec::new() };
         match (event, self.stage) {
             (Event::Started, Stage::Waiting) => to.start(),
             (Event::Done(step, note), Stage::Doing(current)) if *step == current => to.done(*step, note),
@@ -99,7 +102,7 @@ impl Machine {
             (Event::Withdrawn, Stage::Withdrawing(step)) => to.withdrawn(step),
             (Event::Cleared, Stage::Clearing(end)) => {
                 // What stays is where a retry goes on.
-                if request.policy.clean_up == CleanUp::Always {
+                if self.clears(&request.policy) {
                     to.machine.cleared = true;
                     to.machine.memory = Value::Null;
                 }
@@ -118,13 +121,13 @@ impl Machine {
 struct Changing {
     machine: Machine,
     facts: Vec<Fact>,
-    told: Option<(&'static str, Value)>,
+    told: Vec<(&'static str, Value)>,
 }
 
 impl Changing {
     fn start(&mut self) {
         self.facts.push(Fact::Started(self.machine.round));
-        self.told = Some(("workflow.started", json!({ "round": self.machine.round })));
+        self.told.push(("workflow.started", json!({ "round": self.machine.round })));
         // A retry goes on where what is left allows it.
         let first = match &self.machine.failure {
             Some(failure) if !self.machine.cleared => failure.step,
@@ -151,7 +154,7 @@ impl Changing {
 
     fn done(&mut self, step: Step, note: &str) {
         self.facts.push(Fact::TaskDone(step, self.machine.attempt(step), note.to_owned()));
-        self.told = Some(("workflow.step-done", json!({ "step": step, "result": note })));
+        self.told.push(("workflow.step-done", json!({ "step": step, "result": note })));
         let next = self.machine.steps.iter().copied().find(|next| *next > step);
         self.go_to(next);
     }
@@ -176,21 +179,25 @@ impl Changing {
                 }
                 self.machine.attempts.insert(step, jobs);
                 self.machine.failure = Some(failure.clone());
-                self.told = Some(("workflow.resubmitted", json!({ "attempt": jobs, "because": failure })));
+                self.told.push(("workflow.resubmitted", json!({ "attempt": jobs, "because": failure })));
                 self.go_to(Some(step));
                 return;
             }
         }
         self.machine.failure = Some(failure.clone());
-        self.told = Some(("workflow.step-failed", json!(failure)));
         self.clear(End::Failed);
     }
 
     /// Whether the same is tried once more, later.
     fn pauses(&mut self, request: &Request, failure: &Failure, now: i64) -> bool {
-        self.told = Some(("workflow.step-failed", json!(failure)));
         let tried = self.machine.tries.saturating_add(1);
-        if failure.remedy != Remedy::Wait || tried >= request.policy.retries.tries {
+        let most = match self.machine.stage {
+            // Whoever waits for the end does not wait for what comes behind it.
+            Stage::Doing(Step::Clean) | Stage::Clearing(_) => request.policy.retries.tries.min(CLEARINGS),
+            _ => request.policy.retries.tries,
+        };
+        if failure.remedy != Remedy::Wait || tried >= most {
+            self.told.push(("workflow.step-failed", json!(failure)));
             return false;
         }
         let pause = i64::try_from(request.policy.retries.pause(tried).as_millis()).unwrap_or(i64::MAX);
@@ -199,8 +206,8 @@ impl Changing {
         if let Stage::Doing(_) = self.machine.stage {
             self.machine.failure = Some(failure.clone());
         }
-        self.told =
-            Some(("workflow.paused", json!({ "tried": tried, "milliseconds": pause, "because": failure })));
+        let state = json!({ "tried": tried, "milliseconds": pause, "because": failure });
+        self.told.push(("workflow.paused", state));
         true
     }
 
@@ -224,14 +231,14 @@ impl Changing {
             // It has been asked for before.
             Stage::Withdrawing(_) | Stage::Clearing(End::Cancelled) => return Ok(()),
         }
-        self.told = Some(("workflow.cancel-asked", json!({ "by": by })));
+        self.told.push(("workflow.cancel-asked", json!({ "by": by })));
         Ok(())
     }
 
     fn withdrawn(&mut self, step: Step) {
         let reason = self.cancelled();
         self.facts.push(Fact::TaskFailed(step, self.machine.attempt(step), reason));
-        self.told.get_or_insert(("workflow.withdrawn", json!({ "step": step })));
+        self.told.push(("workflow.withdrawn", json!({ "step": step })));
         // Where a retry goes on.
         let failure = self.machine.failure.take().filter(|failure| failure.step == step);
         let cancelled = || Failure::new(step, "it was cancelled", Remedy::None);
@@ -263,7 +270,7 @@ impl Changing {
         self.machine.stage = Stage::Over(end);
         self.machine.tries = 0;
         self.machine.not_before = 0;
-        self.told.get_or_insert(("workflow.over", json!({ "end": end, "round": round })));
+        self.told.push(("workflow.over", json!({ "end": end, "round": round })));
     }
 
     fn cancelled(&self) -> String {
@@ -273,11 +280,10 @@ impl Changing {
     fn gathered(&mut self, children: Children) {
         self.machine.children = Some(children);
         self.facts.push(Fact::Gathered(self.machine.round, children));
-        self.told = Some(("workflow.gathered", json!(children)));
+        self.told.push(("workflow.gathered", json!(children)));
         if children.ended() < children.of {
             return;
         }
-        self.told = None;
         if children.done == children.of {
             self.over(End::Done);
         } else if children.failed == 0 {
@@ -309,6 +315,6 @@ impl Changing {
         machine.tries = 0;
         machine.not_before = 0;
         machine.stage = if machine.children.is_some() { Stage::Gathering } else { Stage::Waiting };
-        self.told = Some(("workflow.retry-asked", json!({ "by": by, "round": machine.round })));
+        self.told.push(("workflow.retry-asked", json!({ "by": by, "round": machine.round })));
     }
 }

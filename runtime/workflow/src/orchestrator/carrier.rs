@@ -17,7 +17,7 @@ use crate::history;
 use crate::machine::{Children, Event, Machine, Next, Stage, Step};
 use crate::record::{Workflow, milliseconds};
 use crate::steps::{Memory, Steps, Work};
-use crate::workflows::{Filter, Workflows, told};
+use crate::workflows::{Filter, Workflows, all_told, told};
 
 /// How often a row is read again that others have changed meanwhile.
 const TRIES: usize = 20;
@@ -96,22 +96,27 @@ impl<S: Steps> Kept<'_, S> {
     async fn perform(&self, workflow: &Workflow, step: Step) -> Result<(), Error> {
         let work = work(workflow);
         let mut performing = pin!(self.carrier.workflows.steps.perform(&work, step, self));
-        let done = loop {
-            tokio::select! {
-                done = &mut performing => break done,
-                () = self.carrier.news.notified() => {
-                    self.read().await?;
-                    if self.workflow.lock().await.machine.stage != Stage::Doing(step) {
-                        return Ok(());
-                    }
-                }
-            }
+        // Both are polled all the time: the step may hold what is kept while it writes.
+        let done = tokio::select! {
+            done = &mut performing => done,
+            stopped = self.stopped(step) => return stopped,
         };
         let event = match done {
             Ok(note) => Event::Done(step, note),
             Err(failure) => Event::Failed(Failure { step, ..failure }),
         };
         self.happened(&event).await.map(drop)
+    }
+
+    /// Returns once this step is not to be done any more.
+    async fn stopped(&self, step: Step) -> Result<(), Error> {
+        loop {
+            self.carrier.news.notified().await;
+            self.read().await?;
+            if self.workflow.lock().await.machine.stage != Stage::Doing(step) {
+                return Ok(());
+            }
+        }
     }
 
     /// Counts the children of a batch, and tells where that has changed.
@@ -143,11 +148,8 @@ impl<S: Steps> Kept<'_, S> {
             let Ok(transition) = workflow.machine.apply(&workflow.request, event, milliseconds()) else {
                 return Ok(false);
             };
-            let events = match &transition.told {
-                Some((topic, state)) => vec![told(workflow.id, topic, state)?],
-                None => Vec::new(),
-            };
-            if let Some((topic, state)) = &transition.told {
+            let events = all_told(workflow.id, &transition.told)?;
+            for (topic, state) in &transition.told {
                 tracing::debug!("{} {topic} {state}", workflow.id);
             }
             if self.write(&mut workflow, |workflow| workflow.after(transition), &events).await? {

@@ -25,6 +25,7 @@ fn plate() -> Vec<Box<dyn Source>> {
         name: Some("a <b> & \"c\"".to_owned()),
         rows: ["A", "B", "C"].map(str::to_owned).to_vec(),
         columns: (1..=12).map(|column| column.to_string()).collect(),
+        ..Plate::default()
     });
     let fields =
         [(2, 11, 3, Some(5)), (0, 1, 2, Some(7)), (0, 1, 0, Some(5)), (1, 0, 0, None), (0, 1, 1, None)];
@@ -88,6 +89,7 @@ fn a_plate_whose_rows_are_counted_keeps_their_names() {
         name: None,
         rows: ["1", "2"].map(str::to_owned).to_vec(),
         columns: ["A", "B", "C"].map(str::to_owned).to_vec(),
+        ..Plate::default()
     });
     let field = Field { plate, row: 1, column: 2, number: 0, acquisition: None };
     let shape = Shape::new([1, 1, 1, 4, 5]).expect("it is small");

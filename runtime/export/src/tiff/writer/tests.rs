@@ -55,7 +55,15 @@ proptest! {
             image.read(0, &region, &mut parts[0]).expect("it is there");
             source.read(0, &region, &mut parts[1]).expect("it is there");
             prop_assert_eq!(&parts[0], &parts[1]);
+            if plane.c == 0 {
+                let mut all = [vec![1; c * parts[0].len()], vec![2; c * parts[0].len()]];
+                image.read_channels(0, &region, c, &mut all[0]).expect("it is there");
+                source.read_channels(0, &region, c, &mut all[1]).expect("it is there");
+                prop_assert_eq!(&all[0], &all[1]);
+            }
         }
+        let beside = if image.metadata().is_rgb { 3 } else { 1 };
+        prop_assert_eq!(image.interleaved(), beside);
         if let Some(smallest) = image.levels().len().checked_sub(1).filter(|level| *level > 0) {
             prop_assert!(!whole(image, smallest, Plane::default()).is_empty());
         }
