@@ -3,6 +3,7 @@
 //! Invariants: one reader of the database for all who listen; who was away goes on where it was, from the database where the
 //! last few that are remembered do not reach back so far; none is left out, and a listener that is slow costs no memory.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,7 +17,9 @@ use biomero_workflow::{Happened, Steps, Workflows};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep, sleep_until};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
 use uuid::Uuid;
 
 use super::connection::told;
@@ -48,7 +51,8 @@ pub(crate) struct EventView {
     #[schema(format = DateTime)]
     recorded: String,
     /// What kind: workflow.requested, .started, .taken-up, .step-done, .step-failed, .paused, .resubmitted, .cancel-asked,
-    /// .withdrawn, .gathered, .over, .retry-asked; others are to be passed over.
+    /// .withdrawn, .gathered, .over, .retry-asked; others are to be passed over. What succeeds ends with the last .step-done:
+    /// whether it is over tells the workflow.
     topic: String,
     /// The workflow it belongs to.
     workflow_id: Option<Uuid>,
@@ -88,6 +92,25 @@ impl From<&Happened> for Line {
         let data = serde_json::to_string(&view).unwrap_or_default();
         let text = format!("id: {}\nevent: {topic}\ndata: {data}\n\n", view.id);
         Self { id: view.id, workflow: view.workflow_id, text }
+    }
+}
+
+/// An event as it is sent, in the document.
+pub(crate) enum Sent {}
+
+impl PartialSchema for Sent {
+    fn schema() -> RefOr<Schema> {
+        let text = |meaning: &str| ObjectBuilder::new().schema_type(Type::String).description(Some(meaning));
+        let sent = ObjectBuilder::new().schema_type(Type::Object);
+        let sent = sent.property("id", text("Its place among all: what `Last-Event-ID` names."));
+        let sent = sent.property("event", text("Its topic."));
+        sent.property("data", text("An `Event` as JSON.")).into()
+    }
+}
+
+impl ToSchema for Sent {
+    fn name() -> Cow<'static, str> {
+        "SentEvent".into()
     }
 }
 
@@ -190,7 +213,7 @@ pub(crate) struct Which {
     get, path = "/v1/events", tag = "events", operation_id = "followEvents",
     params(Which, ("Last-Event-ID" = Option<i64>, Header, nullable = false, minimum = 0, description = "The last event that was seen.")),
     responses(
-        (status = 200, description = "Events as they come.", content_type = "text/event-stream", body = String),
+        (status = 200, description = "Events as they come.", content_type = "text/event-stream", body = Sent),
     ),
 )]
 pub(crate) async fn follow<S: Steps>(

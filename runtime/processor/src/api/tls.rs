@@ -37,6 +37,9 @@ pub(crate) fn server(certificate: &Path, key: &Path) -> Result<ServerConfig, Tls
     let chain = CertificateDer::pem_file_iter(certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(unreadable("api.certificate", certificate))?;
+    if chain.is_empty() {
+        return Err(unreadable("api.certificate", certificate)(pem::Error::NoItemsFound));
+    }
     let key = PrivateKeyDer::from_pem_file(key).map_err(unreadable("api.key", key))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut server = ServerConfig::builder_with_provider(provider)

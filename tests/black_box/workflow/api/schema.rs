@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use biomero_tests::{Result, process, python, wait};
+use biomero_tests::cluster::worker::slurm_config;
+use biomero_tests::{Result, http, process, python, wait};
 
 use super::{Asked, Desk};
 
@@ -16,6 +17,9 @@ const LONGEST: Duration = Duration::from_secs(300);
 const CONFIGURATION: &str = r#"
 [checks.positive_data_acceptance]
 expected-statuses = ["2xx", "401", "403", "404", "409", "422", "429"]
+
+[checks.negative_data_rejection]
+expected-statuses = ["400", "401", "403", "404", "405", "409", "413", "415", "422", "429"]
 
 [[operations]]
 include-path = "/v1/events"
@@ -36,10 +40,19 @@ fn is_kept(mut desk: Desk, seed: &str) -> Result<()> {
         desk.worker.variable(&format!("BIOMERO_INIT_API__{name}"), value);
     }
     desk.worker.write("schemathesis/schemathesis.toml", CONFIGURATION)?;
-    let asked = Asked::over(desk)?;
+    let mut asked = Asked::over(desk)?;
     // There is something to be found.
     let id = asked.submit("one", &[])?;
     asked.ended(&id)?;
+    // From here on no workflow is known: whatever is asked for, nothing is read or written outside.
+    assert!(asked.serve.stop(wait::PATIENCE)?.success());
+    let configured = slurm_config("slurm", asked.desk.worker.remote(), "", "");
+    let (without, _) = configured.split_once("[MODELS]").expect("workflows");
+    asked.desk.worker.write("slurm-config.ini", without)?;
+    asked.serve = asked.desk.serve()?;
+    asked.is_ready()?;
+    let request = asked.request("two", &[])?;
+    assert_eq!(http::post(&asked.socket, "/v1/workflows", &request)?.status, 422);
     let mut schemathesis = Command::new(interpreter);
     schemathesis.args(["-m", "schemathesis.cli", "run"]).current_dir(folder.join("schemathesis"));
     schemathesis.arg(format!("http://{address}/openapi.json"));
