@@ -51,8 +51,7 @@ pub(crate) struct EventView {
     #[schema(format = DateTime)]
     recorded: String,
     /// What kind: workflow.requested, .started, .taken-up, .step-done, .step-failed, .paused, .resubmitted, .cancel-asked,
-    /// .withdrawn, .gathered, .over, .retry-asked; others are to be passed over. What succeeds ends with the last .step-done:
-    /// whether it is over tells the workflow.
+    /// .withdrawn, .gathered, .over, .retry-asked; others are to be passed over.
     topic: String,
     /// The workflow it belongs to.
     workflow_id: Option<Uuid>,

@@ -202,11 +202,9 @@ async fn follow<S>(
             Ok(jobs) => jobs.iter().all(|job| job.state.is_ended()),
             Err(_) => false,
         };
-        let mut missing = false;
         loop {
             // What cannot be asked now is asked again.
             let Ok(news) = log.look(&api.cluster).await else { break };
-            missing = news.missing;
             if news.restarted {
                 skipped = 0;
             }
@@ -221,7 +219,7 @@ async fn follow<S>(
                 break;
             }
         }
-        if over || missing && over {
+        if over {
             return Ok(());
         }
         tokio::select! {

@@ -20,19 +20,22 @@ pub(crate) struct Problem {
     /// Which kind, for programs: it stays the same when the words change.
     #[serde(rename = "type")]
     #[schema(examples("urn:biomero:problem:absent"))]
-    kind: String,
+    kind: &'static str,
     /// The kind in a few words.
     title: &'static str,
     /// The status of the answer.
     #[schema(value_type = u16, minimum = 400, maximum = 599)]
     status: u16,
     /// What was wrong this time.
-    detail: String,
+    #[schema(value_type = String)]
+    detail: Box<str>,
     /// What to do about it.
-    remedy: String,
+    #[schema(value_type = String)]
+    remedy: Box<str>,
     /// The parts of a request that make no sense.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    problems: Vec<Part>,
+    #[serde(skip_serializing_if = "<[Part]>::is_empty")]
+    #[schema(value_type = Vec<Part>, required = false)]
+    problems: Box<[Part]>,
     /// Seconds after which it may be tried again; the header `Retry-After` says the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u32>,
@@ -81,22 +84,53 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    /// Its name, its status, and its title.
     const fn row(self) -> (&'static str, StatusCode, &'static str) {
         match self {
-            Self::Malformed => ("malformed", StatusCode::BAD_REQUEST, "The request cannot be read"),
-            Self::Senseless => ("senseless", StatusCode::UNPROCESSABLE_ENTITY, "The request makes no sense"),
-            Self::Unauthenticated => ("unauthenticated", StatusCode::UNAUTHORIZED, "A token is needed"),
-            Self::Absent => ("absent", StatusCode::NOT_FOUND, "There is no such thing"),
-            Self::Method => ("method", StatusCode::METHOD_NOT_ALLOWED, "That cannot be done with it"),
-            Self::Slow => ("slow", StatusCode::REQUEST_TIMEOUT, "It took too long"),
-            Self::OutOfPlace => ("out-of-place", StatusCode::CONFLICT, "It is too late for it, or too early"),
-            Self::Exists => ("exists", StatusCode::CONFLICT, "The id is taken"),
-            Self::TooLarge => ("too-large", StatusCode::PAYLOAD_TOO_LARGE, "The request is too large"),
-            Self::MediaType => ("media-type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "The request is no JSON"),
-            Self::Range => ("range", StatusCode::RANGE_NOT_SATISFIABLE, "There are no such bytes"),
-            Self::TooMany => ("too-many", StatusCode::TOO_MANY_REQUESTS, "Too much is asked for"),
-            Self::Damaged => ("damaged", StatusCode::INTERNAL_SERVER_ERROR, "What is stored cannot be read"),
-            Self::Unavailable => ("unavailable", StatusCode::SERVICE_UNAVAILABLE, "What it needs is away"),
+            Self::Malformed => {
+                ("urn:biomero:problem:malformed", StatusCode::BAD_REQUEST, "The request cannot be read")
+            }
+            Self::Senseless => (
+                "urn:biomero:problem:senseless",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "The request makes no sense",
+            ),
+            Self::Unauthenticated => {
+                ("urn:biomero:problem:unauthenticated", StatusCode::UNAUTHORIZED, "A token is needed")
+            }
+            Self::Absent => ("urn:biomero:problem:absent", StatusCode::NOT_FOUND, "There is no such thing"),
+            Self::Method => {
+                ("urn:biomero:problem:method", StatusCode::METHOD_NOT_ALLOWED, "That cannot be done with it")
+            }
+            Self::Slow => ("urn:biomero:problem:slow", StatusCode::REQUEST_TIMEOUT, "It took too long"),
+            Self::OutOfPlace => (
+                "urn:biomero:problem:out-of-place",
+                StatusCode::CONFLICT,
+                "It is too late for it, or too early",
+            ),
+            Self::Exists => ("urn:biomero:problem:exists", StatusCode::CONFLICT, "The id is taken"),
+            Self::TooLarge => {
+                ("urn:biomero:problem:too-large", StatusCode::PAYLOAD_TOO_LARGE, "The request is too large")
+            }
+            Self::MediaType => (
+                "urn:biomero:problem:media-type",
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "The request is no JSON",
+            ),
+            Self::Range => {
+                ("urn:biomero:problem:range", StatusCode::RANGE_NOT_SATISFIABLE, "There are no such bytes")
+            }
+            Self::TooMany => {
+                ("urn:biomero:problem:too-many", StatusCode::TOO_MANY_REQUESTS, "Too much is asked for")
+            }
+            Self::Damaged => (
+                "urn:biomero:problem:damaged",
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "What is stored cannot be read",
+            ),
+            Self::Unavailable => {
+                ("urn:biomero:problem:unavailable", StatusCode::SERVICE_UNAVAILABLE, "What it needs is away")
+            }
         }
     }
 }
@@ -104,14 +138,14 @@ impl Kind {
 impl Problem {
     /// Of a kind: what was wrong, and what to do.
     pub(crate) fn new(kind: Kind, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
-        let (word, status, title) = kind.row();
+        let (kind, status, title) = kind.row();
         Self {
-            kind: format!("urn:biomero:problem:{word}"),
+            kind,
             title,
             status: status.as_u16(),
-            detail: detail.into(),
-            remedy: remedy.into(),
-            problems: Vec::new(),
+            detail: detail.into().into(),
+            remedy: remedy.into().into(),
+            problems: Box::default(),
             retry_after: None,
         }
     }

@@ -61,7 +61,7 @@ fn a_thousand_listen_and_each_hears_everything_once() -> Result<()> {
     asked.ended(&id)?;
     let wanted = all(&asked)?;
     let (last, topic) = wanted.last().cloned().expect("events");
-    assert_eq!(topic, "workflow.step-done", "{wanted:?}");
+    assert_eq!(topic, "workflow.over", "{wanted:?}");
     for listener in &mut listeners {
         assert_eq!(events(&until(listener, &format!("id: {last}\n"))?), wanted);
     }

@@ -139,6 +139,6 @@ fn on_slurm_and_a_server_it_is_the_same() -> Result<()> {
     let job = job.unwrap_or_else(|| panic!("no job in {tasks:#}"));
     assert!(asked.get(&format!("/v1/jobs/{job}"))?["status"].is_string());
     let events = biomero_tests::http::get(&asked.socket, "/v1/events?after=0&follow=false")?.text();
-    assert!(events.contains("event: workflow.step-done"), "{events}");
+    assert!(events.contains("event: workflow.over"), "{events}");
     desk.is_recorded_once(id)
 }
