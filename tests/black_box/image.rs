@@ -233,6 +233,6 @@ fn where_no_database_is_named_the_history_is_a_file_of_the_service_user(site: &S
     let container = site.run(&["--env=SQLALCHEMY_URL="], &init)?;
     container.becomes("{{.State.Status}}", "exited", wait::PATIENCE)?;
     let logs = container.logs();
-    assert!(logs.contains("created 18 tables in sqlite:////var/lib/biomero/events.sqlite"), "{logs}");
+    assert!(logs.contains("created 19 tables in sqlite:////var/lib/biomero/events.sqlite"), "{logs}");
     Ok(())
 }

@@ -27,7 +27,7 @@ fn a_healthy_history_has_nothing_to_put_right() -> Result<()> {
     for line in [
         "postgresql://biomero:********@",
         ", named by the variable SQLALCHEMY_URL\n",
-        "ok     tables       all 18 are as they have to be\n",
+        "ok     tables       all 19 are as they have to be\n",
         "ok     events       all 42 that are projected can be read\n",
         "ok     view         biomero_job_view is what the log makes of it\n",
         "ok     listeners    all 4 stand where our views do\n",

@@ -9,7 +9,7 @@ fn an_empty_database_is_set_up_and_then_there_is_nothing_to_do() -> Result<()> {
     let stage = Stage::empty("processor_init")?;
     let first = stage.succeed(&["init"])?;
     assert!(
-        first.contains("created workflowtracker_events\n") && first.contains("created 18 tables in "),
+        first.contains("created workflowtracker_events\n") && first.contains("created 19 tables in "),
         "{first}"
     );
     let second = stage.succeed(&["init"])?;

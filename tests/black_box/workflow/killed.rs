@@ -13,11 +13,11 @@ use super::stage::{Desk, request};
 struct Chance(u64);
 
 impl Chance {
+    #[expect(clippy::print_stderr, reason = "a test's standard error is shown where it failed")]
     fn new() -> Self {
         let seed = std::env::var("BIOMERO_SEED").ok().and_then(|seed| seed.parse().ok());
         let seed = seed.unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0 | 1);
         // A run that fails is tried again with what is told here.
-        #[expect(clippy::print_stderr, reason = "a test's standard error is shown where it failed")]
         eprintln!("BIOMERO_SEED={seed}");
         Self(seed)
     }

@@ -9,12 +9,12 @@ use quick_xml::events::{BytesStart, Event};
 
 use super::read::{Pixels, attribute};
 use super::write::{self, Described, File};
-use crate::metadata::{Field, Plate, letters, numbers};
+use crate::metadata::{Acquisition, Field, Plate, letters, numbers};
 
 /// Plates of a document.
 const PLATES: usize = 1000;
 
-/// Well samples of a document, and references to them: more than any plate has.
+/// Well samples of a document, references to them and acquisitions: more than any plate has.
 const SAMPLES: usize = 1 << 20;
 
 /// Gives each image that a well refers to its place on the plate.
@@ -55,7 +55,7 @@ struct Document {
     /// The id of an image whose pixels are still to come.
     image: Option<String>,
     pixels: usize,
-    /// How many samples and references to them there were.
+    /// How many samples, references to them and acquisitions there were.
     samples: usize,
     is_in_sample: bool,
     /// The number of the acquisition that references are of.
@@ -70,8 +70,9 @@ struct Found {
     /// Whether rows and columns are called by letters.
     letters: [bool; 2],
     wells: Vec<Well>,
+    /// By the id of a sample: the number of its acquisition.
     acquisitions: HashMap<String, usize>,
-    runs: usize,
+    runs: Vec<Acquisition>,
 }
 
 struct Well {
@@ -92,7 +93,8 @@ impl Found {
             // Some writers leave the number out.
             if self.told[axis] > 0 { self.told[axis] } else { used }
         };
-        Plate::named(self.name.clone(), (count(0), self.letters[0]), (count(1), self.letters[1]))
+        let plate = Plate::named(self.name.clone(), (count(0), self.letters[0]), (count(1), self.letters[1]));
+        Plate { acquisitions: self.runs.clone(), ..plate }
     }
 }
 
@@ -173,11 +175,14 @@ impl Document {
                 }
             }
             ("PlateAcquisition", Some(plate)) => {
+                let order = plate.runs.len();
                 self.acquisition = match id().split(':').collect::<Vec<_>>()[..] {
-                    ["PlateAcquisition", _, number] => number.parse().unwrap_or(plate.runs),
-                    _ => plate.runs,
+                    ["PlateAcquisition", _, number] => number.parse().unwrap_or(order),
+                    _ => order,
                 };
-                plate.runs += 1;
+                self.samples += 1;
+                let name = attribute(element, "Name");
+                plate.runs.push(Acquisition { id: self.acquisition, name, ..Acquisition::default() });
             }
             ("WellSampleRef", Some(plate)) => {
                 self.samples += 1;
@@ -275,10 +280,10 @@ pub(crate) fn write_companion(
         let mut counts: HashMap<&str, usize> = HashMap::new();
         wells.for_each(|well| *counts.entry(well).or_default() += 1);
         let most = counts.values().max().copied().unwrap_or(1);
-        let _ = writeln!(
-            text,
-            "    <PlateAcquisition ID=\"PlateAcquisition:0:{run}\" MaximumFieldCount=\"{most}\">"
-        );
+        let known = plate.acquisitions.iter().find(|known| known.id == run);
+        let _ = write!(text, "    <PlateAcquisition ID=\"PlateAcquisition:0:{run}\"");
+        write::attribute(&mut text, "Name", known.and_then(|known| known.name.as_deref()));
+        let _ = writeln!(text, " MaximumFieldCount=\"{most}\">");
         for id in &samples {
             let _ = writeln!(text, "      <WellSampleRef ID=\"{id}\"/>");
         }
