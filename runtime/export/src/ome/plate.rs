@@ -9,12 +9,12 @@ use quick_xml::events::{BytesStart, Event};
 
 use super::read::{Pixels, attribute};
 use super::write::{self, Described, File};
-use crate::metadata::{Acquisition, Field, Plate, letters, numbers};
+use crate::metadata::{Acquisition, Field, LINES, Plate, letters, numbers};
 
 /// Plates of a document.
 const PLATES: usize = 1000;
 
-/// Well samples of a document, references to them and acquisitions: more than any plate has.
+/// Well samples of a document, and references to them: more than any plate has.
 const SAMPLES: usize = 1 << 20;
 
 /// Gives each image that a well refers to its place on the plate.
@@ -55,7 +55,7 @@ struct Document {
     /// The id of an image whose pixels are still to come.
     image: Option<String>,
     pixels: usize,
-    /// How many samples, references to them and acquisitions there were.
+    /// How many samples and references to them there were.
     samples: usize,
     is_in_sample: bool,
     /// The number of the acquisition that references are of.
@@ -72,7 +72,9 @@ struct Found {
     wells: Vec<Well>,
     /// By the id of a sample: the number of its acquisition.
     acquisitions: HashMap<String, usize>,
-    runs: Vec<Acquisition>,
+    runs: usize,
+    /// Those with a name.
+    named: Vec<Acquisition>,
 }
 
 struct Well {
@@ -94,7 +96,7 @@ impl Found {
             if self.told[axis] > 0 { self.told[axis] } else { used }
         };
         let plate = Plate::named(self.name.clone(), (count(0), self.letters[0]), (count(1), self.letters[1]));
-        Plate { acquisitions: self.runs.clone(), ..plate }
+        Plate { acquisitions: self.named.clone(), ..plate }
     }
 }
 
@@ -175,14 +177,15 @@ impl Document {
                 }
             }
             ("PlateAcquisition", Some(plate)) => {
-                let order = plate.runs.len();
                 self.acquisition = match id().split(':').collect::<Vec<_>>()[..] {
-                    ["PlateAcquisition", _, number] => number.parse().unwrap_or(order),
-                    _ => order,
+                    ["PlateAcquisition", _, number] => number.parse().unwrap_or(plate.runs),
+                    _ => plate.runs,
                 };
-                self.samples += 1;
-                let name = attribute(element, "Name");
-                plate.runs.push(Acquisition { id: self.acquisition, name, ..Acquisition::default() });
+                plate.runs += 1;
+                let name = attribute(element, "Name").filter(|name| !name.is_empty());
+                if name.is_some() && plate.named.len() < LINES {
+                    plate.named.push(Acquisition { id: self.acquisition, name, ..Acquisition::default() });
+                }
             }
             ("WellSampleRef", Some(plate)) => {
                 self.samples += 1;

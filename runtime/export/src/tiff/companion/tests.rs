@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::compare::compare;
-use crate::metadata::{Field, Metadata, Plate};
+use crate::metadata::{Acquisition, Field, Metadata, Plate};
 use crate::sample::SampleType;
 use crate::shape::Shape;
 use crate::source::{self, Pattern, Synthetic};
@@ -25,7 +25,11 @@ fn plate() -> Vec<Box<dyn Source>> {
         name: Some("a <b> & \"c\"".to_owned()),
         rows: ["A", "B", "C"].map(str::to_owned).to_vec(),
         columns: (1..=12).map(|column| column.to_string()).collect(),
-        ..Plate::default()
+        acquisitions: vec![Acquisition {
+            id: 7,
+            name: Some("after \"wash\" & <stain>".to_owned()),
+            ..Acquisition::default()
+        }],
     });
     let fields =
         [(2, 11, 3, Some(5)), (0, 1, 2, Some(7)), (0, 1, 0, Some(5)), (1, 0, 0, None), (0, 1, 1, None)];
