@@ -229,9 +229,8 @@ impl Findings<'_> {
 
     fn paths(&mut self, settings: &Settings) {
         let slurm = &settings.slurm_config;
-        let sources: Vec<_> =
-            slurm.authoritative.as_ref().map_or_else(|| slurm.files.iter().collect(), |file| vec![file]);
-        if sources.contains(&&slurm.rendered) {
+        // The one file that is read may be it: `init` names it to what it starts.
+        if slurm.authoritative.is_none() && slurm.files.contains(&slurm.rendered) {
             let message = format!(
                 "{} is also one of the files it is merged from; name another file",
                 slurm.rendered.display()

@@ -75,7 +75,15 @@ impl Registry {
     /// # Errors
     /// The registry does not answer.
     pub fn nodes(&self) -> Result<Vec<String>> {
-        Ok(self.ask("node list")?.lines().map(|line| line.trim().to_owned()).collect())
+        let known = self.ask("node list")?;
+        let mut up = Vec::new();
+        // Those of which an application speaks are listed too, whether they are up or not.
+        for node in known.lines().map(str::trim) {
+            if self.ask(&format!("node ping {node}"))?.contains("is up") {
+                up.push(node.to_owned());
+            }
+        }
+        Ok(up)
     }
 
     /// Waits until a node is up, as long as whoever brings it up has not ended.

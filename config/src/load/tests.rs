@@ -208,6 +208,18 @@ fn all_problems_of_all_layers_come_at_once() {
 }
 
 #[test]
+fn what_init_starts_reads_the_file_that_it_rendered() {
+    let root = tempfile::tempdir().expect("a folder");
+    let rendered = "/run/biomero/slurm-config.ini";
+    let loaded = load_with(root.path(), &[("BIOMERO_SLURM_CONFIG_FILE", rendered)], &[]).expect("valid");
+    let slurm = &loaded.settings.slurm_config;
+    assert_eq!(
+        (slurm.authoritative.as_deref(), &*slurm.rendered),
+        (Some(Path::new(rendered)), Path::new(rendered))
+    );
+}
+
+#[test]
 fn each_unreachable_combination_is_one_problem() {
     let cases = [
         "[services.a]",

@@ -22,8 +22,9 @@ pub(super) fn show(jobs: &mut Jobs, worker: &Worker, namespace: &Namespace) -> R
     heading(
         "A script of OMERO's: its server has a job, and Processor-0, which the node has started, runs it",
     );
-    let log = namespace.path(&format!("{OMERO}/var/log/Processor-0.err"));
-    let logs = [namespace.log(), log.as_path()];
+    let log = |name: &str| namespace.path(&format!("{OMERO}/var/log/{name}.err"));
+    let (node, processor) = (log("biomeroworker"), log("Processor-0"));
+    let logs = [namespace.log(), node.as_path(), processor.as_path()];
     jobs.processor_is("active", &logs)?;
     let known = jobs.knows_the_processor(&logs)?;
     println!("the node says Processor-0 is active; OMERO knows it as {known}");
