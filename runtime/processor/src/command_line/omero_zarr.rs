@@ -116,7 +116,7 @@ pub(crate) struct ExportZarr {
     /// Rows of a chunk, as many as columns [default: 1024]
     #[arg(long = "tile_height", value_name = "N", value_parser = clap::value_parser!(u16).range(16..=16_384))]
     pub(crate) tile_height: Option<u16>,
-    /// How the OME-Zarr is called: [ID].ome.zarr or [NAME].ome.zarr
+    /// How the OME-Zarr is called: ID.ome.zarr or NAME.ome.zarr
     #[arg(long = "name_by", value_enum, default_value = "id")]
     pub(crate) name_by: NameBy,
     /// Threads at most [default: as many as there are processors]
@@ -131,7 +131,7 @@ pub(crate) struct ExportZarr {
     /// Refused: there are as many levels as it takes for the longer side to be at most 96
     #[arg(long, value_name = "N")]
     pub(crate) resolutions: Option<String>,
-    /// Not of omero: whose names and compressor are taken; of 0.5.5 they are [ID].zarr and LZ4
+    /// Not of omero: whose names and compressor are taken; of 0.5.5 they are ID.zarr and LZ4
     #[arg(long = "as", id = "compat", value_name = "RELEASE", value_enum, default_value = "0.8.0")]
     pub(crate) release: Release,
 }
