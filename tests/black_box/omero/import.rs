@@ -6,6 +6,7 @@ mod killed;
 mod refused;
 
 use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -95,6 +96,20 @@ impl Stage {
 
     fn import(&self, arguments: &[&str]) -> Result<Output> {
         process::output(&mut self.command(arguments)?, DEADLINE)
+    }
+
+    /// Runs it and has OMERO kill it at a changing call, the first being 1; false where it ended well before that.
+    fn is_killed_at(&self, call: u32, arguments: &[&str]) -> Result<bool> {
+        let pid = self.scratch.path().join("pid");
+        self.tell("kill", &format!("{call} {}", pid.display()))?;
+        let mut command = Command::new("sh");
+        command.args(["-c", r#"echo $$ > "$1"; shift; exec "$@""#, "sh"]).arg(&pid).arg(binary::processor()?);
+        command.args(self.command(arguments)?.get_args());
+        let ended = process::output(&mut command, DEADLINE)?;
+        if !ended.status.success() {
+            assert_eq!(ended.status.signal(), Some(9), "{}", process::both(&ended));
+        }
+        Ok(!ended.status.success())
     }
 
     /// Runs it to its end; the steps of its answer.

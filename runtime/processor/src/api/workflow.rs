@@ -140,7 +140,7 @@ pub(crate) async fn submit<S: Steps>(
     Sent(submission): Sent<Submission>,
 ) -> Result<Response, Problem> {
     let request: Request = submission.try_into()?;
-    taken(api.workflows.submit(id, request).await?)
+    Ok(taken(api.workflows.submit(id, request).await?))
 }
 
 /// Ask for a batch: a workflow for each group of inputs, alike but for those.
@@ -162,17 +162,17 @@ pub(crate) async fn submit_batch<S: Steps>(
     Sent(batch): Sent<Batch>,
 ) -> Result<Response, Problem> {
     let (request, groups) = batch.parts()?;
-    taken(api.workflows.submit_batch(id, request, groups).await?)
+    Ok(taken(api.workflows.submit_batch(id, request, groups).await?))
 }
 
-fn taken(submitted: biomero_workflow::Submitted) -> Result<Response, Problem> {
+fn taken(submitted: biomero_workflow::Submitted) -> Response {
     let biomero_workflow::Submitted { id, children, repeated } = submitted;
     let status = if repeated { StatusCode::OK } else { StatusCode::CREATED };
     let mut response = (status, Json(Submitted { id, children, repeated })).into_response();
     if let Ok(location) = HeaderValue::from_str(&format!("/v1/workflows/{id}")) {
         response.headers_mut().insert(LOCATION, location);
     }
-    Ok(response)
+    response
 }
 
 /// Show a workflow: what was asked for, where it stands, what failed.

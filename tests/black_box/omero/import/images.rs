@@ -1,14 +1,12 @@
 //! New images, through what stands for `omero import`.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
-use std::process::Command;
 
-use biomero_tests::{Result, Trouble, binary, process};
+use biomero_tests::{Result, Trouble, process};
 use serde_json::Value;
 
-use super::{DEADLINE, IMAGES, Stage, WORKFLOW, array, fixture, states};
+use super::{IMAGES, Stage, WORKFLOW, array, fixture, states};
 
 impl Stage {
     /// The program `omero`.
@@ -93,19 +91,12 @@ fn an_import_that_is_killed_is_not_done_twice() -> Result<()> {
     stage.put("cells_mask.tif", b"II*\0 and so on")?;
     let program = stage.program()?.display().to_string();
     let arguments = ["omero:Dataset:5", "--attach", "none", "--import-to", "masks", "--omero", &program];
-    let pid = stage.scratch.path().join("pid");
     let mut kills = 0;
     loop {
         stage.tell("prepare", IMAGES)?;
-        stage.tell("kill", &format!("{} {}", kills + 1, pid.display()))?;
-        let mut command = Command::new("sh");
-        command.args(["-c", r#"echo $$ > "$1"; shift; exec "$@""#, "sh"]).arg(&pid).arg(binary::processor()?);
-        command.args(stage.command(&arguments)?.get_args());
-        let ended = process::output(&mut command, DEADLINE)?;
-        if ended.status.success() {
+        if !stage.is_killed_at(kills + 1, &arguments)? {
             break;
         }
-        assert_eq!(ended.status.signal(), Some(9), "{}", process::both(&ended));
         kills += 1;
         stage.steps(&arguments)?;
         let there = stage.there()?;

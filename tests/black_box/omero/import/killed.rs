@@ -1,9 +1,8 @@
 //! Killed after any call that changes something, the same command brings home what is missing, and nothing twice.
 
-use std::os::unix::process::ExitStatusExt as _;
 use std::process::Command;
 
-use biomero_tests::{Result, Trouble, binary, imaging, process};
+use biomero_tests::{Result, Trouble, imaging, process};
 use serde_json::{Value, json};
 
 use super::{DEADLINE, IMAGES, Stage, array};
@@ -61,19 +60,12 @@ fn killed_after_any_call_it_goes_on_where_it_was() -> Result<()> {
     stage.steps(&arguments)?;
     let whole = content(&stage.there()?);
 
-    let pid = stage.scratch.path().join("pid");
     let mut kills = 0;
     loop {
         stage.tell("prepare", IMAGES)?;
-        stage.tell("kill", &format!("{} {}", kills + 1, pid.display()))?;
-        let mut command = Command::new("sh");
-        command.args(["-c", r#"echo $$ > "$1"; shift; exec "$@""#, "sh"]).arg(&pid).arg(binary::processor()?);
-        command.args(stage.command(&arguments)?.get_args());
-        let ended = process::output(&mut command, DEADLINE)?;
-        if ended.status.success() {
+        if !stage.is_killed_at(kills + 1, &arguments)? {
             break;
         }
-        assert_eq!(ended.status.signal(), Some(9), "{}", process::both(&ended));
         kills += 1;
         let (_, answer) = stage.steps(&arguments)?;
         let there = content(&stage.there()?);
