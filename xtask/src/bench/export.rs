@@ -41,8 +41,9 @@ pub(super) fn measure(programs: &Path) -> Result<Vec<Line>, Failure> {
 }
 
 /// What the lines of an image are called: fast, slow and ours against omero-cli-zarr, the first two with what nothing but the
-/// compressor of omero-cli-zarr would reach; a second thread, the share of the compressor in the processor time, memory.
-type Names = [&'static str; 8];
+/// compressor of omero-cli-zarr would reach; a second thread, and what it gives to nothing but a compressor; the share of the
+/// compressor in the processor time, memory.
+type Names = [&'static str; 9];
 
 const STACK: Names = [
     "export a stack, 403 MB, lz4 level 5",
@@ -51,6 +52,7 @@ const STACK: Names = [
     "  C-Blosc alone, 2 threads",
     "export a stack, zstd level 1",
     "export a stack, 2 threads",
+    "  C-Blosc alone, 2 threads",
     "export a stack, processor time",
     "export a stack, memory",
 ];
@@ -62,6 +64,7 @@ const SLIDE: Names = [
     "  C-Blosc alone, 2 threads",
     "export a slide, zstd level 1",
     "export a slide, 2 threads",
+    "  C-Blosc alone, 2 threads",
     "export a slide, processor time",
     "export a slide, memory",
 ];
@@ -84,9 +87,19 @@ struct Stage<'a> {
 impl Stage<'_> {
     /// An image, written by us and by both versions of omero-cli-zarr.
     fn exports(&self, image: &str, names: Names) -> Result<Vec<Line>, Failure> {
-        let [fast_is, fastest_is, slow_is, slowest_is, ours_is, threads_is, processor_is, memory_is] = names;
-        let mut walls: [Vec<f64>; 8] = Default::default();
-        let [fast, fastest, slow, slowest, ours, alone, old, new] = &mut walls;
+        let [
+            fast_is,
+            fastest_is,
+            slow_is,
+            slowest_is,
+            ours_is,
+            threads_is,
+            second_is,
+            processor_is,
+            memory_is,
+        ] = names;
+        let mut walls: [Vec<f64>; 10] = Default::default();
+        let [fast, fastest, slow, slowest, ours, alone, old, new, single, double] = &mut walls;
         let [mut processor, mut peak, mut compressor] = [const { Vec::new() }; 3];
         for _ in 0..ROUNDS {
             let export = |how: &[&str], threads: &str| {
@@ -106,8 +119,10 @@ impl Stage<'_> {
             alone.push(one.wall);
             processor.push(one.processor);
             compressor.push(self.peer(&["codec", image, "zstd", "1"])?);
+            double.push(self.peer(&["together", image, "zstd", "1", "2"])?);
+            single.push(self.peer(&["together", image, "zstd", "1", "1"])?);
         }
-        let [fast, fastest, slow, slowest, ours, alone, old, new] = walls.map(median);
+        let [fast, fastest, slow, slowest, ours, alone, old, new, single, double] = walls.map(median);
         // Reading, halving, hashing and writing take no time in these: nobody who compresses with it gets farther.
         let at_most =
             |what, alone, other, other_is| line(what, alone, other, other_is, f64::INFINITY, Better::Larger);
@@ -118,6 +133,7 @@ impl Stage<'_> {
             at_most(slowest_is, slowest, new, "omero-cli-zarr 0.8.0"),
             line(ours_is, ours, new, "omero-cli-zarr 0.8.0", 10.0, Better::Larger),
             line(threads_is, ours, alone, "1 thread", 1.8, Better::Larger),
+            at_most(second_is, double, single, "1 thread"),
             line(processor_is, median(processor), median(compressor), "C-Blosc alone", 0.85, Better::Larger),
             budget(memory_is, median(peak)),
         ])
