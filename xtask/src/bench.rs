@@ -132,7 +132,7 @@ fn slurm_section() -> Result<Vec<&'static str>, Failure> {
 /// Images; what is over budget.
 fn export_section() -> Result<Vec<&'static str>, Failure> {
     packages::install_python()?;
-    dist::run()?;
+    dist::processor()?;
     build(export::PROGRAMS)?;
     Ok(report(&export::measure(&binary::target().join("release"))?))
 }
@@ -148,7 +148,7 @@ fn ice_section() -> Result<Vec<&'static str>, Failure> {
 fn omero_section() -> Result<Vec<&'static str>, Failure> {
     packages::install(&[packages::ICE])?;
     packages::install_python()?;
-    dist::run()?;
+    dist::processor()?;
     Ok(report(&omero::measure(&binary::target().join("release"))?))
 }
 
