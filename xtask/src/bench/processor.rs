@@ -37,7 +37,7 @@ const APPLICATION: &str = r#"<icegrid><application name="OMERO"><node name="work
 pub(super) fn measure(processor: &Path) -> Result<Vec<Line>, Failure> {
     let mut jobs = Jobs::start()?;
     let scratch = Scratch::new()?;
-    let node = node(&jobs, &scratch, processor)?;
+    let mut node = node(&jobs, &scratch, processor)?;
     wait::until("the node", wait::PATIENCE, &[node.log()], || {
         jobs.registry().ok()?.ask("node ping worker").is_ok_and(|said| said.contains("up")).then_some(())
     })?;
@@ -58,6 +58,10 @@ pub(super) fn measure(processor: &Path) -> Result<Vec<Line>, Failure> {
             stop[which].push((timed(&jobs, &format!("server stop {server}"))? - asked).max(0.0));
         }
     }
+    timed(&jobs, &format!("server start {OURS}"))?;
+    let begun = Instant::now();
+    node.stop(wait::PATIENCE)?;
+    let whole = begun.elapsed().as_secs_f64() * 1e3;
     let [start, python_start] = start.map(median);
     let [stop, python_stop] = stop.map(median);
     let [memory, python_memory] = memory.map(median);
@@ -78,6 +82,8 @@ pub(super) fn measure(processor: &Path) -> Result<Vec<Line>, Failure> {
         times("start to active", start, 11_600.0, "OMERO's own (recorded)", 1.0),
         times("stop", stop, 2000.0, "the budget", 1.0),
         times("stop", stop, python_stop, "bare Ice for Python", f64::INFINITY),
+        times("stop of the node, ours active", whole, 2000.0, "the budget", 1.0),
+        times("stop of the node, ours active", whole, 2_200.0, "OMERO's own (recorded)", 1.0),
         megabytes(15.0, "the budget", 1.0),
         megabytes(python_memory, "bare Ice for Python", 1.0),
         megabytes(76.0, "OMERO's own (recorded)", 1.0),
