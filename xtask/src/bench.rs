@@ -22,6 +22,7 @@ mod export;
 mod ice;
 mod omero;
 mod processor;
+mod serve;
 mod slurm;
 
 const PASSTHROUGH_ROUNDS: usize = 300;
@@ -76,10 +77,11 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
         ["ice"] => ice_section()?,
         ["omero"] => omero_section()?,
         ["processor"] => processor_section()?,
+        ["serve"] => serve_section()?,
         other => {
             let other = other.join(" ");
             return Err(Failure::Usage(format!(
-                "`bench` does not know `{other}`, but [init|events|slurm|export|ice|omero|processor] and, with nothing or init, --shell-chain"
+                "`bench` does not know `{other}`, but [init|events|slurm|export|ice|omero|processor|serve] and, with nothing or init, --shell-chain"
             )));
         }
     };
@@ -95,7 +97,7 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
 fn all(measure_chain: bool) -> Result<Vec<&'static str>, Failure> {
     let init = init_section(measure_chain)?;
     let images = [export_section()?, ice_section()?, omero_section()?].concat();
-    Ok([init, events_section()?, slurm_section()?, images, processor_section()?].concat())
+    Ok([init, events_section()?, slurm_section()?, images, processor_section()?, serve_section()?].concat())
 }
 
 /// The start-up of a container; what is over budget.
@@ -157,6 +159,14 @@ fn processor_section() -> Result<Vec<&'static str>, Failure> {
     packages::install(&[packages::DEMO, packages::ICE])?;
     let processor = dist::processor()?;
     Ok(report(&processor::measure(&processor)?))
+}
+
+/// Workflows; what is over budget.
+fn serve_section() -> Result<Vec<&'static str>, Failure> {
+    packages::install(&[packages::BENCH, packages::CLUSTER])?;
+    dist::processor()?;
+    build(serve::PROGRAMS)?;
+    Ok(report(&serve::measure(&binary::target().join("release"))?))
 }
 
 /// Programs that measure, as the people who use what is measured would build theirs.

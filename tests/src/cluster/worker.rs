@@ -28,6 +28,8 @@ pub struct Worker {
     environment: Vec<(String, String)>,
     /// Whose process it is, where not ours: the ids of user and group.
     user: Option<(u32, u32)>,
+    /// A finished `processor`, where it is not the one of the profile under test.
+    program: Option<PathBuf>,
 }
 
 impl Worker {
@@ -41,6 +43,7 @@ impl Worker {
             remote: workspace.path().to_path_buf(),
             environment: vec![variable("SSH_CONFIG", &access.ssh_config().display().to_string())],
             user: None,
+            program: None,
         };
         worker.set_up(&access.registry)
     }
@@ -58,7 +61,8 @@ impl Worker {
         let cache = access.home().join(".apptainer/stand-in");
         environment.push(("STAND_IN_CACHE".to_owned(), cache.display().to_string()));
         let remote = workspace.path().to_path_buf();
-        Self { scratch, remote, environment, user: Some(access.ids()) }.set_up(&access.registry)
+        Self { scratch, remote, environment, user: Some(access.ids()), program: None }
+            .set_up(&access.registry)
     }
 
     /// On a machine without Slurm.
@@ -72,7 +76,7 @@ impl Worker {
         // As many as the generated script asks for, where the machine may have fewer.
         environment.push(variable("EMBEDDED__PROCESSORS", "4"));
         let (remote, registry) = (scratch.folder("remote")?, registry(scratch.path()));
-        Self { scratch, remote, environment, user: None }.set_up(&registry)
+        Self { scratch, remote, environment, user: None, program: None }.set_up(&registry)
     }
 
     fn set_up(self, registry: &Path) -> Result<Self> {
@@ -86,6 +90,15 @@ impl Worker {
     /// Sets a setting `slurm.…`, in capitals.
     pub fn set(&mut self, name: &str, value: &str) {
         self.environment.push(variable(name, value));
+    }
+
+    /// Runs this finished `processor`.
+    pub fn use_program(&mut self, program: &Path) {
+        self.program = Some(program.to_path_buf());
+    }
+
+    fn program(&self) -> Result<PathBuf> {
+        self.program.clone().map_or_else(binary::processor, Ok)
     }
 
     /// Sets a variable.
@@ -131,7 +144,7 @@ impl Worker {
     /// It does not compile.
     pub fn processor(&self, arguments: &[&str]) -> Result<Command> {
         let mut command = match self.user {
-            None => Command::new(binary::processor()?),
+            None => Command::new(self.program()?),
             Some((user, group)) => {
                 let mut command = Command::new("setpriv");
                 command.args([format!("--reuid={user}"), format!("--regid={group}")]);
@@ -156,7 +169,7 @@ impl Worker {
     fn copy_of_processor(&self) -> Result<PathBuf> {
         let copy = self.folder().join("processor");
         if !copy.exists() {
-            std::fs::copy(binary::processor()?, &copy).map_err(Trouble::doing("copy processor"))?;
+            std::fs::copy(self.program()?, &copy).map_err(Trouble::doing("copy processor"))?;
         }
         Ok(copy)
     }

@@ -272,7 +272,7 @@ fn rebuild(
 }
 
 /// The program that takes our times; it ends with us.
-struct Ours {
+pub(super) struct Ours {
     child: Child,
     questions: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
@@ -280,7 +280,7 @@ struct Ours {
 }
 
 impl Ours {
-    fn start(program: &Path) -> Result<Self, Failure> {
+    pub(super) fn start(program: &Path) -> Result<Self, Failure> {
         let mut command = Command::new(program);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().map_err(|source| started(program, source))?;
@@ -290,13 +290,13 @@ impl Ours {
     }
 
     /// A new database with all tables; its URL, by TCP.
-    fn database(&mut self, server: &Postgres, name: &str) -> Result<String, Failure> {
+    pub(super) fn database(&mut self, server: &Postgres, name: &str) -> Result<String, Failure> {
         let url = server.create_database(name)?;
         self.ask(&["initialise", &url])?;
         Ok(url)
     }
 
-    fn ask(&mut self, words: &[&str]) -> Result<Vec<String>, Failure> {
+    pub(super) fn ask(&mut self, words: &[&str]) -> Result<Vec<String>, Failure> {
         let mut answer = String::new();
         let asked = match &mut self.questions {
             Some(questions) => questions.write_all(format!("{}\n", words.join(" ")).as_bytes()),
@@ -318,7 +318,7 @@ impl Ours {
     }
 
     /// Milliseconds.
-    fn times(&mut self, words: &[&str]) -> Result<Vec<f64>, Failure> {
+    pub(super) fn times(&mut self, words: &[&str]) -> Result<Vec<f64>, Failure> {
         self.ask(words)?.iter().map(|nanoseconds| Ok(number(nanoseconds)? / 1e6)).collect()
     }
 }
