@@ -83,16 +83,21 @@ RUN if [ -n "$ZEROC_ICE_WHEEL_URL" ]; then \
       && rm "$wheel"; \
     fi
 
-# BIOMERO and what its scripts import, in OMERO's own Python environment. These versions go with Python 3.9; a base
-# image with Python 3.11 or later takes newer ones.
-ARG BIOMERO_VERSION=2.0.0
+# BIOMERO and what its scripts import, in OMERO's own Python environment. `worker` is our own `biomero`, docs/python.md; a
+# version is that of the library from PyPI, of which 2.0.0 goes with Python 3.9.
+ARG BIOMERO_VERSION=worker
 ARG OMERO_CLI_ZARR_VERSION=0.5.5
 ARG EZOMERO_VERSION=1.1.1
 ARG TIFFFILE_VERSION=2020.9.3
 ARG OMERO_METADATA_VERSION=0.12.0
 COPY --from=wheels /wheels /tmp/wheels
-RUN set -- \
-      ${BIOMERO_VERSION:+"biomero==$BIOMERO_VERSION"} \
+COPY python /tmp/biomero
+RUN case "$BIOMERO_VERSION" in \
+      worker) biomero=/tmp/biomero ;; \
+      *) biomero="${BIOMERO_VERSION:+biomero==$BIOMERO_VERSION}" ;; \
+    esac \
+    && set -- \
+      ${biomero:+"$biomero"} \
       ${OMERO_CLI_ZARR_VERSION:+"omero-cli-zarr==$OMERO_CLI_ZARR_VERSION"} \
       ${EZOMERO_VERSION:+"ezomero==$EZOMERO_VERSION"} \
       ${TIFFFILE_VERSION:+"tifffile==$TIFFFILE_VERSION"} \
@@ -100,7 +105,7 @@ RUN set -- \
     && if [ $# -gt 0 ]; then \
          "$VIRTUAL_ENV/bin/python" -m pip install --no-cache-dir --find-links /tmp/wheels "$@"; \
        fi \
-    && rm -rf /tmp/wheels
+    && rm -rf /tmp/wheels /tmp/biomero
 
 # The Slurm configuration that every deployment starts from; OMERO.web's own file overrides it key by key.
 COPY docker/slurm-config.ini /etc/slurm-config.ini

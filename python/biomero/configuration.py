@@ -79,7 +79,10 @@ class Configuration:
         try:
             return _typed(value, value_type)
         except ValueError as error:
-            raise ValueError(f"{option} in [{section}] of slurm-config.ini: {error}") from None
+            if value_type is bool:
+                raise ValueError(f"{option} in [{section}] of slurm-config.ini: {error}") from None
+            logger.warning("%s in [%s] of slurm-config.ini is left out: %s", option, section, error)
+            return default
 
 
 def _typed(value: str, kind: Type) -> Any:

@@ -76,7 +76,7 @@ class SlurmClient(Setup, Commands, Jobs, Data, configuration.Configuration, Conn
             raise ValueError("config, gateway and connect_kwargs are fabric's: say it in the SSH configuration of the host")
         Connection.__init__(self, host, user, port, connect_timeout)
         if gpu_gres and gpu_gpus:
-            raise ValueError("gpu_gres and gpu_gpus are both set: leave one of them out")
+            raise ValueError("gpu_gres and gpu_gpus are mutually exclusive: leave one of them out")
         self.inline_ssh_env, self.forward_agent = inline_ssh_env, forward_agent
         self.slurm_data_path, self.slurm_images_path = slurm_data_path, slurm_images_path
         self.slurm_converters_path, self.slurm_script_path = slurm_converters_path, slurm_script_path
@@ -149,8 +149,7 @@ class SlurmClient(Setup, Commands, Jobs, Data, configuration.Configuration, Conn
     def workflow_image(self, workflow: str) -> str:
         """The image of a workflow, without a tag."""
         if workflow not in self.slurm_model_images:
-            image, _ = self.parse_docker_image_version(self._describe(workflow)["image"])
-            self.slurm_model_images[workflow] = image
+            _, self.slurm_model_images[workflow] = self.parse_docker_image_version(self._describe(workflow)["image"])
         return self.slurm_model_images[workflow]
 
     def workflow_variables(self, workflow: str) -> Dict[str, str]:
@@ -203,10 +202,10 @@ class SlurmClient(Setup, Commands, Jobs, Data, configuration.Configuration, Conn
         """An object of a class that is named."""
         return schema_parsers.create_class_instance(module_name, class_name, *args, **kwargs)
 
-    def parse_docker_image_version(self, image: str) -> Tuple[str, Optional[str]]:
-        """An image and its tag."""
-        found = re.fullmatch(r"(.+?)(?::([^/:]+))?", image)
-        return (found.group(1), found.group(2)) if found else (image, None)
+    def parse_docker_image_version(self, image: str) -> Tuple[Optional[str], str]:
+        """The tag of an image, and the image without it."""
+        found = re.fullmatch(r"((?:[^/:]+(?::\d+)?/)?[^:]+):([^/:]+)", image)
+        return (found.group(2), found.group(1)) if found else (None, image)
 
     def extract_parts_from_url(self, input_url: str) -> Tuple[List[str], str]:
         """The parts of a repository's address, and the branch that it names, or ``master``."""

@@ -32,7 +32,7 @@ class SlurmJob:
     ) -> None:
         self.job_id, self.wf_id, self.task_id = job_id, wf_id, task_id
         self.slurm_polling_interval = slurm_polling_interval
-        self.log_file = log_file or f"omero-{job_id}.log"
+        self.log_file = log_file
         self.submit_result = submit_result
         self.ok = submit_result.ok
         self.job_state: Optional[str] = None

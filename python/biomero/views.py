@@ -7,6 +7,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 from uuid import UUID
 
 from . import worker
+from .database import JobProgressView, JobView, TaskExecution, WorkflowProgressView
 from .eventsourcing import History, NotificationLog
 
 # Events that are read at a time.
@@ -51,26 +52,30 @@ class _View:
                 return
             start = told[-1]["id"] + 1
 
-    def _tasks(self) -> Dict[str, Dict[str, Any]]:
-        """Each task with its name, version, user and group, when it began and ended, how it failed."""
-        owners: Dict[str, Tuple[int, int]] = {}
-        tasks: Dict[str, Dict[str, Any]] = {}
-        for event in self._events("WorkflowInitiated", "TaskCreated", "TaskCompleted", "TaskFailed"):
-            state, of = event["state"], event["originator_id"]
+    def _tasks(self) -> Dict[UUID, TaskExecution]:
+        owners: Dict[UUID, Tuple[int, int]] = {}
+        tasks: Dict[UUID, TaskExecution] = {}
+        for event in self._events("WorkflowInitiated", "TaskCreated", "TaskCompleted", "TaskFailed", "StatusUpdated"):
+            state, of, topic = event["state"], UUID(event["originator_id"]), event["topic"].rpartition(".")[2]
             when = datetime.fromisoformat(state["timestamp"]["_data_"].replace("Z", "+00:00"))
-            if event["topic"].endswith(".WorkflowInitiated"):
+            if topic == "WorkflowInitiated":
                 owners[of] = (state["user"], state["group"])
-            elif event["topic"].endswith(".TaskCreated"):
-                user, group = owners.get(str(UUID(state["workflow_id"]["_data_"])), (None, None))
-                named = {"name": state["task_name"], "version": state["task_version"], "start": when}
-                tasks[of] = {**named, "user": user, "group": group, "end": None, "error": None}
-            elif of in tasks:
-                tasks[of].update(end=when, error=state.get("error_message"))
+            elif topic == "TaskCreated":
+                user, group = owners.get(UUID(state["workflow_id"]["_data_"]), (None, None))
+                tasks[of] = TaskExecution(
+                    of, state["task_name"], state["task_version"], user, group, "CREATED", start_time=when
+                )
+            elif of not in tasks:
+                continue
+            elif topic == "StatusUpdated":
+                tasks[of].status = state["status"]
+            else:
+                tasks[of].end_time, tasks[of].error_type = when, state.get("error_message")
         return tasks
 
-    def _chosen(self, user: Optional[int], group: Optional[int]) -> Iterator[Dict[str, Any]]:
+    def _chosen(self, user: Optional[int], group: Optional[int]) -> Iterator[TaskExecution]:
         for task in self._tasks().values():
-            if (user is None or task["user"] == user) and (group is None or task["group"] == group):
+            if user in (None, task.user_id) and group in (None, task.group_id):
                 yield task
 
 
@@ -79,14 +84,21 @@ class JobAccounting(_View):
 
     _table = "jobaccounting_tracking"
 
+    def rows(self) -> List[JobView]:
+        """Every job, in the order of their submission."""
+        tasks, rows = self._tasks(), []
+        for event in self._events("JobIdAdded"):
+            task = tasks.get(UUID(event["originator_id"]))
+            if task is not None:
+                rows.append(JobView(int(event["state"]["job_id"]), task.user_id, task.group_id, task.task_id))
+        return rows
+
     def get_jobs(self, user: Optional[int] = None, group: Optional[int] = None) -> Dict[int, List[int]]:
         """The jobs of each user."""
-        tasks = self._tasks()
         jobs: Dict[int, List[int]] = {}
-        for event in self._events("JobIdAdded"):
-            task = tasks.get(event["originator_id"])
-            if task and task["user"] is not None and user in (None, task["user"]) and group in (None, task["group"]):
-                jobs.setdefault(task["user"], []).append(int(event["state"]["job_id"]))
+        for row in self.rows():
+            if row.user is not None and user in (None, row.user) and group in (None, row.group):
+                jobs.setdefault(row.user, []).append(row.slurm_job_id)
         return jobs
 
     def get_task_id(self, job_id: int) -> Optional[UUID]:
@@ -106,11 +118,36 @@ class JobProgress(_View):
 
     _table = "jobprogress_tracking"
 
+    def rows(self) -> List[JobProgressView]:
+        """Every job of which a state is known."""
+        jobs: Dict[str, int] = {}
+        rows: Dict[int, JobProgressView] = {}
+        for event in self._events("JobIdAdded", "StatusUpdated", "ProgressUpdated"):
+            state, of, topic = event["state"], event["originator_id"], event["topic"].rpartition(".")[2]
+            if topic == "JobIdAdded":
+                jobs[of] = int(state["job_id"])
+            elif of in jobs:
+                row = rows.setdefault(jobs[of], JobProgressView(jobs[of], "UNKNOWN"))
+                if topic == "StatusUpdated":
+                    row.status = state["status"]
+                else:
+                    row.progress = state["progress"]
+        return list(rows.values())
+
 
 class WorkflowProgress(_View):
     """How far each workflow run is."""
 
     _table = "workflowprogress_tracking"
+
+    def rows(self) -> List[WorkflowProgressView]:
+        """The latest thousand workflow runs, newest first."""
+        rows = []
+        for told in self.history.ask("list", "--json", "--limit", "1000"):
+            told["workflow_id"] = UUID(told["workflow_id"])
+            told["start_time"] = datetime.fromisoformat(told["start_time"])
+            rows.append(WorkflowProgressView(**told))
+        return rows
 
 
 class WorkflowAnalytics(_View):
@@ -118,33 +155,37 @@ class WorkflowAnalytics(_View):
 
     _table = "workflowanalytics_tracking"
 
-    def get_task_counts(self, user: Optional[int] = None, group: Optional[int] = None) -> Dict[Tuple[str, str], int]:
+    def rows(self) -> List[TaskExecution]:
+        """Every task."""
+        return list(self._tasks().values())
+
+    def get_task_counts(self, user: Optional[int] = None, group: Optional[int] = None) -> Dict[Tuple[str, Optional[str]], int]:
         """How often each task of each version has run."""
-        counts: Dict[Tuple[str, str], int] = {}
+        counts: Dict[Tuple[str, Optional[str]], int] = {}
         for task in self._chosen(user, group):
-            key = (task["name"], task["version"])
+            key = (task.task_name, task.task_version)
             counts[key] = counts.get(key, 0) + 1
         return counts
 
     def get_average_task_duration(
         self, user: Optional[int] = None, group: Optional[int] = None
-    ) -> Dict[Tuple[str, str], float]:
+    ) -> Dict[Tuple[str, Optional[str]], float]:
         """The mean seconds of those that have ended."""
-        taken: Dict[Tuple[str, str], List[float]] = {}
+        taken: Dict[Tuple[str, Optional[str]], List[float]] = {}
         for task in self._chosen(user, group):
-            if task["end"] is not None:
-                seconds = (task["end"] - task["start"]).total_seconds()
-                taken.setdefault((task["name"], task["version"]), []).append(seconds)
+            if task.end_time is not None:
+                seconds = (task.end_time - task.start_time).total_seconds()
+                taken.setdefault((task.task_name, task.task_version), []).append(seconds)
         return {key: sum(all_of) / len(all_of) for key, all_of in taken.items()}
 
     def get_task_failures(
         self, user: Optional[int] = None, group: Optional[int] = None
-    ) -> Dict[Tuple[str, str], List[str]]:
+    ) -> Dict[Tuple[str, Optional[str]], List[str]]:
         """What those that failed have said."""
-        failures: Dict[Tuple[str, str], List[str]] = {}
+        failures: Dict[Tuple[str, Optional[str]], List[str]] = {}
         for task in self._chosen(user, group):
-            if task["error"] is not None:
-                failures.setdefault((task["name"], task["version"]), []).append(task["error"])
+            if task.error_type is not None:
+                failures.setdefault((task.task_name, task.task_version), []).append(task.error_type)
         return failures
 
     def get_task_usage_over_time(
@@ -153,7 +194,7 @@ class WorkflowAnalytics(_View):
         """How often a task was run on each day."""
         days: Dict[Any, int] = {}
         for task in self._chosen(user, group):
-            if task["name"] == task_name:
-                day = task["start"].date()
+            if task.task_name == task_name:
+                day = task.start_time.date()
                 days[day] = days.get(day, 0) + 1
         return dict(sorted(days.items()))

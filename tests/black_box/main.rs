@@ -16,6 +16,7 @@ mod main_job;
 mod new_hook;
 mod omero;
 mod processor;
+mod python;
 mod reference;
 mod site_hook;
 mod slurm;
