@@ -1,6 +1,7 @@
 //! The workflow history: an event log in PostgreSQL, or SQLite where there is no server, in exactly the tables and bytes of
 //! the Python `biomero` client.
 
+pub mod activity;
 pub mod aggregate;
 pub mod command;
 pub mod copy;

@@ -17,6 +17,7 @@ use crate::stored::Notification;
 use crate::timestamp::Timestamp;
 use crate::url::PostgresUrl;
 
+mod activity;
 mod append;
 pub mod connect;
 mod copy;

@@ -22,6 +22,7 @@ use crate::retry::Retry;
 use crate::stored::Notification;
 use crate::timestamp::Timestamp;
 
+mod activity;
 mod append;
 mod connection;
 mod copy;

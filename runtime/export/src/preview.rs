@@ -69,6 +69,14 @@ pub fn draw(source: &dyn Source) -> Result<Picture, ReadError> {
     Ok(picture)
 }
 
+/// Draws an image as the bytes of a PNG file.
+///
+/// # Errors
+/// It cannot be read.
+pub fn png(source: &dyn Source) -> Result<Vec<u8>, ReadError> {
+    draw(source).map(|picture| png::encode(&picture))
+}
+
 /// Draws an image into a PNG file that is not there yet.
 ///
 /// # Errors

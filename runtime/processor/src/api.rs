@@ -5,20 +5,20 @@
 //! bounded memory and bounded time; what is answered is described by the document that is made from the same types.
 
 mod address;
-mod configuration;
+pub(crate) mod configuration;
 mod connection;
 mod document;
-mod event;
-mod extract;
-mod guard;
-mod health;
-mod job;
+pub(crate) mod event;
+pub(crate) mod extract;
+pub(crate) mod guard;
+pub(crate) mod health;
+pub(crate) mod job;
 mod log;
-mod problem;
+pub(crate) mod problem;
 mod rate;
 mod socket;
 mod stream;
-mod task;
+pub(crate) mod task;
 mod tls;
 pub(crate) mod token;
 mod workflow;
@@ -45,8 +45,10 @@ pub(crate) use address::{AddressError, socket as socket_of};
 pub(crate) use document::document;
 pub(crate) use socket::SocketError;
 
+use crate::page::{self, Page, Places};
 use address::Tcp;
 use event::Recent;
+use guard::Door;
 use health::Heard;
 use problem::{Kind, Problem};
 use rate::Rate;
@@ -83,13 +85,14 @@ pub(crate) enum ApiError {
 /// What is asked.
 #[derive(Debug)]
 pub(crate) struct Api<S> {
-    workflows: Workflows<S>,
-    standing: watch::Receiver<Standing>,
+    pub(crate) workflows: Workflows<S>,
+    pub(crate) standing: watch::Receiver<Standing>,
     engine: Engine,
-    cluster: Cluster,
-    configuration: Vec<Row>,
+    pub(crate) cluster: Cluster,
+    pub(crate) configuration: Vec<Row>,
     recent: Recent,
-    heard: Heard,
+    pub(crate) heard: Heard,
+    pub(crate) page: Page,
     streams: Arc<Semaphore>,
     logs: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
@@ -111,6 +114,8 @@ pub(crate) struct Served<S> {
     pub(crate) cluster: Cluster,
     /// The settings, secrets masked.
     pub(crate) configuration: Vec<Row>,
+    /// Where the page finds what it shows.
+    pub(crate) places: Places,
 }
 
 /// The ways in, open already: what is wrong with them is told before anything is carried.
@@ -142,7 +147,9 @@ impl Listening {
     /// Answers until `stop`, and a little longer.
     pub(crate) async fn serve<S: Steps>(self, served: Served<S>, stop: impl Future<Output = ()> + Send) {
         let (tell, told) = watch::channel(false);
-        let Served { workflows, standing, engine, cluster, configuration } = served;
+        let Served { workflows, standing, engine, cluster, configuration, places } = served;
+        let page = Page::new(places);
+        let door = Door { rate: Rate::new(self.rate), sessions: Arc::clone(&page.sessions) };
         let api = Arc::new(Api {
             workflows,
             standing,
@@ -151,11 +158,12 @@ impl Listening {
             configuration,
             recent: Recent::new(),
             heard: Heard::default(),
+            page,
             streams: Arc::new(Semaphore::new(STREAMS)),
             logs: Arc::new(Semaphore::new(LOGS)),
             stop: told.clone(),
         });
-        let router = router(Arc::clone(&api), Arc::new(Rate::new(self.rate)));
+        let router = router(Arc::clone(&api), Arc::new(door));
         let mut ways = tokio::task::JoinSet::new();
         for (listener, tcp) in self.tcp {
             ways.spawn(connection::over_tcp(listener, tcp, router.clone(), told.clone()));
@@ -188,7 +196,7 @@ fn room() {
 }
 
 /// All that can be asked.
-fn router<S: Steps>(api: Shared<S>, rate: Arc<Rate>) -> Router {
+fn router<S: Steps>(api: Shared<S>, door: Arc<Door>) -> Router {
     Router::new()
         .route("/health", get(health::health))
         .route("/ready", get(health::ready::<S>))
@@ -204,10 +212,11 @@ fn router<S: Steps>(api: Shared<S>, rate: Arc<Rate>) -> Router {
         .route("/v1/jobs/{job}/log", get(log::read::<S>))
         .route("/v1/events", get(event::follow::<S>))
         .route("/v1/configuration", get(configuration::list::<S>))
+        .merge(page::routes())
         .method_not_allowed_fallback(not_allowed)
         .fallback(absent)
         .with_state(api)
-        .layer(from_fn_with_state(rate, guard::guard))
+        .layer(from_fn_with_state(door, guard::guard))
 }
 
 async fn absent() -> Problem {

@@ -15,6 +15,7 @@ mod import;
 mod log;
 mod omero;
 mod output;
+mod page;
 mod personality;
 mod progress;
 mod serve;

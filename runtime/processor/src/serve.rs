@@ -27,6 +27,7 @@ use crate::configuration::Configuration;
 use crate::database::{self, Database};
 use crate::ended::Ended;
 use crate::exit_code;
+use crate::page::Places;
 use crate::slurm::Context;
 use notify::Notify;
 pub(crate) use site::Site;
@@ -70,6 +71,12 @@ async fn carry(
     // Before anything is carried: what is wrong with the ways in is told at once.
     let listening = Listening::open(&configuration.settings()?.api, configuration.environment()).await?;
     let context = Context::new(configuration)?;
+    let state = &configuration.settings()?.state;
+    let places = Places {
+        manifest: state.directory.join("manifest.json"),
+        init: state.socket.clone(),
+        staged: folder(&context)?,
+    };
     let site = Arc::new(Site::new(context, Arc::clone(&log))?);
     let workflows = Workflows::new(log, Arc::clone(&site), limits(configuration)?);
     let orchestrator = Orchestrator::new(workflows.clone());
@@ -80,6 +87,7 @@ async fn carry(
         engine: site.engine().clone(),
         cluster: site.cluster().clone(),
         configuration: configuration.described()?.to_vec(),
+        places,
     };
     let carried = async {
         tokio::join!(orchestrator.run(stop.clone().told()), listening.serve(served, stop.told()));

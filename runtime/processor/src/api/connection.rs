@@ -82,7 +82,8 @@ pub(crate) async fn over_tcp(listener: TcpListener, tcp: Tcp, router: Router, st
         };
         // Answers are whole when they are written: nothing is gained by waiting for more.
         let _ = stream.set_nodelay(true);
-        let way = Way::Tcp { peer: peer.ip(), tokens: Arc::clone(&tcp.tokens) };
+        let is_encrypted = acceptor.is_some();
+        let way = Way::Tcp { peer: peer.ip(), tokens: Arc::clone(&tcp.tokens), is_encrypted };
         let (router, stop, acceptor) = (router.clone(), stop.clone(), acceptor.clone());
         served.spawn(async move {
             match acceptor {

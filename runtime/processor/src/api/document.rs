@@ -89,6 +89,9 @@ fn refuse(operation: &mut Operation, path: &str) {
     if path == "/v1/workflows" || path == "/v1/events" || path == "/v1/batches" {
         refusals.push(("422", "It can be read and makes no sense."));
     }
+    if operation.request_body.is_some() || path.ends_with("/cancel") || path.ends_with("/retry") {
+        refusals.push(("403", "A browser asks for it from a page of somebody else."));
+    }
     if operation.request_body.is_some() {
         refusals.push(("409", "The id was used for another request."));
         refusals.push(("415", "The body is no JSON."));

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use axum::body::{Body, to_bytes};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, HeaderName, X_CONTENT_TYPE_OPTIONS,
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, ORIGIN,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderValue, Response};
 use axum::middleware::Next;
@@ -21,6 +22,7 @@ use uuid::Uuid;
 use super::problem::{Kind, Problem};
 use super::rate::Rate;
 use super::token::Tokens;
+use crate::page::{self, session, session::Sessions};
 
 /// The largest body, in bytes: a request for a workflow may be 1 MiB, and is longer as people write it.
 pub(crate) const LARGEST_BODY: usize = 2 << 20;
@@ -32,6 +34,17 @@ const ANSWER: Duration = Duration::from_secs(60);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// What tells nothing, and may be asked by anybody who is connected.
 const OPEN: &str = "/health";
+/// Where a browser says that it asks for a page of our own.
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// What everybody comes through.
+#[derive(Debug)]
+pub(crate) struct Door {
+    /// How often each may ask.
+    pub(crate) rate: Rate,
+    /// Who has shown a token to the page.
+    pub(crate) sessions: Arc<Sessions>,
+}
 
 /// The way somebody came.
 #[derive(Debug, Clone)]
@@ -47,6 +60,8 @@ pub(crate) enum Way {
         peer: IpAddr,
         /// Who may ask.
         tokens: Arc<Tokens>,
+        /// Whether nobody in between reads it.
+        is_encrypted: bool,
     },
 }
 
@@ -62,26 +77,27 @@ impl Caller {
 }
 
 /// Lets a request through, or says why not.
-pub(crate) async fn guard(State(rate): State<Arc<Rate>>, request: Request, next: Next) -> Response<Body> {
+pub(crate) async fn guard(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response<Body> {
     let begun = Instant::now();
     let id = Uuid::now_v7();
     let method = request.method().clone();
     let matched = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let route = matched.unwrap_or_else(|| "(no such path)".to_owned());
-    let (caller, mut response) = match admitted(&rate, &request, begun) {
+    let (caller, mut response) = match admitted(&door, &request, begun) {
         Ok(caller) => {
             let response = answered(request, next, caller.clone()).await;
             (caller.0, response)
         }
         Err((caller, problem)) => {
-            let mut response = problem.into_response();
+            let mut response = page::refused(problem, &request);
             // What is still on its way is not read.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             (caller, response)
         }
     };
     let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // The page's pictures and style, whose addresses say which they are, are kept.
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
         headers.insert(REQUEST_ID, id);
@@ -92,9 +108,9 @@ pub(crate) async fn guard(State(rate): State<Arc<Rate>>, request: Request, next:
 }
 
 /// Who asks, where they may.
-fn admitted(rate: &Rate, request: &Request, now: Instant) -> Result<Caller, (String, Problem)> {
+fn admitted(door: &Door, request: &Request, now: Instant) -> Result<Caller, (String, Problem)> {
     let limited = |who: &str, caller: &str| {
-        rate.take(who, now).map_err(|wait| {
+        door.rate.take(who, now).map_err(|wait| {
             let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
             let problem = Problem::new(
                 Kind::TooMany,
@@ -108,16 +124,32 @@ fn admitted(rate: &Rate, request: &Request, now: Instant) -> Result<Caller, (Str
         Some(Way::Socket { user }) => {
             let caller = user.map_or_else(|| "the socket".to_owned(), |user| format!("user {user}"));
             limited(&caller, &caller)?;
-            Ok(Caller(caller))
+            match asked_by_a_page_of_ours(request) {
+                Some(false) => Err((caller, elsewhere())),
+                _ => Ok(Caller(caller)),
+            }
         }
-        Some(Way::Tcp { peer, tokens }) => {
+        Some(Way::Tcp { peer, tokens, .. }) => {
             let peer = peer.to_string();
             // By address first: guessing is slow too.
             limited(&peer, &peer)?;
-            if request.uri().path() == OPEN {
+            let from = asked_by_a_page_of_ours(request);
+            if from == Some(false) {
+                return Err((peer, elsewhere()));
+            }
+            let path = request.uri().path();
+            if path == OPEN || page::is_open(path) {
                 return Ok(Caller(peer));
             }
             let owner = bearer(request.headers()).and_then(|token| tokens.owner(token)).map(str::to_owned);
+            let owner = match owner {
+                Some(owner) => Some(owner),
+                // A browser sends a cookie whoever has written the page: what changes something has to come from ours.
+                None if request.method().is_safe() || from == Some(true) => {
+                    session::cookie(request.headers()).and_then(|cookie| door.sessions.owner(cookie, now))
+                }
+                None => None,
+            };
             let owner = owner.ok_or_else(|| {
                 let problem = Problem::new(
                     Kind::Unauthenticated,
@@ -134,6 +166,26 @@ fn admitted(rate: &Rate, request: &Request, now: Instant) -> Result<Caller, (Str
             Problem::new(Kind::Unauthenticated, "nobody knows who asks", "ask over the socket, or over TCP"),
         )),
     }
+}
+
+fn elsewhere() -> Problem {
+    let remedy = "ask from the worker's own page, or without a browser";
+    Problem::new(Kind::Elsewhere, "a page of somebody else has asked", remedy)
+}
+
+/// Whether it was a page of ours, by what the browser says, that asks for a change; none where it is no browser, or no change.
+fn asked_by_a_page_of_ours(request: &Request) -> Option<bool> {
+    if request.method().is_safe() {
+        return None;
+    }
+    let headers = request.headers();
+    if let Some(site) = headers.get(FETCH_SITE) {
+        return Some(site == "same-origin");
+    }
+    let origin = headers.get(ORIGIN)?.to_str().ok()?;
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let authority = origin.split_once("://").map(|(_, authority)| authority);
+    Some(authority.is_some() && authority == host)
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
@@ -200,6 +252,10 @@ mod tests {
     use super::*;
     use crate::api::token;
 
+    fn door(rate: u32) -> Door {
+        Door { rate: Rate::new(rate), sessions: Arc::default() }
+    }
+
     fn request(way: Way, authorization: &[&str], path: &str) -> Request {
         let mut request = Request::builder().uri(path);
         for value in authorization {
@@ -219,8 +275,9 @@ mod tests {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
         std::fs::set_permissions(&path, mode).expect("its mode");
         let tokens = Arc::new(Tokens::read(&path).expect("tokens"));
-        let way = || Way::Tcp { peer: [127, 0, 0, 1].into(), tokens: Arc::clone(&tokens) };
-        let rate = Rate::new(1_000);
+        let way =
+            || Way::Tcp { peer: [127, 0, 0, 1].into(), tokens: Arc::clone(&tokens), is_encrypted: false };
+        let rate = door(1_000);
         let asks = |authorization: &[&str], path: &str| {
             let admitted = admitted(&rate, &request(way(), authorization, path), Instant::now());
             admitted.map(|caller| caller.0).map_err(|(_, problem)| problem.status())
@@ -241,7 +298,7 @@ mod tests {
 
     #[test]
     fn who_asks_too_often_is_told_when_to_come_again() {
-        let rate = Rate::new(1);
+        let rate = door(1);
         let now = Instant::now();
         let ask = || admitted(&rate, &request(Way::Socket { user: Some(7) }, &[], "/"), now);
         assert_eq!(ask().expect("let in").name(), "user 7");
@@ -249,5 +306,51 @@ mod tests {
         let (_, problem) = ask().expect_err("too often");
         assert_eq!(problem.status(), 429);
         assert!(problem.into_response().headers().contains_key("retry-after"));
+    }
+
+    #[test]
+    fn a_cookie_lets_in_and_changes_nothing_for_a_page_of_somebody_else() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (_, line) = token::make("dashboard").expect("a token");
+        let path = folder.path().join("tokens");
+        std::fs::write(&path, line).expect("a file");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&path, mode).expect("its mode");
+        let tokens = Arc::new(Tokens::read(&path).expect("tokens"));
+        let door = door(1_000);
+        let now = Instant::now();
+        let cookie = door.sessions.begin("dashboard", now).expect("random numbers");
+        let asks = |method: &str, headers: &[(&str, &str)]| {
+            let mut request =
+                Request::builder().method(method).uri("/v1/workflows").header(HOST, "worker:8420");
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            let mut request = request.body(Body::empty()).expect("a request");
+            let peer = [127, 0, 0, 1].into();
+            request.extensions_mut().insert(Way::Tcp {
+                peer,
+                tokens: Arc::clone(&tokens),
+                is_encrypted: false,
+            });
+            admitted(&door, &request, now).map(|caller| caller.0).map_err(|(_, problem)| problem.status())
+        };
+        let cookie = format!("a=b; {}={cookie}", session::COOKIE);
+        let cookie = ("cookie", cookie.as_str());
+        let owner = Ok("token dashboard".to_owned());
+        assert_eq!(asks("GET", &[cookie]), owner);
+        assert_eq!(asks("GET", &[("cookie", "biomero=0")]), Err(401));
+        assert_eq!(asks("POST", &[cookie]), Err(401), "no browser sends neither header");
+        assert_eq!(asks("POST", &[cookie, ("sec-fetch-site", "same-origin")]), owner);
+        assert_eq!(asks("POST", &[cookie, ("origin", "http://worker:8420")]), owner);
+        for elsewhere in [
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-site", "same-site"),
+            ("sec-fetch-site", "none"),
+            ("origin", "http://worker:8421"),
+            ("origin", "null"),
+        ] {
+            assert_eq!(asks("POST", &[cookie, elsewhere]), Err(403), "{elsewhere:?}");
+        }
     }
 }

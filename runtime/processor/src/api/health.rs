@@ -92,7 +92,7 @@ pub(crate) struct Heard(Mutex<Option<(Instant, Option<String>)>>);
 
 impl Heard {
     /// Why it does not answer; asked again once the last answer is old, by one at a time.
-    async fn trouble(&self, cluster: &Cluster) -> Option<String> {
+    pub(crate) async fn trouble(&self, cluster: &Cluster) -> Option<String> {
         let mut heard = self.0.lock().await;
         if let Some((at, trouble)) = &*heard
             && at.elapsed() < COUNTS

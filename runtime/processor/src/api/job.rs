@@ -17,17 +17,17 @@ use super::{Shared, extract};
 #[schema(as = Job)]
 pub(crate) struct JobView {
     /// As Slurm numbers it.
-    job: i32,
+    pub(crate) job: i32,
     /// The task that submitted it.
-    task_id: Option<Uuid>,
+    pub(crate) task_id: Option<Uuid>,
     /// Its last state, when one was heard.
-    status: Option<String>,
+    pub(crate) status: Option<String>,
     /// Its last progress.
-    progress: Option<String>,
+    pub(crate) progress: Option<String>,
     /// OMERO's id of the user.
-    user: i32,
+    pub(crate) user: i32,
     /// OMERO's id of the group.
-    group: i32,
+    pub(crate) group: i32,
 }
 
 impl From<Job> for JobView {
@@ -52,7 +52,7 @@ pub(crate) async fn show<S: Steps>(
 }
 
 /// A job that a workflow has submitted.
-pub(super) async fn known<S: Steps>(api: &Shared<S>, id: JobId) -> Result<Job, Problem> {
+pub(crate) async fn known<S: Steps>(api: &Shared<S>, id: JobId) -> Result<Job, Problem> {
     let unknown = || {
         let remedy = "the jobs of a workflow: GET /v1/workflows/ID/tasks";
         Problem::new(Kind::Absent, format!("no workflow has submitted a job {id}"), remedy)

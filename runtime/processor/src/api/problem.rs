@@ -59,6 +59,8 @@ pub(crate) enum Kind {
     Senseless,
     /// Nobody knows who asks.
     Unauthenticated,
+    /// A page of somebody else has asked.
+    Elsewhere,
     /// There is nothing here.
     Absent,
     /// Nothing like this can be done here.
@@ -97,6 +99,9 @@ impl Kind {
             ),
             Self::Unauthenticated => {
                 ("urn:biomero:problem:unauthenticated", StatusCode::UNAUTHORIZED, "A token is needed")
+            }
+            Self::Elsewhere => {
+                ("urn:biomero:problem:elsewhere", StatusCode::FORBIDDEN, "Another page has asked")
             }
             Self::Absent => ("urn:biomero:problem:absent", StatusCode::NOT_FOUND, "There is no such thing"),
             Self::Method => {
@@ -157,8 +162,12 @@ impl Problem {
         self
     }
 
+    /// As people read it: the kind, what was wrong, what to do.
+    pub(crate) const fn told(&self) -> (&'static str, &str, &str) {
+        (self.title, &self.detail, &self.remedy)
+    }
+
     /// The status of the answer.
-    #[cfg(test)]
     pub(crate) const fn status(&self) -> u16 {
         self.status
     }
@@ -247,6 +256,8 @@ impl IntoResponse for Problem {
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"biomero\""));
         }
+        // For who shows it otherwise.
+        response.extensions_mut().insert(self);
         response
     }
 }

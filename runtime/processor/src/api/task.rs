@@ -21,36 +21,36 @@ use super::{Shared, json};
 #[schema(as = Task)]
 pub(crate) struct TaskView {
     /// Which.
-    id: Uuid,
+    pub(crate) id: Uuid,
     /// The script or workflow that it runs.
     #[schema(value_type = Value)]
-    name: serde_json::Value,
+    pub(crate) name: serde_json::Value,
     /// Its version.
     #[schema(value_type = Value)]
-    version: serde_json::Value,
+    pub(crate) version: serde_json::Value,
     /// What it works on.
     #[schema(value_type = Value)]
-    input: serde_json::Value,
+    pub(crate) input: serde_json::Value,
     /// Its parameters.
     #[schema(value_type = Value)]
-    parameters: serde_json::Value,
+    pub(crate) parameters: serde_json::Value,
     /// Its last state.
     #[schema(value_type = Value)]
-    status: serde_json::Value,
+    pub(crate) status: serde_json::Value,
     /// How far it is.
     #[schema(value_type = Value)]
-    progress: serde_json::Value,
+    pub(crate) progress: serde_json::Value,
     /// The message that it ended with.
     #[schema(value_type = Value)]
-    message: serde_json::Value,
+    pub(crate) message: serde_json::Value,
     /// Its jobs.
-    jobs: Vec<JobView>,
+    pub(crate) jobs: Vec<JobView>,
     /// When it was created.
     #[schema(format = DateTime)]
-    created: String,
+    pub(crate) created: String,
     /// When its last event was recorded.
     #[schema(format = DateTime)]
-    changed: String,
+    pub(crate) changed: String,
 }
 
 /// The tasks of a workflow.
@@ -67,7 +67,11 @@ pub(crate) struct Tasks {
     responses((status = 200, description = "Its tasks.", body = Tasks)),
 )]
 pub(crate) async fn list<S: Steps>(State(api): State<Shared<S>>, Id(id): Id) -> Result<Json<Tasks>, Problem> {
-    let log = api.workflows.log();
+    Ok(Json(Tasks { tasks: of(api.workflows.log(), id).await? }))
+}
+
+/// The tasks of a workflow.
+pub(crate) async fn of(log: &EventLog, id: Uuid) -> Result<Vec<TaskView>, Problem> {
     let Replayed::WorkflowRun(run) = log.get(id).await? else {
         return Err(Problem::new(Kind::Absent, "this id is that of a task", "GET /v1/tasks/ID"));
     };
@@ -80,7 +84,7 @@ pub(crate) async fn list<S: Steps>(State(api): State<Shared<S>>, Id(id): Id) -> 
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(Json(Tasks { tasks }))
+    Ok(tasks)
 }
 
 /// Show a task, with its jobs.
