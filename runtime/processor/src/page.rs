@@ -98,8 +98,8 @@ pub(crate) fn refused(problem: Problem, request: &Request) -> Response<Body> {
     let path = request.uri().path();
     let pages = ["/workflows", "/jobs", "/start-up", "/settings"];
     let below =
-        |page: &&str| path.strip_prefix(*page).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    if path != "/" && !pages.iter().any(|page| below(&page)) {
+        |page: &str| path.strip_prefix(page).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    if path != "/" && !pages.iter().any(|page| below(page)) {
         return problem.into_response();
     }
     if problem.status() == 401 && request.method() == Method::GET {

@@ -83,9 +83,12 @@ pub(super) struct Drawn {
     pub(super) times: Vec<Times>,
 }
 
+/// An answer, and when it came.
+type Answered = (Instant, Arc<Drawn>);
+
 /// The last answers.
 #[derive(Debug, Default)]
-pub(super) struct Recent([Mutex<Option<(Instant, Arc<Drawn>)>>; 4]);
+pub(super) struct Recent([Mutex<Option<Answered>>; 4]);
 
 impl Recent {
     /// What happened; asked anew once the last answer is old.

@@ -77,7 +77,7 @@ fn took(task: &TaskView, state: State) -> Markup {
     }
 }
 
-const fn title(step: Step) -> &'static str {
+pub(super) const fn title(step: Step) -> &'static str {
     match step {
         Step::Export => "Export",
         Step::Transfer => "Transfer",

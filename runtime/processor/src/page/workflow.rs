@@ -121,7 +121,7 @@ fn failed(workflow: &Workflow, failure: &Failure) -> Markup {
         !matches!(workflow.machine.stage, Stage::Over(End::Cancelled) | Stage::Clearing(End::Cancelled));
     html! {
         section .notice .bad[is_bad] aria-label="Failure" {
-            h2 { "In step " (failure.step.name()) }
+            h2 { (rail::title(failure.step)) @if is_bad { " has failed" } }
             p .reason { bdi { (failure.reason) } }
             @if is_bad { p .remedy { strong { "What to do: " } (remedy) } }
             dl .facts {
