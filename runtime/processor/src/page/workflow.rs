@@ -125,10 +125,10 @@ fn failed(workflow: &Workflow, failure: &Failure) -> Markup {
             p .reason { bdi { (failure.reason) } }
             @if is_bad { p .remedy { strong { "What to do: " } (remedy) } }
             dl .facts {
-                @if let Some(job) = &failure.job { dt { "Job" } dd { (job_link(job)) } }
-                @if let Some(nodes) = &failure.nodes { dt { "Nodes" } dd { bdi { (nodes) } } }
-                @if let Some(code) = failure.exit_code { dt { "Exit code" } dd { (code) } }
-                @if let Some(signal) = failure.signal { dt { "Signal" } dd { (signal) } }
+                @if let Some(job) = &failure.job { div { dt { "Job" } dd { (job_link(job)) } } }
+                @if let Some(nodes) = &failure.nodes { div { dt { "Nodes" } dd { bdi { (nodes) } } } }
+                @if let Some(code) = failure.exit_code { div { dt { "Exit code" } dd { (code) } } }
+                @if let Some(signal) = failure.signal { div { dt { "Signal" } dd { (signal) } } }
             }
             @if !failure.log.is_empty() {
                 details open {
