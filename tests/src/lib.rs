@@ -7,7 +7,6 @@ pub mod base_image;
 pub mod binary;
 pub mod biomero;
 pub mod blitz;
-pub mod browser;
 pub mod cluster;
 pub mod command_line;
 pub mod engine;

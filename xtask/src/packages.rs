@@ -39,9 +39,6 @@ pub(crate) const TEST: &[Needed<'_>] = &[
     ("fish", "fish"),
     ("shellcheck", "shellcheck"),
     ("java", "default-jre-headless"),
-    ("chromium", "chromium"),
-    ("node", "nodejs"),
-    ("npm", "npm"),
 ];
 
 /// ZeroC's own runtime, as a peer.

@@ -4,7 +4,6 @@ mod events;
 mod limits;
 mod line;
 mod logs;
-mod page;
 mod schema;
 mod socket;
 mod tcp;
