@@ -41,8 +41,8 @@ const COPY: &str = r#"{"schema-version": "biomero-0.1", "name": "Copy", "descrip
 /// Its job waits as long as its images say.
 const TEMPLATE: &str = r#"#!/bin/bash
 #SBATCH --job-name=$jobname
-#SBATCH --time=600
-#SBATCH --mem=1M
+#SBATCH --time=60
+#SBATCH --mem=16M
 cd "$DATA_PATH/data/in"
 [ ! -e sleep ] || exec sleep "$(cat sleep)"
 cp -r . ../out/
@@ -210,9 +210,15 @@ impl Stage {
         let path = format!("/v1/workflows?limit=1&phase={phase}");
         wait::until(&format!("{count} workflows {phase}"), PATIENCE, &[&self.log()], || {
             std::thread::sleep(Duration::from_millis(250));
-            (http::get(&self.socket(), &path).ok()?.json()["total"].as_u64()? >= count).then_some(())
-        })?;
-        Ok(())
+            let total = |path: &str| http::get(&self.socket(), path).ok()?.json()["total"].as_u64();
+            let failed = total("/v1/workflows?limit=1&phase=FAILED")? > 0;
+            (failed || total(&path)? >= count).then_some(!failed)
+        })?
+        .then_some(())
+        .ok_or_else(|| {
+            let failed = http::get(&self.socket(), "/v1/workflows?limit=1&phase=FAILED");
+            Failure::Unexpected(format!("a workflow failed: {}", failed.unwrap_or_default().text()))
+        })
     }
 
     /// What lists take several clients that ask without a pause: milliseconds, the shortest first.
