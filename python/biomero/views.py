@@ -63,7 +63,13 @@ class _View:
             elif topic == "TaskCreated":
                 user, group = owners.get(UUID(state["workflow_id"]["_data_"]), (None, None))
                 tasks[of] = TaskExecution(
-                    of, state["task_name"], state["task_version"], user, group, "CREATED", start_time=when
+                    task_id=of,
+                    task_name=state["task_name"],
+                    task_version=state["task_version"],
+                    user_id=user,
+                    group_id=group,
+                    status="CREATED",
+                    start_time=when,
                 )
             elif of not in tasks:
                 continue
@@ -90,7 +96,14 @@ class JobAccounting(_View):
         for event in self._events("JobIdAdded"):
             task = tasks.get(UUID(event["originator_id"]))
             if task is not None:
-                rows.append(JobView(int(event["state"]["job_id"]), task.user_id, task.group_id, task.task_id))
+                rows.append(
+                    JobView(
+                        slurm_job_id=int(event["state"]["job_id"]),
+                        user=task.user_id,
+                        group=task.group_id,
+                        task_id=task.task_id,
+                    )
+                )
         return rows
 
     def get_jobs(self, user: Optional[int] = None, group: Optional[int] = None) -> Dict[int, List[int]]:
@@ -127,7 +140,7 @@ class JobProgress(_View):
             if topic == "JobIdAdded":
                 jobs[of] = int(state["job_id"])
             elif of in jobs:
-                row = rows.setdefault(jobs[of], JobProgressView(jobs[of], "UNKNOWN"))
+                row = rows.setdefault(jobs[of], JobProgressView(slurm_job_id=jobs[of], status="UNKNOWN"))
                 if topic == "StatusUpdated":
                     row.status = state["status"]
                 else:
