@@ -113,8 +113,14 @@ class Setup:
     def _listings(self, folders: List[str]) -> List[List[str]]:
         """The names in each folder: none where it is not there."""
         commands = [f"echo / ; ls -1 -- {shlex.quote(folder)} 2> /dev/null" for folder in folders]
-        text = self.run(" ; ".join([*commands, ":"])).stdout
-        return [part.split("\n") for part in ("\n" + text).split("\n/\n")[1:]]
+        listings: List[List[str]] = []
+        for line in self.run(" ; ".join([*commands, ":"])).stdout.split("\n"):
+            # No file is called so.
+            if line == "/":
+                listings.append([])
+            elif line and listings:
+                listings[-1].append(line)
+        return listings
 
 
 def _versions(names: List[str]) -> List[str]:
