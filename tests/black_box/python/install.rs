@@ -27,7 +27,6 @@ fn pip_installs_it_in_place_of_the_library() -> Result<()> {
     install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).arg(&source);
     process::succeed(&mut install, INSTALLATION)?;
     let told = run(&python, scratch.path(), &["-c", IMPORTED])?;
-    println!("{told}");
     let expected = format!("True [] {}", place.display());
     assert!(told.lines().any(|line| line.starts_with(&expected)), "{told}");
     // What asks for the library is content with it.
