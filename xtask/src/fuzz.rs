@@ -80,6 +80,17 @@ fn fuzz((target, seeds, length): &(&str, &str, u32), seconds: u32) -> Result<(),
     run_apart(command.env("RUSTC_BOOTSTRAP", "1"))
 }
 
+/// Removes what the fuzzers were built into: gigabytes that the next run makes again.
+pub(crate) fn forget_build() -> Result<(), Failure> {
+    let path = workspace().join("fuzz/target");
+    match fs::remove_dir_all(&path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(Failure::File { action: "remove", path, source })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Whether cargo-fuzz is there.
 pub(crate) fn is_installed() -> bool {
     succeeds(&mut cargo(&["fuzz", "--version"]))

@@ -1,19 +1,28 @@
 //! `cargo xtask test`: everything that must hold before a change lands, in one command.
 //!
-//! Every step runs, whatever became of those before it, and one table at the end says what to look at.
+//! Every step runs, whatever became of those before it, and one table at the end says what to look at. The release is
+//! built beside the first of them: its linker optimises on one processor, for minutes.
 
 use std::time::{Duration, Instant};
 
 use biomero_tests::cluster::{self, Cluster};
 use biomero_tests::scratch::Scratch;
 
-use crate::command::{cargo, run as run_command, succeeds};
+use nix::sys::statvfs::statvfs;
+
+use crate::command::{cargo, run as run_command, succeeds, workspace};
 use crate::failure::Failure;
 use crate::{demo, dist, fuzz, guests, packages};
 
 type Step = (&'static str, fn(&Options) -> Result<Outcome, Failure>);
 
-const STEPS: &[Step] = &[
+/// What a step came to, and how long it took.
+type Ended = (&'static str, Result<Outcome, Failure>, Duration);
+
+const RELEASE: Step = ("release builds and their sizes", |_| done(dist::run()));
+
+/// What needs nothing of the release.
+const BESIDE_RELEASE: &[Step] = &[
     ("format", |_| done(run_command(&mut cargo(&["fmt", "--all", "--check"])))),
     ("lints", |_| {
         done(run_command(&mut cargo(&[
@@ -31,7 +40,9 @@ const STEPS: &[Step] = &[
         done(run_command(cargo(&arguments).env("RUSTDOCFLAGS", "--deny warnings")))
     }),
     ("licences and sources", licences),
-    ("release builds and their sizes", |_| done(dist::run())),
+];
+
+const STEPS: &[Step] = &[
     ("no compiler in init", |_| done(dist::without_compiler())),
     ("demo", |_| done(demo::run(&["--once"]))),
     ("hostile input", fuzz),
@@ -64,19 +75,29 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
     }
     packages::install(&[packages::DEMO, packages::CLUSTER, packages::ICE, packages::TEST])?;
     packages::install_python()?;
-    let results: Vec<_> = STEPS
-        .iter()
-        .map(|(name, step)| {
-            println!("\n==> {name}");
-            let start = Instant::now();
-            let result = step(&chosen);
-            if let Err(failure) = &result {
-                eprintln!("xtask: {failure}");
-            }
-            (*name, result, start.elapsed())
-        })
-        .collect();
+    let mut results: Vec<Ended> = std::thread::scope(|scope| {
+        let release = scope.spawn(|| take(&RELEASE, &chosen));
+        let mut ended: Vec<Ended> = BESIDE_RELEASE.iter().map(|step| take(step, &chosen)).collect();
+        ended.push(release.join().unwrap_or_else(|_| {
+            let failure = Failure::Unexpected("the thread of the release panicked".to_owned());
+            (RELEASE.0, Err(failure), Duration::ZERO)
+        }));
+        ended
+    });
+    results.extend(STEPS.iter().map(|step| take(step, &chosen)));
     summarise(&results)
+}
+
+/// Takes one step; says what it is, how much room there is for it, and at once what it failed of.
+fn take((name, step): &Step, options: &Options) -> Ended {
+    let room = statvfs(&workspace()).map_or(0, |disk| disk.blocks_available() * disk.fragment_size() >> 30);
+    println!("\n==> {name} ({room} GiB of disk are free)");
+    let start = Instant::now();
+    let result = step(options);
+    if let Err(failure) = &result {
+        eprintln!("xtask: {name}: {failure}");
+    }
+    (name, result, start.elapsed())
 }
 
 fn done<T>(result: Result<T, Failure>) -> Result<Outcome, Failure> {
@@ -120,10 +141,15 @@ fn fuzz(options: &Options) -> Result<Outcome, Failure> {
     if !options.install_tools && !fuzz::is_installed() {
         return Ok(Outcome::Skipped("cargo-fuzz is not installed; `cargo xtask fuzz` installs and runs it"));
     }
-    done(fuzz::run(&[]))
+    fuzz::run(&[])?;
+    if options.install_tools {
+        // The tests need the disk more.
+        fuzz::forget_build()?;
+    }
+    Ok(Outcome::Passed)
 }
 
-fn summarise(results: &[(&str, Result<Outcome, Failure>, Duration)]) -> Result<(), Failure> {
+fn summarise(results: &[Ended]) -> Result<(), Failure> {
     println!("\n==> summary");
     for (name, result, took) in results {
         let verdict = match result {

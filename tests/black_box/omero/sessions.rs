@@ -16,6 +16,18 @@ fn locator(port: u16) -> Reference {
     Reference::direct(Identity::new("IceGrid", "Locator"), NetworkEndpoint::tcp("127.0.0.1", port))
 }
 
+/// Why a session that was closed is not joined: Glacier2 answers before OMERO has heard of its end.
+async fn refused_at_last(omero: &Omero, id: &Credentials) -> Result<Error> {
+    for _ in 0..600 {
+        match Session::begin(&address(omero), id, &Options::default()).await {
+            Ok(joined) => joined.close().await.map_err(trouble)?,
+            Err(error) => return Ok(error),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Err(Trouble::new("a session that was closed is joined"))
+}
+
 #[test]
 fn a_session_is_joined_by_its_id_and_outlives_who_began_it_when_detached() -> Result<()> {
     let omero = Omero::start()?;
@@ -31,8 +43,7 @@ fn a_session_is_joined_by_its_id_and_outlives_who_began_it_when_detached() -> Re
         let again = Session::begin(&address(&omero), &id, &Options::default()).await.map_err(trouble)?;
         again.factory().close_on_destroy().await.map_err(trouble)?;
         again.close().await.map_err(trouble)?;
-        let gone = Session::begin(&address(&omero), &id, &Options::default()).await;
-        let error = gone.err().ok_or_else(|| Trouble::new("a session that was closed is joined"))?;
+        let error = refused_at_last(&omero, &id).await?;
         assert!(matches!(error, Error::Denied { .. }), "{error}");
         let Credentials::Session(secret) = &id else { return Err(Trouble::new("no id")) };
         assert!(!format!("{error} {error:?} {id:?}").contains(secret.reveal()), "{error}");
