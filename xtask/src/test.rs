@@ -90,7 +90,7 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
 
 /// Takes one step; says what it is, how much room there is for it, and at once what it failed of.
 fn take((name, step): &Step, options: &Options) -> Ended {
-    let room = statvfs(&workspace()).map_or(0, |disk| disk.blocks_available() * disk.fragment_size() >> 30);
+    let room = statvfs(&workspace()).map_or(0, |disk| (disk.blocks_available() * disk.fragment_size()) >> 30);
     println!("\n==> {name} ({room} GiB of disk are free)");
     let start = Instant::now();
     let result = step(options);
