@@ -11,9 +11,9 @@ mod stamp;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use biomero_tests::binary::{cache, target};
+use biomero_tests::binary::{self, cache, target};
 
-use crate::command::{cargo, output, run as run_command, workspace};
+use crate::command::{output, workspace};
 use crate::failure::Failure;
 
 /// All that a component may import. The host gives nothing else.
@@ -102,7 +102,7 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
         }
     }
     if !stale.is_empty() {
-        let compiler = compiler()?;
+        let compiler = binary::compiler()?;
         for (language, build) in [
             (Language::Rust, rust::build as fn(&[&Guest], &Path) -> Result<(), Failure>),
             (Language::C, c::build),
@@ -137,12 +137,6 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
     }
     println!("in {:.1} s", start.elapsed().as_secs_f64());
     Ok(())
-}
-
-/// `init-hooks`, in the build that the tests use too.
-fn compiler() -> Result<PathBuf, Failure> {
-    run_command(&mut cargo(&["build", "--locked", "--workspace", "--bin", "init-hooks"]))?;
-    Ok(target().join("debug/init-hooks"))
 }
 
 fn check_interfaces(guest: &Guest, compiler: &Path) -> Result<(), Failure> {

@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use biomero_tests::binary;
 use biomero_tests::cluster::{self, Cluster};
 use biomero_tests::scratch::Scratch;
 
@@ -73,6 +74,7 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
             }
         }
     }
+    binary::as_for_tests();
     packages::install(&[packages::DEMO, packages::CLUSTER, packages::ICE, packages::TEST])?;
     packages::install_python()?;
     let mut results: Vec<Ended> = std::thread::scope(|scope| {
