@@ -45,6 +45,7 @@ pub(crate) use address::{AddressError, socket as socket_of};
 pub(crate) use document::document;
 pub(crate) use socket::SocketError;
 
+use crate::metrics::{self, Began, Observed};
 use crate::page::{self, Page, Places};
 use address::Tcp;
 use event::Recent;
@@ -91,6 +92,8 @@ pub(crate) struct Api<S> {
     pub(crate) cluster: Cluster,
     pub(crate) configuration: Vec<Row>,
     recent: Recent,
+    pub(crate) observed: Observed,
+    pub(crate) began: Began,
     pub(crate) heard: Heard,
     pub(crate) page: Page,
     streams: Arc<Semaphore>,
@@ -157,6 +160,8 @@ impl Listening {
             cluster,
             configuration,
             recent: Recent::new(),
+            observed: Observed::default(),
+            began: Began::now(),
             heard: Heard::default(),
             page,
             streams: Arc::new(Semaphore::new(STREAMS)),
@@ -176,7 +181,7 @@ impl Listening {
         tokio::pin!(serving);
         tokio::select! {
             () = stop => {}
-            () = api.recent.read(&api.workflows) => {}
+            () = api.recent.read(&api.workflows, &api.observed) => {}
             () = &mut serving => {}
         }
         let _ = tell.send(true);
@@ -200,6 +205,7 @@ fn router<S: Steps>(api: Shared<S>, door: Arc<Door>) -> Router {
     Router::new()
         .route("/health", get(health::health))
         .route("/ready", get(health::ready::<S>))
+        .route("/metrics", get(metrics::show::<S>))
         .route("/openapi.json", get(document::served))
         .route("/v1/workflows", get(workflow::list::<S>).post(workflow::submit::<S>))
         .route("/v1/batches", post(workflow::submit_batch::<S>))

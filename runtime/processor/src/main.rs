@@ -13,6 +13,7 @@ mod export;
 mod grid;
 mod import;
 mod log;
+mod metrics;
 mod omero;
 mod output;
 mod page;

@@ -15,6 +15,7 @@ use axum::http::{HeaderMap, HeaderValue, Response};
 use biomero_events::timestamp::Timestamp;
 use biomero_workflow::{Happened, Steps, Workflows};
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use utoipa::openapi::RefOr;
@@ -27,6 +28,7 @@ use super::extract::Asked;
 use super::problem::{Kind, Problem};
 use super::stream::{self, Gone, Pieces};
 use super::{Shared, json};
+use crate::metrics::Observed;
 
 /// How many are remembered for those who listen.
 const REMEMBERED: usize = 1_024;
@@ -136,7 +138,7 @@ impl Recent {
     }
 
     /// Reads what happens, for all; never ends.
-    pub(crate) async fn read<S: Steps>(&self, workflows: &Workflows<S>) {
+    pub(crate) async fn read<S: Steps>(&self, workflows: &Workflows<S>, observed: &Observed) {
         let mut position = loop {
             match workflows.log().last_worker_event().await {
                 Ok(last) => break last,
@@ -150,7 +152,10 @@ impl Recent {
             let mut follower = workflows.follow(position);
             loop {
                 match follower.next().await {
-                    Ok(events) => self.take(&events),
+                    Ok(events) => {
+                        observed.take(&events, OffsetDateTime::now_utc());
+                        self.take(&events);
+                    }
                     Err(error) => {
                         tracing::debug!("events are read again: {error}");
                         break;
@@ -324,11 +329,9 @@ impl<S: Steps> Listener<'_, S> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use biomero_events::json::Value;
     use biomero_events::worker::WorkerEvent;
-    use time::OffsetDateTime;
-
-    use super::*;
 
     fn happened(id: i64, topic: &str) -> Happened {
         let state = Value::from("a\nb: c");
