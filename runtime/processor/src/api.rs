@@ -34,9 +34,10 @@ use biomero_config::{ApiAccess, Environment, Row};
 use biomero_events::json::Value;
 use biomero_slurm::Cluster;
 use biomero_slurm::engine::Engine;
-use biomero_workflow::{Standing, Steps, Workflows};
+use biomero_workflow::{Happened, Standing, Steps, Workflows};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use thiserror::Error;
+use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
@@ -47,6 +48,7 @@ pub(crate) use socket::SocketError;
 
 use crate::metrics::{self, Began, Observed};
 use crate::page::{self, Page, Places};
+use crate::traces::Traces;
 use address::Tcp;
 use event::Recent;
 use guard::Door;
@@ -94,11 +96,22 @@ pub(crate) struct Api<S> {
     recent: Recent,
     pub(crate) observed: Observed,
     pub(crate) began: Began,
+    traces: Option<Traces>,
     pub(crate) heard: Heard,
     pub(crate) page: Page,
     streams: Arc<Semaphore>,
     logs: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
+}
+
+impl<S> Api<S> {
+    /// Counts what has happened, and traces it.
+    fn heard_of(&self, events: &[Happened]) {
+        self.observed.take(events, OffsetDateTime::now_utc());
+        if let Some(traces) = &self.traces {
+            traces.take(events, matches!(*self.standing.borrow(), Standing::Acting { .. }));
+        }
+    }
 }
 
 /// The same for whoever answers.
@@ -119,6 +132,8 @@ pub(crate) struct Served<S> {
     pub(crate) configuration: Vec<Row>,
     /// Where the page finds what it shows.
     pub(crate) places: Places,
+    /// Where traces go.
+    pub(crate) traces: Option<Traces>,
 }
 
 /// The ways in, open already: what is wrong with them is told before anything is carried.
@@ -150,7 +165,7 @@ impl Listening {
     /// Answers until `stop`, and a little longer.
     pub(crate) async fn serve<S: Steps>(self, served: Served<S>, stop: impl Future<Output = ()> + Send) {
         let (tell, told) = watch::channel(false);
-        let Served { workflows, standing, engine, cluster, configuration, places } = served;
+        let Served { workflows, standing, engine, cluster, configuration, places, traces } = served;
         let page = Page::new(places);
         let door = Door { rate: Rate::new(self.rate), sessions: Arc::clone(&page.sessions) };
         let api = Arc::new(Api {
@@ -162,6 +177,7 @@ impl Listening {
             recent: Recent::new(),
             observed: Observed::default(),
             began: Began::now(),
+            traces,
             heard: Heard::default(),
             page,
             streams: Arc::new(Semaphore::new(STREAMS)),
@@ -181,7 +197,7 @@ impl Listening {
         tokio::pin!(serving);
         tokio::select! {
             () = stop => {}
-            () = api.recent.read(&api.workflows, &api.observed) => {}
+            () = api.recent.read(&api.workflows, |events| api.heard_of(events)) => {}
             () = &mut serving => {}
         }
         let _ = tell.send(true);

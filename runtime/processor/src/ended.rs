@@ -40,6 +40,11 @@ pub(crate) enum Ended {
     /// `slurm-config.ini` makes no sense.
     #[error("{}", .0.join("\n"))]
     SlurmConfig(Vec<String>),
+    /// Nobody can be sent traces there.
+    #[error(
+        "traces.endpoint is {0:?}, which is no address of a collector: write http://HOST:4318 or https://HOST/PATH, a token in traces.bearer_token"
+    )]
+    TracesEndpoint(String),
     /// A file that may name the database cannot be read.
     #[error(
         "{path} cannot be read, so that nobody can tell whether it names the database: {source}; make it readable, or name the database by --database or SQLALCHEMY_URL"

@@ -24,6 +24,7 @@ mod serve;
 mod slurm;
 mod slurm_task;
 mod table;
+mod traces;
 mod workflow;
 
 use std::process::ExitCode;

@@ -8,6 +8,7 @@ mod metrics;
 mod schema;
 mod socket;
 mod tcp;
+mod traces;
 
 use std::path::PathBuf;
 

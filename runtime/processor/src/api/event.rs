@@ -15,7 +15,6 @@ use axum::http::{HeaderMap, HeaderValue, Response};
 use biomero_events::timestamp::Timestamp;
 use biomero_workflow::{Happened, Steps, Workflows};
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use utoipa::openapi::RefOr;
@@ -28,7 +27,6 @@ use super::extract::Asked;
 use super::problem::{Kind, Problem};
 use super::stream::{self, Gone, Pieces};
 use super::{Shared, json};
-use crate::metrics::Observed;
 
 /// How many are remembered for those who listen.
 const REMEMBERED: usize = 1_024;
@@ -138,7 +136,7 @@ impl Recent {
     }
 
     /// Reads what happens, for all; never ends.
-    pub(crate) async fn read<S: Steps>(&self, workflows: &Workflows<S>, observed: &Observed) {
+    pub(crate) async fn read<S: Steps>(&self, workflows: &Workflows<S>, heard: impl Fn(&[Happened])) {
         let mut position = loop {
             match workflows.log().last_worker_event().await {
                 Ok(last) => break last,
@@ -153,7 +151,7 @@ impl Recent {
             loop {
                 match follower.next().await {
                     Ok(events) => {
-                        observed.take(&events, OffsetDateTime::now_utc());
+                        heard(&events);
                         self.take(&events);
                     }
                     Err(error) => {
@@ -329,6 +327,8 @@ impl<S: Steps> Listener<'_, S> {
 
 #[cfg(test)]
 mod tests {
+    use time::OffsetDateTime;
+
     use super::*;
     use biomero_events::json::Value;
     use biomero_events::worker::WorkerEvent;
