@@ -301,7 +301,7 @@ impl Ended {
             Self::Executor(error) => of_executor(error),
             Self::System(_) => exit_code::FAILURE,
             Self::NoWorkflow { .. } | Self::Argument(_) => exit_code::USAGE,
-            Self::NoHome => exit_code::CONFIGURATION,
+            Self::NoHome | Self::TracesEndpoint(_) => exit_code::CONFIGURATION,
             Self::Api(ApiError::Socket(SocketError::Taken { .. })) => exit_code::UNAVAILABLE,
             Self::Api(_) => exit_code::CONFIGURATION,
             Self::Client(error) => of_client(error),

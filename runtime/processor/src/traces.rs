@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use biomero_config::{Secret, TraceExport};
+use biomero_config::{Secret, TraceExport, mask_urls};
 use biomero_workflow::Happened;
 use rustls_native_certs::load_native_certs;
 use ureq::Agent;
@@ -45,7 +45,7 @@ impl Traces {
     /// To the collector of the settings; none where there is none.
     pub(crate) fn start(export: &TraceExport, worker: &str) -> Result<Option<Self>, Ended> {
         let Some(endpoint) = &export.endpoint else { return Ok(None) };
-        let address = address(endpoint).ok_or_else(|| Ended::TracesEndpoint(endpoint.clone()))?;
+        let address = address(endpoint).ok_or_else(|| Ended::TracesEndpoint(mask_urls(endpoint)))?;
         let (finished, waiting) = sync_channel(WAITING);
         let collector = Collector {
             agent: agent(endpoint),
