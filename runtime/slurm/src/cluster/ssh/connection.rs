@@ -116,8 +116,8 @@ impl Connection {
             At::Connected { master, .. } if !master.is_over() => return Ok(Arc::clone(master)),
             At::Connected { since, .. } => {
                 tracing::warn!(host = %self.options.host, "the connection was lost");
-                state.lost += 1;
                 state.failures = if since.elapsed() >= STABLE { 1 } else { state.failures.saturating_add(1) };
+                state.lost += 1;
             }
             // One whose runtime has ended comes to nothing.
             At::Connecting(attempt) if attempt.has_changed().is_ok() => return Err(attempt.clone()),
