@@ -35,6 +35,8 @@ pub struct Settings {
     pub workflow: WorkflowLimits,
     /// How `processor serve` is asked.
     pub api: ApiAccess,
+    /// Where workflows are told of as traces.
+    pub traces: TraceExport,
     /// Temporary and session directories of the service user.
     pub temporary: Temporary,
     /// Waiting for names and addresses.
@@ -206,6 +208,16 @@ pub struct ApiAccess {
     pub key: Option<PathBuf>,
     /// How many requests a second each client may send.
     pub rate: u32,
+}
+
+/// Where workflows are told of as traces: a collector of OpenTelemetry.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TraceExport {
+    /// Its address; no traces when absent.
+    pub endpoint: Option<String>,
+    /// What it asks for.
+    pub bearer_token: Option<Secret<String>>,
 }
 
 /// How jobs are run, and where: what `slurm-config.ini` does not say.

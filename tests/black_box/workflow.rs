@@ -3,6 +3,7 @@
 mod api;
 mod batch;
 mod cancel;
+mod doctor;
 mod failing;
 mod killed;
 mod rows;

@@ -39,6 +39,7 @@ pub(crate) const TEST: &[Needed<'_>] = &[
     ("fish", "fish"),
     ("shellcheck", "shellcheck"),
     ("java", "default-jre-headless"),
+    ("promtool", "prometheus"),
 ];
 
 /// ZeroC's own runtime, as a peer.

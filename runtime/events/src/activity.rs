@@ -142,7 +142,23 @@ pub(crate) enum By {
     Group,
 }
 
+/// Phases of what is open, and how many are in each.
+pub(crate) fn open_phases() -> String {
+    format!("SELECT phase, count(*) FROM {WORKFLOWS} WHERE is_open = 1 GROUP BY 1 ORDER BY 1 LIMIT 100")
+}
+
 impl EventLog {
+    /// How many workflows are open, by phase.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn open_phases(&self) -> Result<Vec<(String, u64)>, Error> {
+        match self.store() {
+            Store::Postgres(store) => store.open_phases().await,
+            Store::Sqlite(store) => store.open_phases().await,
+        }
+    }
+
     /// What happened within a while.
     ///
     /// # Errors

@@ -34,9 +34,10 @@ use biomero_config::{ApiAccess, Environment, Row};
 use biomero_events::json::Value;
 use biomero_slurm::Cluster;
 use biomero_slurm::engine::Engine;
-use biomero_workflow::{Standing, Steps, Workflows};
+use biomero_workflow::{Happened, Standing, Steps, Workflows};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use thiserror::Error;
+use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
@@ -45,7 +46,9 @@ pub(crate) use address::{AddressError, socket as socket_of};
 pub(crate) use document::document;
 pub(crate) use socket::SocketError;
 
+use crate::metrics::{self, Began, Observed};
 use crate::page::{self, Page, Places};
+use crate::traces::Traces;
 use address::Tcp;
 use event::Recent;
 use guard::Door;
@@ -91,11 +94,24 @@ pub(crate) struct Api<S> {
     pub(crate) cluster: Cluster,
     pub(crate) configuration: Vec<Row>,
     recent: Recent,
+    pub(crate) observed: Observed,
+    pub(crate) began: Began,
+    traces: Option<Traces>,
     pub(crate) heard: Heard,
     pub(crate) page: Page,
     streams: Arc<Semaphore>,
     logs: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
+}
+
+impl<S> Api<S> {
+    /// Counts what has happened, and traces it.
+    fn heard_of(&self, events: &[Happened]) {
+        self.observed.take(events, OffsetDateTime::now_utc());
+        if let Some(traces) = &self.traces {
+            traces.take(events, matches!(*self.standing.borrow(), Standing::Acting { .. }));
+        }
+    }
 }
 
 /// The same for whoever answers.
@@ -116,6 +132,8 @@ pub(crate) struct Served<S> {
     pub(crate) configuration: Vec<Row>,
     /// Where the page finds what it shows.
     pub(crate) places: Places,
+    /// Where traces go.
+    pub(crate) traces: Option<Traces>,
 }
 
 /// The ways in, open already: what is wrong with them is told before anything is carried.
@@ -147,7 +165,7 @@ impl Listening {
     /// Answers until `stop`, and a little longer.
     pub(crate) async fn serve<S: Steps>(self, served: Served<S>, stop: impl Future<Output = ()> + Send) {
         let (tell, told) = watch::channel(false);
-        let Served { workflows, standing, engine, cluster, configuration, places } = served;
+        let Served { workflows, standing, engine, cluster, configuration, places, traces } = served;
         let page = Page::new(places);
         let door = Door { rate: Rate::new(self.rate), sessions: Arc::clone(&page.sessions) };
         let api = Arc::new(Api {
@@ -157,6 +175,9 @@ impl Listening {
             cluster,
             configuration,
             recent: Recent::new(),
+            observed: Observed::default(),
+            began: Began::now(),
+            traces,
             heard: Heard::default(),
             page,
             streams: Arc::new(Semaphore::new(STREAMS)),
@@ -176,7 +197,7 @@ impl Listening {
         tokio::pin!(serving);
         tokio::select! {
             () = stop => {}
-            () = api.recent.read(&api.workflows) => {}
+            () = api.recent.read(&api.workflows, |events| api.heard_of(events)) => {}
             () = &mut serving => {}
         }
         let _ = tell.send(true);
@@ -200,6 +221,7 @@ fn router<S: Steps>(api: Shared<S>, door: Arc<Door>) -> Router {
     Router::new()
         .route("/health", get(health::health))
         .route("/ready", get(health::ready::<S>))
+        .route("/metrics", get(metrics::show::<S>))
         .route("/openapi.json", get(document::served))
         .route("/v1/workflows", get(workflow::list::<S>).post(workflow::submit::<S>))
         .route("/v1/batches", post(workflow::submit_batch::<S>))

@@ -108,6 +108,17 @@ Examples:
     Retry(asked::One),
     /// What others ask `processor serve` by: its OpenAPI document, tokens for TCP
     Api(asked::Api),
+    /// Say how this worker is: one report to act on, and to attach to a bug report; exit 0 it can work, 2 something has to be put right
+    ///
+    /// Looks at the services, the database, the cluster, OMERO's registry and router, disks, clocks and versions, each with what to do, and lists every setting with who set it, secrets masked. Changes nothing.
+    #[command(after_help = "\
+Examples:
+  processor doctor                    as the worker's user: docker exec --user omero-server WORKER processor doctor
+  processor doctor --json > report.json")]
+    Doctor {
+        #[command(flatten)]
+        shape: Shape,
+    },
     /// Run one task of the embedded executor: what `processor` starts itself, never by hand
     #[command(hide = true)]
     SlurmTask {

@@ -40,6 +40,16 @@ impl<'a> Configuration<'a> {
         Ok(self.loaded()?.0.describe())
     }
 
+    /// The files of settings that were read.
+    pub(crate) fn files(&self) -> Result<&[PathBuf], Ended> {
+        Ok(&self.loaded()?.0.files)
+    }
+
+    /// What of the settings somebody should look at.
+    pub(crate) fn warnings(&self) -> Result<&[String], Ended> {
+        Ok(&self.loaded()?.0.warnings)
+    }
+
     /// A key of `[ANALYTICS]` by the file or its variable, and who set it.
     pub(crate) fn analytics(&self, key: &str) -> Result<Option<(Secret<String>, String)>, Ended> {
         let found = self.loaded()?.1.effective("ANALYTICS", key, self.environment);

@@ -40,6 +40,11 @@ pub(crate) enum Ended {
     /// `slurm-config.ini` makes no sense.
     #[error("{}", .0.join("\n"))]
     SlurmConfig(Vec<String>),
+    /// Nobody can be sent traces there.
+    #[error(
+        "traces.endpoint is {0:?}, which is no address of a collector: write http://HOST:4318 or https://HOST/PATH, a token in traces.bearer_token"
+    )]
+    TracesEndpoint(String),
     /// A file that may name the database cannot be read.
     #[error(
         "{path} cannot be read, so that nobody can tell whether it names the database: {source}; make it readable, or name the database by --database or SQLALCHEMY_URL"
@@ -296,7 +301,7 @@ impl Ended {
             Self::Executor(error) => of_executor(error),
             Self::System(_) => exit_code::FAILURE,
             Self::NoWorkflow { .. } | Self::Argument(_) => exit_code::USAGE,
-            Self::NoHome => exit_code::CONFIGURATION,
+            Self::NoHome | Self::TracesEndpoint(_) => exit_code::CONFIGURATION,
             Self::Api(ApiError::Socket(SocketError::Taken { .. })) => exit_code::UNAVAILABLE,
             Self::Api(_) => exit_code::CONFIGURATION,
             Self::Client(error) => of_client(error),

@@ -26,7 +26,7 @@ mod record;
 mod row;
 mod select;
 mod show;
-mod stats;
+pub(crate) mod stats;
 mod timeline;
 
 /// For a statement that reads the whole log: a second for a million events here, on a slow server more, and whoever asks is

@@ -6,6 +6,7 @@ mod client;
 mod command_line;
 mod configuration;
 mod database;
+mod doctor;
 mod ended;
 mod events;
 mod exit_code;
@@ -13,6 +14,7 @@ mod export;
 mod grid;
 mod import;
 mod log;
+mod metrics;
 mod omero;
 mod output;
 mod page;
@@ -22,6 +24,7 @@ mod serve;
 mod slurm;
 mod slurm_task;
 mod table;
+mod traces;
 mod workflow;
 
 use std::process::ExitCode;
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
         Subject::Cancel(asked) => asked::cancel(&asked, &environment),
         Subject::Retry(asked) => asked::retry(&asked, &environment),
         Subject::Api(asked) => asked::api(&asked, &environment),
+        Subject::Doctor { shape } => doctor::run(&shape, &environment),
         Subject::SlurmTask { state, job, token } => slurm_task::run(&state, &job, &token),
     };
     ExitCode::from(outcome.unwrap_or_else(|ended| ended.told()))

@@ -7,7 +7,7 @@
 mod activity;
 mod asset;
 mod frame;
-mod init;
+pub(crate) mod init;
 mod job;
 mod list;
 mod login;
@@ -51,7 +51,7 @@ pub(crate) struct Places {
 /// What is kept between requests.
 #[derive(Debug)]
 pub(crate) struct Page {
-    places: Places,
+    pub(crate) places: Places,
     /// Who has shown a token.
     pub(crate) sessions: Arc<Sessions>,
     activity: activity::Recent,

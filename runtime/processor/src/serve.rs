@@ -29,6 +29,7 @@ use crate::ended::Ended;
 use crate::exit_code;
 use crate::page::Places;
 use crate::slurm::Context;
+use crate::traces::Traces;
 use notify::Notify;
 pub(crate) use site::Site;
 
@@ -71,7 +72,8 @@ async fn carry(
     // Before anything is carried: what is wrong with the ways in is told at once.
     let listening = Listening::open(&configuration.settings()?.api, configuration.environment()).await?;
     let context = Context::new(configuration)?;
-    let state = &configuration.settings()?.state;
+    let settings = configuration.settings()?;
+    let state = &settings.state;
     let places = Places {
         manifest: state.directory.join("manifest.json"),
         init: state.socket.clone(),
@@ -88,6 +90,7 @@ async fn carry(
         cluster: site.cluster().clone(),
         configuration: configuration.described()?.to_vec(),
         places,
+        traces: Traces::start(&settings.traces, &settings.worker.name)?,
     };
     let carried = async {
         tokio::join!(orchestrator.run(stop.clone().told()), listening.serve(served, stop.told()));

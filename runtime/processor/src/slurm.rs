@@ -19,7 +19,7 @@ mod init;
 mod jobs;
 mod log;
 mod run;
-mod validate;
+pub(crate) mod validate;
 mod workflows;
 
 /// Runs a verb; returns the exit code.

@@ -12,6 +12,7 @@ mod stream;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -58,6 +59,18 @@ pub enum HostKeys {
 #[derive(Debug, Clone)]
 pub struct Cluster {
     transport: Arc<Transport>,
+    commands: Arc<AtomicU64>,
+}
+
+/// How often, since the cluster was first spoken of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Commands that were started.
+    pub commands: u64,
+    /// Connections that were made; none where the cluster is this machine.
+    pub connections: u64,
+    /// Connections that were lost.
+    pub lost: u64,
 }
 
 #[derive(Debug)]
@@ -70,13 +83,30 @@ impl Cluster {
     /// A cluster over SSH. Nothing is connected yet.
     #[must_use]
     pub fn over_ssh(options: SshOptions) -> Self {
-        Self { transport: Arc::new(Transport::Ssh(ssh::Ssh::new(options))) }
+        Self::new(Transport::Ssh(ssh::Ssh::new(options)))
     }
 
     /// This machine, which is itself one that jobs are submitted from.
     #[must_use]
     pub fn local() -> Self {
-        Self { transport: Arc::new(Transport::Local(local::Local::new())) }
+        Self::new(Transport::Local(local::Local::new()))
+    }
+
+    fn new(transport: Transport) -> Self {
+        Self { transport: Arc::new(transport), commands: Arc::default() }
+    }
+
+    /// How often it was asked and connected to.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let commands = self.commands.load(Ordering::Relaxed);
+        match &*self.transport {
+            Transport::Ssh(ssh) => {
+                let (connections, lost) = ssh.connections();
+                Counts { commands, connections, lost }
+            }
+            Transport::Local(_) => Counts { commands, ..Counts::default() },
+        }
     }
 
     /// What messages call it.
@@ -110,6 +140,7 @@ impl Cluster {
     async fn start(&self, command: &Command, deadline: Instant) -> Result<Running, Error> {
         let limit =
             Limit { deadline, after: command.how_long(), host: self.name().to_owned(), what: command.name() };
+        self.commands.fetch_add(1, Ordering::Relaxed);
         match &*self.transport {
             Transport::Ssh(ssh) => ssh.spawn(command, limit).await,
             Transport::Local(local) => local.spawn(command, limit).await,

@@ -4,9 +4,11 @@ mod events;
 mod limits;
 mod line;
 mod logs;
+mod metrics;
 mod schema;
 mod socket;
 mod tcp;
+mod traces;
 
 use std::path::PathBuf;
 

@@ -4,7 +4,7 @@ use tokio_postgres::Row;
 
 use super::Store;
 use super::session::Values;
-use crate::activity::{Activity, By, Dialect, Outcomes, Part, Share, TaskShare, Window};
+use crate::activity::{Activity, By, Dialect, Outcomes, Part, Share, TaskShare, Window, open_phases};
 use crate::error::Error;
 
 const DIALECT: Dialect = Dialect {
@@ -44,6 +44,11 @@ impl Store {
             tasks,
             phases: phases.await?,
         })
+    }
+
+    pub(crate) async fn open_phases(&self) -> Result<Vec<(String, u64)>, Error> {
+        let read = |row: &Row| Ok((row.try_get(0)?, count(row, 1)?));
+        self.rows("count workflows", &open_phases(), &[], read).await
     }
 
     async fn shares(&self, by: By, window: Window) -> Result<Vec<Share>, Error> {

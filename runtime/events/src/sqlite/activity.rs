@@ -5,7 +5,7 @@ use rusqlite::{Result, Row};
 use super::Store;
 use super::query::count;
 use super::value::wall_time;
-use crate::activity::{Activity, By, Dialect, Outcomes, Part, Share, TaskShare, Window};
+use crate::activity::{Activity, By, Dialect, Outcomes, Part, Share, TaskShare, Window, open_phases};
 use crate::error::Error;
 
 const DIALECT: Dialect = Dialect {
@@ -42,6 +42,10 @@ impl Store {
             tasks,
             phases: phases.await?,
         })
+    }
+
+    pub(crate) async fn open_phases(&self) -> std::result::Result<Vec<(String, u64)>, Error> {
+        self.rows("count workflows", open_phases(), [], |row| Ok((row.get(0)?, count(row, 1)?))).await
     }
 
     async fn shares(&self, by: By, window: Window) -> std::result::Result<Vec<Share>, Error> {

@@ -10,6 +10,8 @@ use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseB
 use utoipa::{Modify, OpenApi};
 
 use super::problem::{PROBLEM_JSON, Part, Problem};
+use crate::metrics;
+
 use super::{configuration, event, health, job, log, task, workflow};
 
 #[derive(OpenApi)]
@@ -33,7 +35,7 @@ use super::{configuration, event, health, job, log, task, workflow};
     paths(
         workflow::list, workflow::submit, workflow::submit_batch, workflow::show, workflow::cancel, workflow::retry,
         task::list, task::show, job::show, log::read, event::follow,
-        configuration::list, health::health, health::ready, served,
+        configuration::list, health::health, health::ready, metrics::show, served,
     ),
     components(schemas(Problem, Part, event::EventView)),
     modifiers(&Everywhere),

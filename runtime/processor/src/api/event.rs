@@ -136,7 +136,7 @@ impl Recent {
     }
 
     /// Reads what happens, for all; never ends.
-    pub(crate) async fn read<S: Steps>(&self, workflows: &Workflows<S>) {
+    pub(crate) async fn read<S: Steps>(&self, workflows: &Workflows<S>, heard: impl Fn(&[Happened])) {
         let mut position = loop {
             match workflows.log().last_worker_event().await {
                 Ok(last) => break last,
@@ -150,7 +150,10 @@ impl Recent {
             let mut follower = workflows.follow(position);
             loop {
                 match follower.next().await {
-                    Ok(events) => self.take(&events),
+                    Ok(events) => {
+                        heard(&events);
+                        self.take(&events);
+                    }
                     Err(error) => {
                         tracing::debug!("events are read again: {error}");
                         break;
@@ -324,11 +327,11 @@ impl<S: Steps> Listener<'_, S> {
 
 #[cfg(test)]
 mod tests {
-    use biomero_events::json::Value;
-    use biomero_events::worker::WorkerEvent;
     use time::OffsetDateTime;
 
     use super::*;
+    use biomero_events::json::Value;
+    use biomero_events::worker::WorkerEvent;
 
     fn happened(id: i64, topic: &str) -> Happened {
         let state = Value::from("a\nb: c");

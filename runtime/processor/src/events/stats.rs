@@ -55,7 +55,7 @@ pub(super) async fn run(opened: &Opened, asked: Asked<'_>, answer: &mut Answer) 
 }
 
 /// How many ids something is behind the log.
-pub(super) const fn behind(standing: &Standing, position: i64) -> i64 {
+pub(crate) const fn behind(standing: &Standing, position: i64) -> i64 {
     let behind = standing.last_id.saturating_sub(position);
     if behind > 0 { behind } else { 0 }
 }

@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Why nothing is told.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Untold {
+pub(crate) enum Untold {
     /// It is not there.
     #[error("{} is not there: no init runs here, or it has another {setting}", path.display())]
     Absent {
@@ -46,59 +46,59 @@ pub(super) enum Untold {
 
 /// What was rendered at the start.
 #[derive(Debug, Deserialize)]
-pub(super) struct Manifest {
+pub(crate) struct Manifest {
     #[serde(default)]
-    pub(super) files: BTreeMap<PathBuf, Rendered>,
+    pub(crate) files: BTreeMap<PathBuf, Rendered>,
     #[serde(default)]
-    pub(super) hooks: Vec<Hook>,
+    pub(crate) hooks: Vec<Hook>,
 }
 
 /// A file that was rendered.
 #[derive(Debug, Deserialize)]
-pub(super) struct Rendered {
-    pub(super) hook: String,
-    pub(super) mode: String,
+pub(crate) struct Rendered {
+    pub(crate) hook: String,
+    pub(crate) mode: String,
 }
 
 /// A hook that ran.
 #[derive(Debug, Deserialize)]
-pub(super) struct Hook {
-    pub(super) name: String,
-    pub(super) sha256: Option<String>,
-    pub(super) component: Option<String>,
+pub(crate) struct Hook {
+    pub(crate) name: String,
+    pub(crate) sha256: Option<String>,
+    pub(crate) component: Option<String>,
     #[serde(default)]
-    pub(super) succeeded: bool,
+    pub(crate) succeeded: bool,
     #[serde(default)]
-    pub(super) fell_back: bool,
+    pub(crate) fell_back: bool,
 }
 
 /// How everything is.
 #[derive(Debug, Deserialize)]
-pub(super) struct Status {
-    pub(super) version: String,
-    pub(super) phase: String,
-    pub(super) start_up_ms: f64,
-    pub(super) uptime_s: f64,
+pub(crate) struct Status {
+    pub(crate) version: String,
+    pub(crate) phase: String,
+    pub(crate) start_up_ms: f64,
+    pub(crate) uptime_s: f64,
     #[serde(default)]
-    pub(super) hook_warnings: Vec<String>,
+    pub(crate) hook_warnings: Vec<String>,
     #[serde(default)]
-    pub(super) services: Vec<Service>,
+    pub(crate) services: Vec<Service>,
 }
 
 /// How a service is.
 #[derive(Debug, Deserialize)]
-pub(super) struct Service {
-    pub(super) name: String,
-    pub(super) state: String,
-    pub(super) ready: bool,
+pub(crate) struct Service {
+    pub(crate) name: String,
+    pub(crate) state: String,
+    pub(crate) ready: bool,
     #[serde(default)]
-    pub(super) main: bool,
-    pub(super) pid: Option<i32>,
-    pub(super) running_s: Option<f64>,
+    pub(crate) main: bool,
+    pub(crate) pid: Option<i32>,
+    pub(crate) running_s: Option<f64>,
     #[serde(default)]
-    pub(super) restarts: u64,
-    pub(super) last_exit: Option<String>,
-    pub(super) says: Option<String>,
+    pub(crate) restarts: u64,
+    pub(crate) last_exit: Option<String>,
+    pub(crate) says: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -109,7 +109,7 @@ enum Answer {
 }
 
 /// Reads the manifest.
-pub(super) async fn manifest(path: &Path) -> Result<Manifest, Untold> {
+pub(crate) async fn manifest(path: &Path) -> Result<Manifest, Untold> {
     let reading = async {
         let path = path.to_owned();
         let read = tokio::task::spawn_blocking(move || {
@@ -124,7 +124,7 @@ pub(super) async fn manifest(path: &Path) -> Result<Manifest, Untold> {
 }
 
 /// Asks how services are.
-pub(super) async fn status(path: &Path) -> Result<Status, Untold> {
+pub(crate) async fn status(path: &Path) -> Result<Status, Untold> {
     let asking = async {
         let mut stream = UnixStream::connect(path).await?;
         stream.write_all(b"{\"verb\":\"status\"}\n").await?;

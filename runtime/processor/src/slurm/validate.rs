@@ -13,7 +13,20 @@ use crate::output::{Answer, inert};
 use crate::slurm::Context;
 use crate::table::Tone;
 
-pub(crate) async fn run(context: &Context<'_>, job: bool, answer: &mut Answer) -> Result<u8, Ended> {
+/// Looks, and tells.
+pub(super) async fn run(context: &Context<'_>, job: bool, answer: &mut Answer) -> Result<u8, Ended> {
+    let findings = findings(context, job).await;
+    if answer.is_json() {
+        answer.object(object(context.cluster.name(), &findings))?;
+    } else {
+        write(&findings, answer)?;
+    }
+    answer.flush()?;
+    Ok(if validate::has_failed(&findings) { exit_code::FINDINGS } else { exit_code::SUCCESS })
+}
+
+/// What is found; with `job`, also by a job that runs.
+pub(crate) async fn findings(context: &Context<'_>, job: bool) -> Vec<Finding> {
     let access = &context.settings.slurm;
     let containers = containers(context);
     let way = (access.engine == JobEngine::Ssh).then(|| Way {
@@ -32,14 +45,7 @@ pub(crate) async fn run(context: &Context<'_>, job: bool, answer: &mut Answer) -
         containers: &containers,
         job,
     };
-    let findings = validate::validate(&context.cluster, &asked).await;
-    if answer.is_json() {
-        answer.object(object(context.cluster.name(), &findings))?;
-    } else {
-        write(&findings, answer)?;
-    }
-    answer.flush()?;
-    Ok(if validate::has_failed(&findings) { exit_code::FINDINGS } else { exit_code::SUCCESS })
+    validate::validate(&context.cluster, &asked).await
 }
 
 /// The container runtime of the cluster, as the settings name it.
@@ -61,17 +67,23 @@ const fn tone(outcome: Outcome) -> Tone {
     }
 }
 
-fn write(findings: &[Finding], answer: &mut Answer) -> Result<(), Ended> {
+/// Each finding with what to do.
+pub(crate) fn lines(findings: &[Finding], indent: &str, answer: &mut Answer) -> Result<(), Ended> {
     let colour = answer.colour();
     let width = findings.iter().map(|finding| finding.step.chars().count().min(30)).max().unwrap_or_default();
     for finding in findings {
         let word = tone(finding.outcome).paint(&format!("{:9}", finding.outcome.word()), colour);
         let step = inert(&finding.step);
-        answer.line(format!("{word}  {step:width$}  {}", inert(&finding.told)))?;
+        answer.line(format!("{indent}{word}  {step:width$}  {}", inert(&finding.told)))?;
         if let Some(remedy) = &finding.remedy {
-            answer.line(format!("{:1$}to do: {2}", "", width + 13, inert(remedy)))?;
+            answer.line(format!("{indent}{:1$}to do: {2}", "", width + 13, inert(remedy)))?;
         }
     }
+    Ok(())
+}
+
+fn write(findings: &[Finding], answer: &mut Answer) -> Result<(), Ended> {
+    lines(findings, "", answer)?;
     let count = |outcome| findings.iter().filter(|finding| finding.outcome == outcome).count();
     answer.line(match (count(Outcome::Failed), count(Outcome::Warning)) {
         (0, 0) => "all is well".to_owned(),

@@ -91,6 +91,11 @@ impl Ssh {
         &self.shared.options.host
     }
 
+    /// How many connections were made, and how many of them were lost.
+    pub(super) fn connections(&self) -> (u64, u64) {
+        self.shared.connection.counts()
+    }
+
     pub(super) async fn configuration(&self) -> Result<Configuration, Error> {
         Ok(master::resolve(&self.shared.options).await?)
     }

@@ -45,6 +45,9 @@ struct State {
     failures: u32,
     /// Whether there ever was a connection: only then one that fails is worth another attempt.
     was_connected: bool,
+    /// How many there were, and how many of them were lost.
+    connections: u64,
+    lost: u64,
 }
 
 #[derive(Debug)]
@@ -56,7 +59,7 @@ enum At {
 
 impl Connection {
     pub(super) const fn new(options: SshOptions) -> Self {
-        let state = State { at: At::Nowhere, failures: 0, was_connected: false };
+        let state = State { at: At::Nowhere, failures: 0, was_connected: false, connections: 0, lost: 0 };
         Self { options, state: Mutex::new(state) }
     }
 
@@ -100,6 +103,7 @@ impl Connection {
                     tracing::info!(host = %self.options.host, "connected again");
                 }
                 state.was_connected = true;
+                state.connections += 1;
                 state.at = At::Connected { master, since: Instant::now() };
             }
             Some(Err(_)) => {
@@ -113,6 +117,7 @@ impl Connection {
             At::Connected { since, .. } => {
                 tracing::warn!(host = %self.options.host, "the connection was lost");
                 state.failures = if since.elapsed() >= STABLE { 1 } else { state.failures.saturating_add(1) };
+                state.lost += 1;
             }
             // One whose runtime has ended comes to nothing.
             At::Connecting(attempt) if attempt.has_changed().is_ok() => return Err(attempt.clone()),
@@ -136,6 +141,12 @@ impl Connection {
         });
         state.at = At::Connecting(attempt.clone());
         Err(attempt)
+    }
+
+    /// How many connections were made, and how many of them were lost.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        let state = self.state();
+        (state.connections, state.lost)
     }
 
     /// Waits for the end of a connection that does not answer; ends it where it does not by itself.
