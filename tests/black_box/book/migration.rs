@@ -127,7 +127,7 @@ impl Site {
             return Ok(());
         }
         let plugins = self.engine.settings().join("cli-plugins");
-        let script = include_str!("../../fixtures/deployment/compose-plugin.sh");
+        let script = include_str!("../../fixtures/compose-plugin.sh");
         let plugin = write(&plugins, "docker-compose", script, 0o755)?;
         fs::set_permissions(plugin, fs::Permissions::from_mode(0o755))
             .map_err(Trouble::doing("make a plugin of Compose"))
