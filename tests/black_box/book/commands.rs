@@ -10,9 +10,8 @@ use biomero_tests::{Result, Trouble, binary, command_line};
 use super::page::Page;
 use shell::commands;
 
-/// The service, as compose files call it, and the image whose entrypoint `init` is.
-const CONTAINERS: &[&str] =
-    &["biomeroworker", "biomeroworker-hardened", "biomero-worker", "biomero-worker:NEW"];
+/// What the worker's image, whose entrypoint `init` is, is called.
+const IMAGE: &str = "biomero-worker";
 
 /// Pages on which `init` is a verb of another program.
 const VERBS: &[(&str, &str)] =
@@ -65,16 +64,25 @@ impl Programs {
         }
     }
 
-    /// `docker compose exec SERVICE COMMAND`, and `run SERVICE`, whose words are `init`'s.
+    /// `docker compose exec SERVICE COMMAND`; the words behind `run SERVICE` and `docker run … IMAGE` are `init`'s.
     fn in_container(&mut self, words: &[&str]) -> Result<usize, String> {
-        let Some(at) = words.iter().position(|word| CONTAINERS.contains(word)) else { return Ok(0) };
-        let (before, after) = (&words[..at], &words[at + 1..]);
-        if before.contains(&"exec") {
-            self.look_at(after)
-        } else if before.contains(&"run") {
-            self.takes("init", after).map(|below| below + 1)
-        } else {
-            Ok(0)
+        let behind = |name: &str| words.iter().position(|word| *word == name).map(|at| &words[at + 1..]);
+        let is_image = |word: &&str| word.split(':').next() == Some(IMAGE);
+        match words.first() {
+            Some(&"compose") => {
+                if let Some([_service, command @ ..]) = behind("exec").map(without_flags) {
+                    self.look_at(command)
+                } else if let Some([_service, arguments @ ..]) = behind("run").map(without_flags) {
+                    self.takes("init", arguments).map(|below| below + 1)
+                } else {
+                    Ok(0)
+                }
+            }
+            Some(&"run") => match words.iter().position(is_image) {
+                Some(at) => self.takes("init", &words[at + 1..]).map(|below| below + 1),
+                None => Ok(0),
+            },
+            _ => Ok(0),
         }
     }
 
@@ -119,6 +127,12 @@ impl Programs {
         }
         Ok(0)
     }
+}
+
+/// Behind the flags of `docker compose exec` and `run`, which here are those without a value.
+fn without_flags<'a, 'b>(words: &'a [&'b str]) -> &'a [&'b str] {
+    let flags = words.iter().take_while(|word| word.starts_with('-')).count();
+    &words[flags..]
 }
 
 fn is_assignment(word: &str) -> bool {
