@@ -75,6 +75,10 @@ impl Site {
         self.copy(&scripts, "biomeroworker/as_the_scripts_do.sh")?;
         self.write(".env", &self.variables()?)?;
         self.keys()?;
+        // A deployment that has run has its folders on the cluster.
+        for folder in ["data", "images", "converters", "scripts"] {
+            self.workspace.write(&format!("{folder}/.keep"), "")?;
+        }
         let workflows = slurm_config("localslurm", self.workspace.path(), "", "");
         let online = format!("https://github.com/biomerotests/{WORKFLOW}/tree/{VERSION}");
         self.write("web/slurm-config.ini", &workflows.replace(&online, "/data/workflows/threshold"))?;
