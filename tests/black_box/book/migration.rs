@@ -3,7 +3,6 @@
 
 use std::cell::Cell;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -132,9 +131,7 @@ impl Site {
         }
         let plugins = self.engine.settings().join("cli-plugins");
         let script = include_str!("../../fixtures/compose-plugin.sh");
-        let plugin = write(&plugins, "docker-compose", script, 0o755)?;
-        fs::set_permissions(plugin, fs::Permissions::from_mode(0o755))
-            .map_err(Trouble::doing("make a plugin of Compose"))
+        write(&plugins, "docker-compose", script, 0o755).map(drop)
     }
 
     /// What somebody types in the deployment's folder.
