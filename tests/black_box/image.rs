@@ -1,36 +1,17 @@
 //! The image: built by a real engine from the Dockerfile on a small Debian base, run as a deployment runs it.
 
-use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use biomero_tests::engine::{Container, Engine};
 use biomero_tests::icegrid::Registry;
 use biomero_tests::scratch::Scratch;
 use biomero_tests::worker_root::{self, Deployment};
-use biomero_tests::{Result, Trouble, base_image, binary, process, queue, wait};
+use biomero_tests::{Result, Trouble, queue, wait, worker_image};
 
 const IMAGE: &str = "biomeroworker:test";
 
 /// `docker stop` waits this long before it kills.
 const STOP: Duration = Duration::from_secs(30);
-
-/// Stands in for `openmicroscopy/omero-server`: its user, its folders, its templates and start-up scripts, on Debian.
-const BASE: &str = "\
-FROM debian:test
-COPY image/opt /opt
-COPY image/startup /startup
-RUN groupadd --gid 1000 omero-server \\
-    && useradd --uid 1000 --gid 1000 --home-dir /opt/omero/server --no-create-home omero-server \\
-    && mkdir -p /OMERO /opt/omero/server/OMERO.server/var/log \\
-    && chown -R omero-server: /opt/omero /OMERO
-USER omero-server
-VOLUME [\"/OMERO\", \"/opt/omero/server/OMERO.server/var\"]
-ENTRYPOINT [\"/usr/local/bin/entrypoint.sh\"]
-";
-
-/// Stands in for the Rust image: it holds the finished binaries, so that nothing is compiled in the container.
-const BUILDER: &str = "FROM debian:test\nCOPY init init-hooks processor convert /out/\n";
 
 /// What a deployment gives every worker that has nothing writable but what it needs.
 const HARDENED: &[&str] = &[
@@ -63,7 +44,7 @@ impl Site {
         let scratch = Scratch::new()?;
         let registry = Registry::start(&scratch.folder("master")?)?;
         let engine = Engine::start(&scratch.folder("docker")?)?;
-        build(&engine, &scratch)?;
+        worker_image::build(&engine, &scratch, IMAGE)?;
         let mut deployment = Deployment::internal(registry.port());
         deployment
             .variables
@@ -112,42 +93,6 @@ impl Site {
             ))
         })
     }
-}
-
-fn build(engine: &Engine, scratch: &Scratch) -> Result<()> {
-    engine.import(&base_image::tar()?, "debian:test")?;
-    let context = scratch.folder("context")?;
-    let image = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/image");
-    process::succeed(std::process::Command::new("cp").arg("-a").arg(image).arg(&context), wait::PATIENCE)?;
-    fs::copy(binary::init()?, context.join("init")).map_err(Trouble::doing("copy init"))?;
-    fs::copy(binary::compiler()?, context.join("init-hooks")).map_err(Trouble::doing("copy init-hooks"))?;
-    fs::copy(binary::processor()?, context.join("processor")).map_err(Trouble::doing("copy processor"))?;
-    fs::copy(binary::convert()?, context.join("convert")).map_err(Trouble::doing("copy convert"))?;
-    for (name, dockerfile) in [("omero-server:test", BASE), ("builder:test", BUILDER)] {
-        let file = worker_root::write(&context, "Dockerfile", dockerfile, 0o644)?;
-        engine.ask(&[
-            "build",
-            "--network=none",
-            "--tag",
-            name,
-            "--file",
-            &file.to_string_lossy(),
-            &context.to_string_lossy(),
-        ])?;
-    }
-    let workspace = binary::workspace();
-    let mut arguments =
-        vec!["build", "--network=none", "--tag", IMAGE, "--build-arg", "BASE_IMAGE=omero-server:test"];
-    arguments.extend(["--build-arg", "BUILDER_IMAGE=builder:test"]);
-    // The base carries Debian's packages already; what would be downloaded is left out, as a site may.
-    for skipped in
-        ["PSYCOPG2", "BIOFORMATS2RAW", "BIOMERO", "OMERO_CLI_ZARR", "EZOMERO", "TIFFFILE", "OMERO_METADATA"]
-    {
-        arguments.extend(["--build-arg", Box::leak(format!("{skipped}_VERSION=").into_boxed_str())]);
-    }
-    let workspace = workspace.to_string_lossy();
-    arguments.push(&workspace);
-    engine.ask(&arguments).map(drop)
 }
 
 /// One engine and one build for all that is asked of the image: both take longer than the questions.

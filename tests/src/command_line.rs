@@ -3,9 +3,8 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
-use crate::{Result, binary, process};
+use crate::{Result, binary, process, wait};
 
 /// Where the page is kept.
 pub fn path() -> PathBuf {
@@ -32,7 +31,7 @@ struct Program<'a> {
 
 /// A command's help, and then that of each command below it.
 fn section(program: &Program<'_>, page: &mut String, command: &[&str]) -> Result<()> {
-    let text = help(program.path, &[command, &["--help"]].concat())?;
+    let text = help(program.path, command)?;
     let title = [&[program.name], command].concat().join(" ");
     let _ = write!(page, "\n## {title}\n\n```text\n{text}\n```\n");
     for below in commands(&text) {
@@ -41,14 +40,18 @@ fn section(program: &Program<'_>, page: &mut String, command: &[&str]) -> Result
     Ok(())
 }
 
-fn help(program: &Path, arguments: &[&str]) -> Result<String> {
-    let text = process::succeed(Command::new(program).args(arguments), Duration::from_secs(20))?;
+/// What a command says of itself.
+///
+/// # Errors
+/// There is no such command, or it does not answer.
+pub fn help(program: &Path, command: &[&str]) -> Result<String> {
+    let text = process::succeed(Command::new(program).args(command).arg("--help"), wait::PATIENCE)?;
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
     Ok(lines.join("\n").trim_end().to_owned())
 }
 
 /// The names in the list of commands, which is the one that ends in `help`; it has a heading of its own.
-fn commands(overview: &str) -> Vec<&str> {
+pub fn commands(overview: &str) -> Vec<&str> {
     let name =
         |line: &'_ str| line.strip_prefix("  ").and_then(|line| line.split_whitespace().next().map(str::len));
     let list = overview.split("\n\n").find(|block| block.lines().any(|line| line.starts_with("  help ")));

@@ -60,13 +60,23 @@ impl Engine {
     /// `docker ARGUMENTS` against this engine.
     pub fn docker(&self, arguments: &[&str]) -> Command {
         let mut docker = Command::new("docker");
+        docker.envs(self.environment()).args(arguments);
         docker
-            .env("DOCKER_HOST", format!("unix://{}", self.socket.display()))
+    }
+
+    /// The variables by which any `docker` finds this engine and these settings.
+    pub fn environment(&self) -> [(&'static str, String); 3] {
+        [
+            ("DOCKER_HOST", format!("unix://{}", self.socket.display())),
             // The user's own settings and plugins stay out of it; the classic builder needs no plugin.
-            .env("DOCKER_CONFIG", self.folder.join("client"))
-            .env("DOCKER_BUILDKIT", "0")
-            .args(arguments);
-        docker
+            ("DOCKER_CONFIG", self.settings().display().to_string()),
+            ("DOCKER_BUILDKIT", "0".to_owned()),
+        ]
+    }
+
+    /// The folder of the client's settings and plugins.
+    pub fn settings(&self) -> PathBuf {
+        self.folder.join("client")
     }
 
     /// Runs `docker ARGUMENTS`, asking for success; returns its output, trimmed.

@@ -30,6 +30,7 @@ pub mod tree;
 pub mod trouble;
 pub mod views;
 pub mod wait;
+pub mod worker_image;
 pub mod worker_root;
 
 pub use trouble::{Result, Trouble};

@@ -30,6 +30,7 @@ pub(crate) const TEST: &[Needed<'_>] = &[
     ("mkfs.ext4", "e2fsprogs"),
     ("busybox", "busybox-static"),
     ("dockerd", "docker.io"),
+    ("docker-compose", "docker-compose"),
     ("mmdebstrap", "mmdebstrap"),
     ("tini", "tini"),
     ("dumb-init", "dumb-init"),

@@ -178,9 +178,10 @@ fn resolved(told: &str) -> Resolved {
             "identityfile" if is_set => resolved.keys.push(in_home(value)),
             "identityagent" => resolved.has_agent = is_set && value != "SSH_AUTH_SOCK",
             "userknownhostsfile" | "globalknownhostsfile" => {
-                resolved
-                    .known_hosts
-                    .extend(value.split_whitespace().filter(|path| *path != "none").map(in_home));
+                let files = value.split_whitespace().filter(|path| !["none", "/dev/null"].contains(path));
+                // The user's first: what is told to be typed goes there, and the system's can rarely be written.
+                let at = if key.starts_with('u') { 0 } else { resolved.known_hosts.len() };
+                resolved.known_hosts.splice(at..at, files.map(in_home));
             }
             _ => {}
         }
@@ -374,12 +375,12 @@ mod tests {
 
     #[test]
     fn what_ssh_resolves_is_read() {
-        let told = "host slurm\nhostname login.example.org\nuser ada\nport 2222\nidentityfile /k/id\nidentityfile none\nproxyjump gate\nuserknownhostsfile /a /b\nglobalknownhostsfile none\n";
+        let told = "host slurm\nhostname login.example.org\nuser ada\nport 2222\nidentityfile /k/id\nidentityfile none\nproxyjump gate\nglobalknownhostsfile /g none\nuserknownhostsfile /a /b\n";
         let way = resolved(told);
         assert_eq!(known_name(&way), "[login.example.org]:2222");
         assert_eq!(way.by_way_of.as_deref(), Some("gate"));
         assert_eq!(way.keys, [PathBuf::from("/k/id")]);
-        assert_eq!(way.known_hosts, [PathBuf::from("/a"), PathBuf::from("/b")]);
+        assert_eq!(way.known_hosts, ["/a", "/b", "/g"].map(PathBuf::from));
         assert_eq!(of_resolved("slurm", &way, "").outcome, Outcome::Ok);
         let finding = of_host_key(&way, false, HostKeys::Strict);
         assert_eq!(finding.outcome, Outcome::Failed);
