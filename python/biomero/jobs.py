@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import datetime
 import os
-import re
-import shlex
 import time
-from typing import Any, Dict, List, Optional, Tuple
 
 from .connection import Result, SSHException, TransferResult
+from .later import TYPE_CHECKING, datetime, re, shlex
 from .slurm_job import ENDED
 
-_BANNER = re.compile(r"Running [\w-]+? Job w/ .+? \| .+? \| (.+?) \|")
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Optional, Tuple
+
+_BANNER = r"Running [\w-]+? Job w/ .+? \| .+? \| (.+?) \|"
+
+# Under which name scripts ask for what became of images.
+_OF_IMAGES = "sing.log"
 
 
 class Jobs:
@@ -20,6 +23,8 @@ class Jobs:
 
     run: Any
     get: Any
+    slurm_images_path: str
+    slurm_converters_path: str
     sacct_start_time: str
     sacct_days_ago: Optional[int]
 
@@ -119,7 +124,18 @@ class Jobs:
         """Fetches a job's log: the folder, its path, the transfer."""
         name = logfile or f"omero-{slurm_job_id}.log"
         path = os.path.join(local_tmp_storage, os.path.basename(name))
+        if os.path.basename(name) == _OF_IMAGES:
+            return local_tmp_storage, path, self._log_of_images(name, path)
         return local_tmp_storage, path, self.get(name, path)
+
+    def _log_of_images(self, name: str, path: str) -> TransferResult:
+        """What became of each image: the worker keeps that beside the image, the library in one file for all."""
+        folders = " ".join(shlex.quote(folder) for folder in (self.slurm_images_path, self.slurm_converters_path))
+        kinds = f"-name {_OF_IMAGES} -o -name '.*.sif.status' -o -name '.*.sif.log'"
+        result = self.run(f"find {folders} -maxdepth 2 -type f '(' {kinds} ')' -exec tail -v -c 65536 -- {{}} + 2> /dev/null || :")
+        with open(path, "w", encoding="utf-8") as kept:
+            kept.write(result.stdout)
+        return TransferResult(path, name, self)
 
     def get_conversion_logfile_from_slurm(
         self, slurm_job_id: str, local_tmp_storage: str = "/tmp/", logfile: Optional[str] = None
@@ -138,7 +154,7 @@ class Jobs:
         """The data folder of a job, by the first line of its log; empty where there is none."""
         name = logfile or f"omero-{slurm_job_id}.log"
         result = self.run(f"grep -m 1 -E 'Running [[:alnum:]_-]+ Job w/' {shlex.quote(name)}", warn=True)
-        found = _BANNER.search(result.stdout)
+        found = re.search(_BANNER, result.stdout)
         return found.group(1) if found else ""
 
     def extract_job_id(self, result: Result) -> int:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-from typing import Any, Dict, List, Optional, Tuple
 
 from . import configuration, schema_parsers, worker
 from .commands import Commands
@@ -12,9 +10,13 @@ from .connection import Connection, Result, SSHException, TransferResult, Unexpe
 from .data import Data
 from .eventsourcing import NoOpWorkflowTracker, WorkflowTracker
 from .jobs import Jobs
+from .later import TYPE_CHECKING, re
 from .setup import Setup
 from .slurm_job import SlurmJob
 from .views import JobAccounting, JobProgress, WorkflowAnalytics, WorkflowProgress
+
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Optional, Tuple
 
 __all__ = ["Result", "SSHException", "SlurmClient", "SlurmJob", "TransferResult", "UnexpectedExit"]
 
@@ -131,9 +133,12 @@ class SlurmClient(Setup, Commands, Jobs, Data, configuration.Configuration, Conn
         self.workflowAnalytics: Any = WorkflowAnalytics(tracker.history)
 
     def initialize_analytics_system(self, reset_tables: bool = False) -> None:
-        """Makes the tables of the history; with ``reset_tables`` writes its views anew. No event is left out."""
+        """Makes the tables of the history; with ``reset_tables`` writes its views anew, from ``analytics_rebuild_days_ago`` on, or from
+        ``analytics_rebuild_start_time``, or from the beginning."""
         if self.track_workflows:
-            self.workflowTracker.history.make(rebuild=reset_tables)
+            days = self.analytics_rebuild_days_ago
+            since = self.analytics_rebuild_start_time or "all" if days is None else f"{int(days)}d"
+            self.workflowTracker.history.make(rebuild=reset_tables, since=since)
 
     def bring_listener_uptodate(self, listener: Any, start: int = 1) -> None:
         """Brings the views up to date with the log."""
