@@ -90,7 +90,7 @@ pub(crate) struct Api<S> {
     engine: Engine,
     pub(crate) cluster: Cluster,
     pub(crate) configuration: Vec<Row>,
-    recent: Recent,
+    pub(crate) recent: Recent,
     pub(crate) heard: Heard,
     pub(crate) page: Page,
     streams: Arc<Semaphore>,

@@ -8,7 +8,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::activity::{Back, Drawn};
-use super::frame::{At, page};
+use super::frame::{At, Live, page};
 use super::{list, plot, words};
 use crate::api::Shared;
 use crate::api::extract::Asked;
@@ -29,6 +29,7 @@ pub(super) async fn show<S: Steps>(
     State(api): State<Shared<S>>,
     Asked(Which { back }): Asked<Which>,
 ) -> Result<Markup, Problem> {
+    let live = Live::of(&api, "*");
     let filter = Filter { open: true, ..Filter::default() };
     let (drawn, open, trouble) = tokio::join!(
         api.page.activity.drawn(api.workflows.log(), back),
@@ -64,7 +65,7 @@ pub(super) async fn show<S: Steps>(
             (shares("By group", "Group", "group", &drawn.activity.groups))
         }
     };
-    Ok(page(At::Overview, "Overview", Some("*"), &content))
+    Ok(page(At::Overview, "Overview", Some(&live), &content))
 }
 
 fn state(standing: Standing, trouble: Option<&str>, cluster: &str) -> Markup {

@@ -8,7 +8,7 @@ use biomero_workflow::{End, Failure, Filter, Remedy, Results, Stage, Step, Steps
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::frame::{At, page};
+use super::frame::{At, Live, page};
 use super::{list, preview, rail, words};
 use crate::api::Shared;
 use crate::api::extract::Id;
@@ -23,6 +23,7 @@ const VALUE: usize = 2_000;
 
 /// Shows it.
 pub(super) async fn show<S: Steps>(State(api): State<Shared<S>>, Id(id): Id) -> Result<Markup, Problem> {
+    let live = Live::of(&api, id);
     let workflow = api.workflows.show(id).await?;
     let tasks = match task::of(api.workflows.log(), id).await {
         Ok(tasks) => tasks,
@@ -39,7 +40,6 @@ pub(super) async fn show<S: Steps>(State(api): State<Shared<S>>, Id(id): Id) -> 
     };
     let has_picture = preview::may_be(&workflow);
     let request = &workflow.request;
-    let follow = id.to_string();
     let content = html! {
         p .back { a href="/workflows" { "← Workflows" } }
         div #head data-live { (head(&workflow)) }
@@ -66,7 +66,7 @@ pub(super) async fn show<S: Steps>(State(api): State<Shared<S>>, Id(id): Id) -> 
     Ok(page(
         At::Workflows,
         &format!("{} {}", words::shortened(&request.workflow, 60), workflow.machine.phase().to_lowercase()),
-        Some(&follow),
+        Some(&live),
         &content,
     ))
 }
