@@ -4,6 +4,7 @@ mod events;
 mod limits;
 mod line;
 mod logs;
+mod page;
 mod schema;
 mod socket;
 mod tcp;
