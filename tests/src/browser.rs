@@ -156,6 +156,15 @@ impl Browser {
         Ok(self.does("open", json!({ "url": url }))?.as_u64().unwrap_or_default())
     }
 
+    /// Has one more look at a path, with the same cookies and in a window of its own, until it follows what happens; it stays.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn another(&mut self, path: &str) -> Result<()> {
+        let url = format!("{}{path}", self.base);
+        self.does("another", json!({ "url": url })).map(drop)
+    }
+
     /// The status of the page that is shown.
     ///
     /// # Errors

@@ -21,6 +21,7 @@ mod events;
 mod export;
 mod ice;
 mod omero;
+mod page;
 mod processor;
 mod serve;
 mod slurm;
@@ -78,10 +79,11 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
         ["omero"] => omero_section()?,
         ["processor"] => processor_section()?,
         ["serve"] => serve_section()?,
+        ["page"] => page_section()?,
         other => {
             let other = other.join(" ");
             return Err(Failure::Usage(format!(
-                "`bench` does not know `{other}`, but [init|events|slurm|export|ice|omero|processor|serve] and, with nothing or init, --shell-chain"
+                "`bench` does not know `{other}`, but [init|events|slurm|export|ice|omero|processor|serve|page] and, with nothing or init, --shell-chain"
             )));
         }
     };
@@ -97,7 +99,8 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
 fn all(measure_chain: bool) -> Result<Vec<&'static str>, Failure> {
     let init = init_section(measure_chain)?;
     let images = [export_section()?, ice_section()?, omero_section()?].concat();
-    Ok([init, events_section()?, slurm_section()?, images, processor_section()?, serve_section()?].concat())
+    let workflows = [processor_section()?, serve_section()?, page_section()?].concat();
+    Ok([init, events_section()?, slurm_section()?, images, workflows].concat())
 }
 
 /// The start-up of a container; what is over budget.
@@ -167,6 +170,13 @@ fn serve_section() -> Result<Vec<&'static str>, Failure> {
     dist::processor()?;
     build(serve::PROGRAMS)?;
     Ok(report(&serve::measure(&binary::target().join("release"))?))
+}
+
+/// The status page; what is over budget.
+fn page_section() -> Result<Vec<&'static str>, Failure> {
+    packages::install(&[packages::BENCH, packages::BROWSER])?;
+    let processor = dist::processor()?;
+    Ok(report(&page::measure(&processor)?))
 }
 
 /// Programs that measure, as the people who use what is measured would build theirs.
