@@ -39,19 +39,26 @@ pub(super) async fn show<S: Steps>(
     let (drawn, open) = (drawn?, open?);
     let standing = *api.standing.borrow();
     let content = html! {
-        h1 { "Overview" }
+        div .heading {
+            h1 { "Overview" }
+            nav .windows aria-label="How far back" {
+                @for choice in Back::ALL {
+                    a href={ "/?back=" (choice.name()) } aria-current=[(choice == back).then_some("true")] {
+                        "Last " (choice.name())
+                    }
+                }
+            }
+        }
         div #state data-live {
             (state(standing, trouble.as_deref(), api.cluster.name()))
             (phases(&drawn))
         }
         section aria-labelledby="open" {
-            div .heading { h2 #open { "Under way" } a href="/workflows?open=true" { "All " (open.total) } }
-            div #under-way data-live { (list::table(&open.rows, "Nothing is under way.")) }
-        }
-        nav .windows aria-label="How far back" {
-            @for choice in Back::ALL {
-                a href={ "/?back=" (choice.name()) } aria-current=[(choice == back).then_some("true")] {
-                    "Last " (choice.name())
+            h2 #open { "Under way" }
+            div #under-way data-live {
+                (list::table(&open.rows, "Nothing is under way."))
+                @if open.total > u64::from(SHOWN) {
+                    p { a href="/workflows?open=true" { "All " (open.total) " under way" } }
                 }
             }
         }
@@ -165,7 +172,7 @@ fn tasks(tasks: &[TaskShare]) -> Markup {
                 p .none { "No task was begun in this while." }
             } @else {
                 div .scroll tabindex="0" role="region" aria-label="By task" {
-                    table .figures {
+                    table .figures.tasks {
                         thead { tr { th scope="col" { "Task" } th scope="col" .right { "Begun" } th scope="col" .right { "Failed" } th scope="col" .right { "Took" } td {} } }
                         tbody {
                             @for TaskShare { name, all, failed, average_seconds } in tasks {

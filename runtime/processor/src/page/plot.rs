@@ -150,8 +150,17 @@ fn axis(drawn: &Drawn, back: Back) -> Markup {
     let last = back.parts() - 1;
     html! {
         div .axis aria-hidden="true" {
-            @for place in [0, last / 2, last] { span { (label(drawn.first + place, back)) } }
+            @for place in [0, last / 2, last] { span { (tick(drawn.first + place, back)) } }
         }
+    }
+}
+
+/// When a part begins, in as few letters as tell it apart from the others that are told.
+fn tick(number: i64, back: Back) -> String {
+    let label = label(number, back);
+    match (back, label.split_once(',')) {
+        (Back::Week, Some((day, _))) => day.to_owned(),
+        _ => label,
     }
 }
 

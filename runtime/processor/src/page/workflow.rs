@@ -14,7 +14,7 @@ use crate::api::Shared;
 use crate::api::extract::Id;
 use crate::api::guard::Caller;
 use crate::api::problem::Problem;
-use crate::api::task::{self, TaskView};
+use crate::api::task::{self, Outcome, TaskView};
 
 /// How many inputs, parameters and workflows of a batch are shown.
 const SHOWN: usize = 50;
@@ -50,9 +50,9 @@ pub(super) async fn show<S: Steps>(State(api): State<Shared<S>>, Id(id): Id) -> 
         @if let Some(children) = &children { (batch(&workflow, children)) }
         div .beside .alone[!has_picture] {
             div {
+                div #log-place data-live { (log(&workflow, &tasks)) }
                 (asked(&workflow))
                 div #tasks data-live { (tasks_of(&tasks)) }
-                div #log-place data-live { (log(&workflow, &tasks)) }
             }
             @if has_picture {
                 figure .picture {
@@ -201,7 +201,7 @@ fn tasks_of(tasks: &[TaskView]) -> Markup {
                         @for task in tasks.iter().skip(behind) {
                             tr {
                                 th scope="row" { bdi { (text(&task.name, 80)) } " " span .faint { bdi { (text(&task.version, 20)) } } }
-                                td data-label="State" { (words::phase(&text(&task.status, 40))) " " (text(&task.progress, 40)) }
+                                td data-label="State" { (words::phase(&standing(task))) " " (text(&task.progress, 40)) }
                                 td data-label="Jobs" { @for job in &task.jobs { (job_link(&job.job.to_string())) " " } }
                                 td data-label="Begun" { @if let Some(begun) = words::moment_of(&task.created) { (words::moment(begun)) } }
                                 td data-label="Message" { bdi { (text(&task.message, 300)) } }
@@ -211,6 +211,16 @@ fn tasks_of(tasks: &[TaskView]) -> Markup {
                 }
             }
         }
+    }
+}
+
+/// What has become of it, or what was told of it last.
+fn standing(task: &TaskView) -> String {
+    match (task.outcome, text(&task.status, 40)) {
+        (Some(Outcome::Completed), _) => "COMPLETED".to_owned(),
+        (Some(Outcome::Failed), _) => "FAILED".to_owned(),
+        (None, status) if status.is_empty() => "BEGUN".to_owned(),
+        (None, status) => status,
     }
 }
 
