@@ -297,12 +297,13 @@ impl Browser {
         Ok(Heard { complaints, requests, dialogs })
     }
 
-    /// What people who do not see, or see little, would stumble over, by axe; how many rules it kept to is the number.
+    /// What people who do not see, or see little, would stumble over, by all rules of axe or by one; to how many it keeps is the
+    /// number.
     ///
     /// # Errors
     /// As above.
-    pub fn barriers(&mut self) -> Result<(u64, Vec<String>)> {
-        let told = self.does("barriers", json!({}))?;
+    pub fn barriers(&mut self, only: Option<&str>) -> Result<(u64, Vec<String>)> {
+        let told = self.does("barriers", json!({ "only": only }))?;
         Ok((told["passed"].as_u64().unwrap_or_default(), texts(&told["told"])))
     }
 
