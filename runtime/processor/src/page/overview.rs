@@ -44,7 +44,7 @@ pub(super) async fn show<S: Steps>(
             nav .windows aria-label="How far back" {
                 @for choice in Back::ALL {
                     a href={ "/?back=" (choice.name()) } aria-current=[(choice == back).then_some("true")] {
-                        "Last " (choice.name())
+                        (choice.title())
                     }
                 }
             }

@@ -125,7 +125,7 @@ fn picture(name: &str, bars: &Markup, parts: i64, top: &str) -> Markup {
     let width = parts * STEP;
     html! {
         div .plot {
-            span .top aria-hidden="true" { (top) }
+            span .most aria-hidden="true" { (top) }
             svg viewBox={ "0 0 " (width) " 100" } preserveAspectRatio="none" role="img" aria-label=(name) {
                 line .grid x1="0" x2=(width) y1="0.5" y2="0.5" {}
                 line .grid x1="0" x2=(width) y1="50" y2="50" {}
