@@ -94,7 +94,8 @@ impl Browser {
         let output = child.stdout.take().map(BufReader::new);
         let (tell, answers) = channel();
         std::thread::spawn(move || {
-            let lines = output.into_iter().flat_map(|output| output.lines().map_while(std::io::Result::ok));
+            let lines =
+                output.into_iter().flat_map(|output| output.lines().map_while(std::result::Result::ok));
             for line in lines {
                 if tell.send(line).is_err() {
                     return;

@@ -9,8 +9,7 @@ use biomero_tests::worker_root::Deployment;
 use biomero_tests::{Result, http, postgres, queue, wait};
 use serde_json::json;
 
-use super::super::Desk;
-use super::{HOSTILE, Visit, history};
+use super::{Desk, HOSTILE, Visit, history};
 
 const DATABASE: &str = "page_looks";
 

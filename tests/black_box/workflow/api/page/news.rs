@@ -12,7 +12,7 @@ const UNTOUCHED: &str = "window.marked === true";
 fn a_workflow_is_seen_to_come_to_run_and_to_be_cancelled() -> Result<()> {
     let mut visit = Visit::to(Desk::embedded()?)?;
     visit.enter()?;
-    visit.browser.click("nav >> text=Workflows")?;
+    visit.browser.click("role=navigation[name='Pages'] >> text=Workflows")?;
     visit.browser.shows("#list", "There are none.")?;
     visit.browser.evaluate("window.marked = true")?;
     let id = visit.asked.submit("one", &[("waits", "")])?;
@@ -32,7 +32,10 @@ fn a_workflow_is_seen_to_come_to_run_and_to_be_cancelled() -> Result<()> {
     let asked = visit.browser.heard()?.dialogs;
     assert_eq!(asked, ["End this workflow and its jobs?"]);
     let shown = visit.asked.get(&format!("/v1/workflows/{id}"))?;
-    assert!(shown["over"] == false && shown["cancelled_by"].is_null(), "who says no changes nothing: {shown:#}");
+    assert!(
+        shown["over"] == false && shown["cancelled_by"].is_null(),
+        "who says no changes nothing: {shown:#}"
+    );
     assert_eq!(visit.browser.evaluate(UNTOUCHED)?, true);
     visit.browser.accepts(true)?;
     visit.browser.click("role=button[name='Cancel']")?;
@@ -55,7 +58,11 @@ fn a_failure_is_told_with_what_to_do_and_asked_for_once_more() -> Result<()> {
     let id = visit.submit(&request)?;
     assert_eq!(visit.asked.ended(&id)?["phase"], "FAILED");
     visit.browser.hides("#list tbody tr", "copy")?;
-    assert_eq!(visit.browser.evaluate(UNTOUCHED)?, true, "it went from the list of those under way by itself");
+    assert_eq!(
+        visit.browser.evaluate(UNTOUCHED)?,
+        true,
+        "it went from the list of those under way by itself"
+    );
     visit.browser.open("/workflows?phase=FAILED")?;
     visit.browser.shows("#list", "1 workflow")?;
     visit.browser.click(&format!("a[href='/workflows/{id}']"))?;
