@@ -3,6 +3,7 @@
 "use strict";
 
 const SECOND = 1000;
+const PACE = 3 * SECOND;
 const PATIENCE = 5 * SECOND;
 const LONGEST_LOG = 400_000;
 const TOPICS = ["requested", "started", "taken-up", "step-done", "step-failed", "paused", "resubmitted", "cancel-asked",
@@ -132,7 +133,7 @@ function follow(what) {
   // How a job moves on the cluster is no event.
   setInterval(() => {
     if (!document.hidden && document.querySelector("[aria-current=step]")) refresh();
-  }, PATIENCE);
+  }, PACE);
 }
 
 // Appends what a job says, as text, while somebody looks; of a long log the end is kept.
