@@ -21,6 +21,7 @@ mod events;
 mod export;
 mod ice;
 mod omero;
+mod page;
 mod processor;
 mod python;
 mod serve;
@@ -80,10 +81,11 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
         ["processor"] => processor_section()?,
         ["serve"] => serve_section()?,
         ["python"] => python_section()?,
+        ["page"] => page_section()?,
         other => {
             let other = other.join(" ");
             return Err(Failure::Usage(format!(
-                "`bench` does not know `{other}`, but [init|events|slurm|export|ice|omero|processor|serve|python] and, with nothing or init, --shell-chain"
+                "`bench` does not know `{other}`, but [init|events|slurm|export|ice|omero|processor|serve|page|python] and, with nothing or init, --shell-chain"
             )));
         }
     };
@@ -99,7 +101,7 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
 fn all(measure_chain: bool) -> Result<Vec<&'static str>, Failure> {
     let init = init_section(measure_chain)?;
     let images = [export_section()?, ice_section()?, omero_section()?].concat();
-    let workflows = [processor_section()?, serve_section()?, python_section()?].concat();
+    let workflows = [processor_section()?, serve_section()?, page_section()?, python_section()?].concat();
     Ok([init, events_section()?, slurm_section()?, images, workflows].concat())
 }
 
@@ -178,6 +180,13 @@ fn python_section() -> Result<Vec<&'static str>, Failure> {
     packages::install_python()?;
     let processor = dist::processor()?;
     Ok(report(&python::measure(&processor)?))
+}
+
+/// The status page; what is over budget.
+fn page_section() -> Result<Vec<&'static str>, Failure> {
+    packages::install(&[packages::BENCH, packages::BROWSER])?;
+    let processor = dist::processor()?;
+    Ok(report(&page::measure(&processor)?))
 }
 
 /// Programs that measure, as the people who use what is measured would build theirs.

@@ -43,6 +43,9 @@ pub(crate) const TEST: &[Needed<'_>] = &[
     ("promtool", "prometheus"),
 ];
 
+/// A browser, and what drives it.
+pub(crate) const BROWSER: &[Needed<'_>] = &[("chromium", "chromium"), ("node", "nodejs"), ("npm", "npm")];
+
 /// ZeroC's own runtime, as a peer.
 pub(crate) const ICE: &[Needed<'_>] = &[
     ("glacier2router", "zeroc-glacier2"),

@@ -75,7 +75,13 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
         }
     }
     binary::as_for_tests();
-    packages::install(&[packages::DEMO, packages::CLUSTER, packages::ICE, packages::TEST])?;
+    packages::install(&[
+        packages::DEMO,
+        packages::CLUSTER,
+        packages::ICE,
+        packages::BROWSER,
+        packages::TEST,
+    ])?;
     packages::install_python()?;
     let mut results: Vec<Ended> = std::thread::scope(|scope| {
         let release = scope.spawn(|| take(&RELEASE, &chosen));

@@ -61,6 +61,17 @@ pub struct Task {
     pub status: Option<Value>,
     /// Its last progress.
     pub progress: Option<Value>,
+    /// How it has ended; none while it is under way.
+    pub end: Option<TaskEnd>,
+}
+
+/// How a task has ended: its last state may be any, as scripts tell none at their end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TaskEnd {
+    /// It was completed.
+    Completed,
+    /// It has failed.
+    Failed,
 }
 
 /// Either of them.
@@ -100,6 +111,7 @@ impl Replayed {
                     result_message: None,
                     status: None,
                     progress: None,
+                    end: None,
                 }))
             }
             _ => None,
@@ -128,14 +140,19 @@ impl Replayed {
             (Self::Task(task), Fact::StatusUpdated { status }) => task.status = Some(status),
             (Self::Task(task), Fact::ProgressUpdated { progress }) => task.progress = Some(progress),
             (Self::Task(task), Fact::ResultAdded { result }) => task.results.push(result),
-            (
-                Self::Task(task),
-                Fact::TaskCompleted { result: message } | Fact::TaskFailed { error_message: message },
-            ) => {
-                task.result_message = Some(message);
+            (Self::Task(task), Fact::TaskCompleted { result }) => task.ends(TaskEnd::Completed, result),
+            (Self::Task(task), Fact::TaskFailed { error_message }) => {
+                task.ends(TaskEnd::Failed, error_message);
             }
             _ => {}
         }
+    }
+}
+
+impl Task {
+    fn ends(&mut self, end: TaskEnd, message: Value) {
+        self.end = Some(end);
+        self.result_message = Some(message);
     }
 }
 
@@ -187,6 +204,7 @@ mod tests {
         assert_eq!(task.job_ids, [41.into(), 42.into()]);
         assert_eq!(task.status, Some("RUNNING".into()));
         assert_eq!(task.result_message, Some("out of memory".into()));
+        assert_eq!(task.end, Some(TaskEnd::Failed));
     }
 
     #[test]

@@ -93,7 +93,7 @@ pub(crate) struct Api<S> {
     engine: Engine,
     pub(crate) cluster: Cluster,
     pub(crate) configuration: Vec<Row>,
-    recent: Recent,
+    pub(crate) recent: Recent,
     pub(crate) observed: Observed,
     pub(crate) began: Began,
     traces: Option<Traces>,

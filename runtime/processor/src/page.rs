@@ -2,7 +2,7 @@
 //!
 //! Invariants: whatever a name, a parameter or a log holds, it is text ([`maud`] escapes, the script sets `textContent`), and
 //! no script runs that is not [`asset`]'s; nothing is fetched from elsewhere; each page costs a bounded number of questions,
-//! of bounded answers, and works without its script; what changes something is asked for by a form of ours.
+//! of bounded answers, a few are made at a time, and works without its script; what changes something is asked for by a form of ours.
 
 mod activity;
 mod asset;
@@ -28,14 +28,19 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{Method, Response};
-use axum::middleware::map_response;
+use axum::middleware::{Next, from_fn, map_response};
 use axum::response::{IntoResponse as _, Redirect};
 use axum::routing::{get, post};
 use biomero_workflow::Steps;
+use tokio::sync::Semaphore;
 
 use crate::api::Shared;
 use crate::api::problem::Problem;
 use session::Sessions;
+
+/// How many pages are made of the database at a time. All who look come at once when something happens, and what a page is made
+/// of is in memory until it is made.
+const AT_ONCE: usize = 4;
 
 /// Where the page finds what it shows.
 #[derive(Debug, Clone)]
@@ -72,14 +77,23 @@ impl Page {
 
 /// Its paths. What goes wrong is told as a page.
 pub(crate) fn routes<S: Steps>() -> Router<Shared<S>> {
+    let turns = Arc::new(Semaphore::new(AT_ONCE));
+    let in_turn = from_fn(move |request: Request, next: Next| {
+        let turns = Arc::clone(&turns);
+        async move {
+            let _turn = turns.acquire_owned().await;
+            next.run(request).await
+        }
+    });
     Router::new()
         .route("/", get(overview::show::<S>))
         .route("/workflows", get(list::show::<S>))
         .route("/workflows/{id}", get(workflow::show::<S>))
+        .route("/jobs/{job}", get(job::show::<S>))
+        .route_layer(in_turn)
         .route("/workflows/{id}/preview.png", get(preview::show::<S>))
         .route("/workflows/{id}/cancel", post(workflow::cancel::<S>))
         .route("/workflows/{id}/retry", post(workflow::retry::<S>))
-        .route("/jobs/{job}", get(job::show::<S>))
         .route("/start-up", get(start_up::show::<S>))
         .route("/settings", get(settings::show::<S>))
         .route("/login", get(login::ask).post(login::enter::<S>))

@@ -5,6 +5,7 @@ mod limits;
 mod line;
 mod logs;
 mod metrics;
+mod page;
 mod schema;
 mod socket;
 mod tcp;

@@ -57,6 +57,15 @@ pub(super) fn request(desk: &Desk, name: &str) -> Value {
 impl Desk {
     /// On a machine without Slurm, its history in a file.
     pub(super) fn embedded() -> Result<Self> {
+        Self::without_slurm(None)
+    }
+
+    /// The same, its history in a database.
+    pub(super) fn embedded_on(database: &str) -> Result<Self> {
+        Self::without_slurm(Some(database.to_owned()))
+    }
+
+    fn without_slurm(database: Option<String>) -> Result<Self> {
         let worker = Worker::embedded()?;
         let remote = worker.remote().to_path_buf();
         let place = remote.join(format!("images/copy/copy_{VERSION}.sif"));
@@ -65,7 +74,7 @@ impl Desk {
             .and_then(|()| std::fs::copy(image(Image::Copy).map_err(std::io::Error::other)?, &place))
             .map_err(Trouble::doing("place an image"))?;
         let counts = worker.folder().join("counts");
-        Self { worker, remote, database: None, counts }.set_up()
+        Self { worker, remote, database, counts }.set_up()
     }
 
     /// With a real cluster, and its history in a database.

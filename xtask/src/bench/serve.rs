@@ -35,11 +35,11 @@ const POLLS: u32 = 10;
 /// Until five hundred jobs are on the cluster, on a machine with ten times more to do than processors.
 const PATIENCE: Duration = Duration::from_secs(1_800);
 
-const COPY: &str = r#"{"schema-version": "biomero-0.1", "name": "Copy", "description": "", "command-line": "copy",
+pub(super) const COPY: &str = r#"{"schema-version": "biomero-0.1", "name": "Copy", "description": "", "command-line": "copy",
     "container-image": {"image": "biomerotests/copy", "type": "oci"}, "inputs": []}"#;
 
 /// Its job waits as long as its images say.
-const TEMPLATE: &str = r#"#!/bin/bash
+pub(super) const TEMPLATE: &str = r#"#!/bin/bash
 #SBATCH --job-name=$jobname
 #SBATCH --time=60
 #SBATCH --mem=16M
@@ -274,7 +274,7 @@ fn sessions(cluster: &Cluster) -> Result<(f64, Duration), Failure> {
 }
 
 /// `VmHWM` in megabytes.
-fn peak(id: i32) -> Result<f64, Failure> {
+pub(super) fn peak(id: i32) -> Result<f64, Failure> {
     let path = PathBuf::from(format!("/proc/{id}/status"));
     let status = std::fs::read_to_string(&path).map_err(|source| Failure::File {
         action: "read",

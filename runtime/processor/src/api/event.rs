@@ -135,6 +135,11 @@ impl Recent {
         Self { last: watch::Sender::new(-1), kept: Mutex::new(kept), readers: Semaphore::new(READERS) }
     }
 
+    /// The last that is known; what a page shows that begins to be made now is not older. None before the first look.
+    pub(crate) fn position(&self) -> Option<i64> {
+        Some(*self.last.borrow()).filter(|last| *last >= 0)
+    }
+
     /// Reads what happens, for all; never ends.
     pub(crate) async fn read<S: Steps>(&self, workflows: &Workflows<S>, heard: impl Fn(&[Happened])) {
         let mut position = loop {

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use biomero_events::aggregate::{Replayed, Task};
+use biomero_events::aggregate::{Replayed, Task, TaskEnd};
 use biomero_events::json::Value;
 use biomero_events::query::Whose;
 use biomero_events::{Error, EventLog};
@@ -40,6 +40,8 @@ pub(crate) struct TaskView {
     /// How far it is.
     #[schema(value_type = Value)]
     pub(crate) progress: serde_json::Value,
+    /// What it has come to; null while it is under way, whatever its last state is.
+    pub(crate) outcome: Option<Outcome>,
     /// The message that it ended with.
     #[schema(value_type = Value)]
     pub(crate) message: serde_json::Value,
@@ -51,6 +53,16 @@ pub(crate) struct TaskView {
     /// When its last event was recorded.
     #[schema(format = DateTime)]
     pub(crate) changed: String,
+}
+
+/// What a task has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Outcome {
+    /// It was completed.
+    Completed,
+    /// It has failed.
+    Failed,
 }
 
 /// The tasks of a workflow.
@@ -124,6 +136,10 @@ async fn shown(log: &EventLog, task: Task) -> Result<TaskView, Problem> {
         parameters: json(&task.params),
         status: optional(&task.status),
         progress: optional(&task.progress),
+        outcome: task.end.map(|end| match end {
+            TaskEnd::Completed => Outcome::Completed,
+            TaskEnd::Failed => Outcome::Failed,
+        }),
         message: optional(&task.result_message),
         jobs: jobs.into_iter().map(JobView::from).collect(),
         created: task.header.created_on.to_string(),

@@ -45,6 +45,16 @@ impl Back {
         }
     }
 
+    /// As people read it.
+    pub(super) const fn title(self) -> &'static str {
+        match self {
+            Self::Day => "Day",
+            Self::Week => "Week",
+            Self::Month => "Month",
+            Self::Year => "Year",
+        }
+    }
+
     /// The length of a part in seconds, and what it is called.
     pub(super) const fn part(self) -> (u32, &'static str) {
         match self {

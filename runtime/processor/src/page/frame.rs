@@ -7,8 +7,10 @@ use axum::http::header::{
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
 use axum::response::IntoResponse as _;
 use maud::{DOCTYPE, Markup, html};
+use uuid::Uuid;
 
 use super::asset;
+use crate::api::Shared;
 use crate::api::problem::Problem;
 
 /// Nothing but what we serve ourselves: no script in a page, nothing from elsewhere, nobody's frame.
@@ -34,14 +36,34 @@ const PAGES: [(At, &str, &str); 4] = [
     (At::Settings, "/settings", "Settings"),
 ];
 
-/// A page. `live` names what it follows: `*`, or a workflow; what has the attribute `data-live` is fetched anew when that
-/// changes.
-pub(super) fn page(at: At, title: &str, live: Option<&str>, content: &Markup) -> Markup {
+/// What a page follows: what has the attribute `data-live` is fetched anew when something happens.
+#[derive(Debug, Clone)]
+pub(super) struct Live {
+    /// `*`, or a workflow.
+    what: String,
+    /// The last event that it may show.
+    after: Option<i64>,
+}
+
+impl Live {
+    /// To be asked for before anything is read, so that nothing is missed of what happens while the page is made and sent.
+    pub(super) fn of<S>(api: &Shared<S>, what: impl ToString) -> Self {
+        Self { what: what.to_string(), after: api.recent.position() }
+    }
+
+    /// The same of one workflow, where it had to be read first which it is.
+    pub(super) fn of_workflow(self, id: Uuid) -> Self {
+        Self { what: id.to_string(), ..self }
+    }
+}
+
+/// A page.
+pub(super) fn page(at: At, title: &str, live: Option<&Live>, content: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
             (head(title))
-            body data-follow=[live] {
+            body data-follow=[live.map(|live| &live.what)] data-after=[live.and_then(|live| live.after)] {
                 a.skip href="#content" { "Skip to content" }
                 header.top {
                     a.brand href="/" { img src=(asset::address("icon.svg")) alt="" width="24" height="24"; "BIOMERO worker" }

@@ -5,7 +5,7 @@ use biomero_events::aggregate::Replayed;
 use biomero_workflow::Steps;
 use maud::{Markup, html};
 
-use super::frame::{At, page};
+use super::frame::{At, Live, page};
 use super::{words, workflow};
 use crate::api::extract::Job;
 use crate::api::problem::Problem;
@@ -13,6 +13,7 @@ use crate::api::{Shared, job};
 
 /// Shows it.
 pub(super) async fn show<S: Steps>(State(api): State<Shared<S>>, Job(id): Job) -> Result<Markup, Problem> {
+    let begun = Live::of(&api, "*");
     let known = job::known(&api, id).await?;
     let of = match known.task_id {
         Some(task) => match api.workflows.log().get(task).await {
@@ -21,6 +22,7 @@ pub(super) async fn show<S: Steps>(State(api): State<Shared<S>>, Job(id): Job) -
         },
         None => None,
     };
+    let live = of.map(|of| begun.of_workflow(of));
     let content = html! {
         @if let Some(of) = of { p .back { a href={ "/workflows/" (of) } { "← Its workflow" } } }
         div #head data-live {
@@ -35,7 +37,7 @@ pub(super) async fn show<S: Steps>(State(api): State<Shared<S>>, Job(id): Job) -
         }
         section .panel { h2 { "Log" } (workflow::follow(&id.to_string())) }
     };
-    Ok(page(At::Workflows, &format!("Job {id}"), of.map(|of| of.to_string()).as_deref(), &content))
+    Ok(page(At::Workflows, &format!("Job {id}"), live.as_ref(), &content))
 }
 
 fn word(value: &biomero_events::json::Value) -> String {

@@ -8,7 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::frame::{At, page};
+use super::frame::{At, Live, page};
 use super::words;
 use crate::api::Shared;
 use crate::api::extract::Asked;
@@ -113,6 +113,7 @@ pub(super) async fn show<S: Steps>(
     Asked(which): Asked<Which>,
 ) -> Result<Markup, Problem> {
     let (filter, number) = which.filter()?;
+    let live = Live::of(&api, "*");
     let listed = api.workflows.list(&filter, Page { offset: (number - 1) * SHOWN, limit: SHOWN }).await?;
     let pages = u32::try_from(listed.total.div_ceil(SHOWN.into())).unwrap_or(u32::MAX).max(1);
     let content = html! {
@@ -135,7 +136,7 @@ pub(super) async fn show<S: Steps>(
             }
         }
     };
-    Ok(page(At::Workflows, "Workflows", Some("*"), &content))
+    Ok(page(At::Workflows, "Workflows", Some(&live), &content))
 }
 
 fn form(which: &Which) -> Markup {

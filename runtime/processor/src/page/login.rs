@@ -12,7 +12,7 @@ use biomero_workflow::Steps;
 use maud::{Markup, html};
 use percent_encoding::percent_decode;
 
-use super::{frame, session};
+use super::{asset, frame, session};
 use crate::api::Shared;
 use crate::api::guard::Way;
 use crate::api::problem::{Kind, Problem};
@@ -28,7 +28,7 @@ pub(super) async fn ask(Extension(way): Extension<Way>) -> Response {
 fn form(is_wrong: bool) -> Markup {
     let content = html! {
         form .login method="post" action="/login" {
-            h1 { "BIOMERO worker" }
+            h1 { img src=(asset::address("icon.svg")) alt="" width="32" height="32"; "BIOMERO worker" }
             label for="token" { "Token" }
             input #token type="password" name="token" required autocomplete="current-password" autofocus
                 aria-describedby="about" aria-invalid=[is_wrong.then_some("true")];

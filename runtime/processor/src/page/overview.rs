@@ -8,7 +8,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::activity::{Back, Drawn};
-use super::frame::{At, page};
+use super::frame::{At, Live, page};
 use super::{list, plot, words};
 use crate::api::Shared;
 use crate::api::extract::Asked;
@@ -29,6 +29,7 @@ pub(super) async fn show<S: Steps>(
     State(api): State<Shared<S>>,
     Asked(Which { back }): Asked<Which>,
 ) -> Result<Markup, Problem> {
+    let live = Live::of(&api, "*");
     let filter = Filter { open: true, ..Filter::default() };
     let (drawn, open, trouble) = tokio::join!(
         api.page.activity.drawn(api.workflows.log(), back),
@@ -38,19 +39,26 @@ pub(super) async fn show<S: Steps>(
     let (drawn, open) = (drawn?, open?);
     let standing = *api.standing.borrow();
     let content = html! {
-        h1 { "Overview" }
+        div .heading {
+            h1 { "Overview" }
+            nav .windows aria-label="How far back" {
+                @for choice in Back::ALL {
+                    a href={ "/?back=" (choice.name()) } aria-current=[(choice == back).then_some("true")] {
+                        (choice.title())
+                    }
+                }
+            }
+        }
         div #state data-live {
             (state(standing, trouble.as_deref(), api.cluster.name()))
             (phases(&drawn))
         }
         section aria-labelledby="open" {
-            div .heading { h2 #open { "Under way" } a href="/workflows?open=true" { "All " (open.total) } }
-            div #under-way data-live { (list::table(&open.rows, "Nothing is under way.")) }
-        }
-        nav .windows aria-label="How far back" {
-            @for choice in Back::ALL {
-                a href={ "/?back=" (choice.name()) } aria-current=[(choice == back).then_some("true")] {
-                    "Last " (choice.name())
+            h2 #open { "Under way" }
+            div #under-way data-live {
+                (list::table(&open.rows, "Nothing is under way."))
+                @if open.total > u64::from(SHOWN) {
+                    p { a href="/workflows?open=true" { "All " (open.total) " under way" } }
                 }
             }
         }
@@ -64,7 +72,7 @@ pub(super) async fn show<S: Steps>(
             (shares("By group", "Group", "group", &drawn.activity.groups))
         }
     };
-    Ok(page(At::Overview, "Overview", Some("*"), &content))
+    Ok(page(At::Overview, "Overview", Some(&live), &content))
 }
 
 fn state(standing: Standing, trouble: Option<&str>, cluster: &str) -> Markup {
@@ -164,7 +172,7 @@ fn tasks(tasks: &[TaskShare]) -> Markup {
                 p .none { "No task was begun in this while." }
             } @else {
                 div .scroll tabindex="0" role="region" aria-label="By task" {
-                    table .figures {
+                    table .figures.tasks {
                         thead { tr { th scope="col" { "Task" } th scope="col" .right { "Begun" } th scope="col" .right { "Failed" } th scope="col" .right { "Took" } td {} } }
                         tbody {
                             @for TaskShare { name, all, failed, average_seconds } in tasks {

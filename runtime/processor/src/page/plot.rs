@@ -125,7 +125,7 @@ fn picture(name: &str, bars: &Markup, parts: i64, top: &str) -> Markup {
     let width = parts * STEP;
     html! {
         div .plot {
-            span .top aria-hidden="true" { (top) }
+            span .most aria-hidden="true" { (top) }
             svg viewBox={ "0 0 " (width) " 100" } preserveAspectRatio="none" role="img" aria-label=(name) {
                 line .grid x1="0" x2=(width) y1="0.5" y2="0.5" {}
                 line .grid x1="0" x2=(width) y1="50" y2="50" {}
@@ -150,8 +150,17 @@ fn axis(drawn: &Drawn, back: Back) -> Markup {
     let last = back.parts() - 1;
     html! {
         div .axis aria-hidden="true" {
-            @for place in [0, last / 2, last] { span { (label(drawn.first + place, back)) } }
+            @for place in [0, last / 2, last] { span { (tick(drawn.first + place, back)) } }
         }
+    }
+}
+
+/// When a part begins, in as few letters as tell it apart from the others that are told.
+fn tick(number: i64, back: Back) -> String {
+    let label = label(number, back);
+    match (back, label.split_once(',')) {
+        (Back::Week, Some((day, _))) => day.to_owned(),
+        _ => label,
     }
 }
 

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use biomero_export::preview;
 use biomero_export::source::{self, Limits};
@@ -93,13 +93,12 @@ pub(super) async fn show<S: Steps>(State(api): State<Shared<S>>, Id(id): Id) -> 
             picture
         }
     };
-    let remedy =
-        "images are there while they are staged, and where results or inputs are images of this machine";
-    let picture =
-        picture.ok_or_else(|| Problem::new(Kind::Absent, "there is no image of it here", remedy))?;
-    let mut response = picture.into_response();
+    // That there is none is nothing that a browser should tell as an error: most workflows have none.
+    let mut response = match picture {
+        Some(picture) => ([(CONTENT_TYPE, HeaderValue::from_static("image/png"))], picture).into_response(),
+        None => StatusCode::NO_CONTENT.into_response(),
+    };
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("image/png"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, max-age=60"));
     Ok(response)
 }

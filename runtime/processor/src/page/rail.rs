@@ -103,6 +103,9 @@ fn state(workflow: &Workflow, step: Step) -> State {
         Stage::Doing(at) => beside(Some(at), if machine.not_before > 0 { State::Paused } else { State::Now }),
         Stage::Withdrawing(at) => beside(Some(at), State::Cancelled),
         Stage::Clearing(End::Done) | Stage::Over(End::Done) => State::Done,
+        // However it ends, what it had on its way is cleared up behind it.
+        Stage::Clearing(_) if step == Step::Clean => State::Now,
+        Stage::Over(_) if step == Step::Clean && machine.cleared => State::Done,
         Stage::Clearing(End::Failed) | Stage::Over(End::Failed) => beside(stopped, State::Failed),
         Stage::Clearing(End::Cancelled) | Stage::Over(End::Cancelled) => beside(stopped, State::Cancelled),
         Stage::Gathering => State::ToCome,

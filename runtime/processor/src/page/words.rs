@@ -27,7 +27,8 @@ pub(super) fn length(seconds: f64) -> String {
     // What is no number, or below none, is none.
     let whole = seconds.max(0.0) as u64;
     match whole {
-        0 if seconds > 0.0 => format!("{seconds:.1} s"),
+        0 if seconds >= 0.05 => format!("{seconds:.1} s"),
+        0 if seconds > 0.0 => "under 0.1 s".to_owned(),
         0..60 => format!("{whole} s"),
         60..3_600 => format!("{} min {} s", whole / 60, whole % 60),
         3_600..86_400 => format!("{} h {} min", whole / 3_600, whole % 3_600 / 60),
@@ -73,6 +74,7 @@ mod tests {
         for (seconds, told) in [
             (0.0, "0 s"),
             (0.25, "0.2 s"),
+            (0.02, "under 0.1 s"),
             (59.9, "59 s"),
             (61.0, "1 min 1 s"),
             (7_260.0, "2 h 1 min"),

@@ -8,13 +8,13 @@ use biomero_workflow::{End, Failure, Filter, Remedy, Results, Stage, Step, Steps
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::frame::{At, page};
+use super::frame::{At, Live, page};
 use super::{list, preview, rail, words};
 use crate::api::Shared;
 use crate::api::extract::Id;
 use crate::api::guard::Caller;
 use crate::api::problem::Problem;
-use crate::api::task::{self, TaskView};
+use crate::api::task::{self, Outcome, TaskView};
 
 /// How many inputs, parameters and workflows of a batch are shown.
 const SHOWN: usize = 50;
@@ -23,6 +23,7 @@ const VALUE: usize = 2_000;
 
 /// Shows it.
 pub(super) async fn show<S: Steps>(State(api): State<Shared<S>>, Id(id): Id) -> Result<Markup, Problem> {
+    let live = Live::of(&api, id);
     let workflow = api.workflows.show(id).await?;
     let tasks = match task::of(api.workflows.log(), id).await {
         Ok(tasks) => tasks,
@@ -39,7 +40,6 @@ pub(super) async fn show<S: Steps>(State(api): State<Shared<S>>, Id(id): Id) -> 
     };
     let has_picture = preview::may_be(&workflow);
     let request = &workflow.request;
-    let follow = id.to_string();
     let content = html! {
         p .back { a href="/workflows" { "← Workflows" } }
         div #head data-live { (head(&workflow)) }
@@ -50,9 +50,9 @@ pub(super) async fn show<S: Steps>(State(api): State<Shared<S>>, Id(id): Id) -> 
         @if let Some(children) = &children { (batch(&workflow, children)) }
         div .beside .alone[!has_picture] {
             div {
+                div #log-place data-live { (log(&workflow, &tasks)) }
                 (asked(&workflow))
                 div #tasks data-live { (tasks_of(&tasks)) }
-                div #log-place data-live { (log(&workflow, &tasks)) }
             }
             @if has_picture {
                 figure .picture {
@@ -66,7 +66,7 @@ pub(super) async fn show<S: Steps>(State(api): State<Shared<S>>, Id(id): Id) -> 
     Ok(page(
         At::Workflows,
         &format!("{} {}", words::shortened(&request.workflow, 60), workflow.machine.phase().to_lowercase()),
-        Some(&follow),
+        Some(&live),
         &content,
     ))
 }
@@ -201,7 +201,7 @@ fn tasks_of(tasks: &[TaskView]) -> Markup {
                         @for task in tasks.iter().skip(behind) {
                             tr {
                                 th scope="row" { bdi { (text(&task.name, 80)) } " " span .faint { bdi { (text(&task.version, 20)) } } }
-                                td data-label="State" { (words::phase(&text(&task.status, 40))) " " (text(&task.progress, 40)) }
+                                td data-label="State" { (words::phase(&standing(task))) " " (text(&task.progress, 40)) }
                                 td data-label="Jobs" { @for job in &task.jobs { (job_link(&job.job.to_string())) " " } }
                                 td data-label="Begun" { @if let Some(begun) = words::moment_of(&task.created) { (words::moment(begun)) } }
                                 td data-label="Message" { bdi { (text(&task.message, 300)) } }
@@ -211,6 +211,16 @@ fn tasks_of(tasks: &[TaskView]) -> Markup {
                 }
             }
         }
+    }
+}
+
+/// What has become of it, or what was told of it last.
+fn standing(task: &TaskView) -> String {
+    match (task.outcome, text(&task.status, 40)) {
+        (Some(Outcome::Completed), _) => "COMPLETED".to_owned(),
+        (Some(Outcome::Failed), _) => "FAILED".to_owned(),
+        (None, status) if status.is_empty() => "BEGUN".to_owned(),
+        (None, status) => status,
     }
 }
 

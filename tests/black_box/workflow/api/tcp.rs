@@ -11,13 +11,13 @@ use biomero_tests::{Result, http, process, wait};
 use super::{Asked, Desk, is_problem};
 
 /// An address at which nobody listens.
-fn free() -> String {
+pub(super) fn free() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("its address").to_string()
 }
 
 /// A token in a new file of tokens.
-fn token(desk: &Desk) -> Result<(String, PathBuf)> {
+pub(super) fn token(desk: &Desk) -> Result<(String, PathBuf)> {
     let file = desk.worker.folder().join("tokens");
     let path = file.display().to_string();
     let mut make = desk.worker.processor(&["api", "token", "dashboard", "--add", &path])?;
@@ -26,7 +26,7 @@ fn token(desk: &Desk) -> Result<(String, PathBuf)> {
     Ok((token, file))
 }
 
-fn set(desk: &mut Desk, name: &str, value: impl AsRef<Path>) {
+pub(super) fn set(desk: &mut Desk, name: &str, value: impl AsRef<Path>) {
     desk.worker.variable(&format!("BIOMERO_INIT_API__{name}"), &value.as_ref().display().to_string());
 }
 
