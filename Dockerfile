@@ -140,6 +140,6 @@ WORKDIR /opt/omero/server
 # An external worker's node; an internal one takes any port.
 EXPOSE 4062
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=30s --timeout=5s --start-period=2m --retries=3 CMD ["/usr/local/bin/init", "status"]
+HEALTHCHECK --interval=30s --timeout=5s --start-period=2m --retries=3 CMD ["/usr/local/bin/init", "status", "--main"]
 ENTRYPOINT ["/usr/local/bin/init"]
 CMD []

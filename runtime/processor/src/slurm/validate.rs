@@ -16,7 +16,7 @@ use crate::table::Tone;
 pub(crate) async fn run(context: &Context<'_>, job: bool, answer: &mut Answer) -> Result<u8, Ended> {
     let access = &context.settings.slurm;
     let containers = containers(context);
-    let way = (access.engine == JobEngine::Ssh).then(|| Way {
+    let way = (context.runs == JobEngine::Ssh).then(|| Way {
         host: context.biomero.ssh.host.clone(),
         config: access.ssh_config.clone(),
         host_keys: match access.host_keys {
@@ -28,7 +28,7 @@ pub(crate) async fn run(context: &Context<'_>, job: bool, answer: &mut Answer) -
     let asked = validate::Asked {
         settings: &context.biomero,
         way,
-        with_slurm: access.engine != JobEngine::Embedded,
+        with_slurm: context.runs != JobEngine::Embedded,
         containers: &containers,
         job,
     };
