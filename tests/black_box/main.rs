@@ -18,6 +18,7 @@ mod omero;
 mod processor;
 mod python;
 mod reference;
+mod service;
 mod site_hook;
 mod slurm;
 mod workflow;

@@ -9,6 +9,7 @@ pub mod biomero;
 pub mod blitz;
 pub mod cluster;
 pub mod command_line;
+pub mod containers;
 pub mod engine;
 pub mod http;
 pub mod ice;

@@ -32,6 +32,16 @@ mount --rbind /dev "$root/dev"
 mount -t proc proc "$root/proc"
 "#;
 
+/// Makes the root folder the root of the mount namespace: whoever is in a `chroot` may make no user namespace, and so run no
+/// container.
+const LEAVE: &str = r#"
+mount --rbind "$root" "$root"
+cd "$root"
+pivot_root . .
+umount --lazy .
+cd /
+"#;
+
 /// Who runs `init`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum As {
@@ -101,7 +111,7 @@ impl Namespace {
         }
         unshare.args(["--pid", "--fork", "--kill-child", "--mount", "--", "/bin/sh", "-c"]);
         // `env -i` last: the service user's program gets the deployment's variables and no others.
-        let script = format!("{ENTER}\n{}\nexec chroot \"$root\" {}\"$@\"\n", self.mounts, self.identity());
+        let script = format!("{ENTER}\n{}\n{LEAVE}\nexec {}\"$@\"\n", self.mounts, self.identity());
         unshare.arg(script).arg("sh").arg(&self.root).args(["/usr/bin/env", "-i"]);
         unshare.args(self.deployment.environment().iter().map(|(name, value)| format!("{name}={value}")));
         unshare.args(command);
