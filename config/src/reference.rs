@@ -127,7 +127,7 @@ pub const SETTINGS: &[Setting] = &[
         "The static `convert` of this machine (`/usr/local/lib/biomero/convert` in the image), which is copied to the cluster and converts images there without a container."),
     setting("slurm.embedded.state", Kind::Path, Absent("`/var/lib/biomero/jobs` where `/var/lib/biomero` exists, else `biomero/jobs` in `$XDG_STATE_HOME` (`~/.local/state`)"), &[],
         "Where the embedded executor keeps its jobs."),
-    setting("slurm.embedded.processors", Kind::Integer(1, 65536), Absent("all of the machine"), &[],
+    setting("slurm.embedded.processors", Kind::Integer(1, 65536), Absent("all of the machine, at least 4"), &[],
         "How many processors its jobs have at a time."),
     setting("events.file", Kind::Path, Absent("`/var/lib/biomero/events.sqlite` where that folder exists, else `biomero/events.sqlite` in `$XDG_STATE_HOME` (`~/.local/state`)"), &[],
         "The SQLite file that `processor` keeps the workflow history in where neither `SQLALCHEMY_URL` nor `sqlalchemy_url` of `slurm-config.ini` names a database."),

@@ -230,7 +230,23 @@ impl Worker {
     }
 
     /// A program inside the running container, as its user, as `docker exec` does it.
+    ///
+    /// # Errors
+    /// It is not done in a minute.
     pub fn exec(&self, namespace: &Namespace, command: &[&str]) -> Result<Finished> {
+        self.exec_within(namespace, command, wait::PATIENCE)
+    }
+
+    /// The same with another deadline.
+    ///
+    /// # Errors
+    /// It is not done by then.
+    pub fn exec_within(
+        &self,
+        namespace: &Namespace,
+        command: &[&str],
+        deadline: Duration,
+    ) -> Result<Finished> {
         let mut enter = Command::new("nsenter");
         enter.args(["--target", &self.init()?.to_string(), "--mount", "--pid", "--root", "--wd"]);
         if !Uid::effective().is_root() {
@@ -239,7 +255,7 @@ impl Worker {
             enter.args(["--setuid", &SERVICE_USER.to_string(), "--setgid", &SERVICE_USER.to_string()]);
         }
         enter.env_clear().envs(namespace.deployment.environment()).args(command);
-        let output = crate::process::output(&mut enter, wait::PATIENCE)?;
+        let output = crate::process::output(&mut enter, deadline)?;
         Ok(Finished {
             code: output.status.code().unwrap_or(-1),
             output: String::from_utf8_lossy(&output.stdout).into_owned(),

@@ -82,8 +82,9 @@ impl Context<'_> {
             None => self.state("jobs")?,
         };
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let processors = u32::try_from(processors).unwrap_or(GENERATED).max(GENERATED);
         let options = executor::Options {
-            processors: embedded.processors.or_else(|| u32::try_from(processors).ok()).unwrap_or(1),
+            processors: embedded.processors.unwrap_or(processors),
             memory: None,
             program: std::env::current_exe().map_err(Ended::System)?,
             arguments: vec!["slurm-task".to_owned()],
@@ -155,6 +156,9 @@ impl Context<'_> {
         self.configuration.state(name)
     }
 }
+
+/// How many processors a generated job asks for: on a smaller machine it would wait for ever, and nobody is bound to them.
+const GENERATED: u32 = 4;
 
 /// `KillWait` of slurm.conf(5) as Slurm ships it.
 const KILL_WAIT: Duration = Duration::from_secs(30);
