@@ -55,7 +55,8 @@ USER root
 ARG VIRTUAL_ENV=/opt/omero/server/venv3
 ENV VIRTUAL_ENV=${VIRTUAL_ENV}
 
-# System packages: "ssh" for the cluster, "postgresql" for the event store, "blosc" for OME-Zarr.
+# System packages: "ssh" for the cluster, "postgresql" for the event store, "blosc" for OME-Zarr; "containers" (Apptainer) for a
+# worker that runs jobs itself.
 ARG SYSTEM_PACKAGES="ssh postgresql blosc"
 COPY docker/install-packages.sh docker/fetch.sh /usr/local/libexec/biomero/
 RUN [ -z "$SYSTEM_PACKAGES" ] || /usr/local/libexec/biomero/install-packages.sh $SYSTEM_PACKAGES
