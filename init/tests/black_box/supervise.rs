@@ -166,7 +166,10 @@ fn why_a_service_ended_is_what_it_said_last() {
         format!("exec perl {} $NOTIFY_SOCKET 'STATUS=the disk is full'\n", worker.path("say").display());
     fs::write(worker.path("service"), script).unwrap();
     worker.launch();
-    assert_eq!(worker.until("b", "backing-off")["says"], "the disk is full");
+    eventually("its last word", String::new, || {
+        let b = worker.service("b")?;
+        (b["state"] == "backing-off" && b["says"] == "the disk is full").then_some(())
+    });
     assert_eq!(worker.until("a", "ready")["says"], serde_json::Value::Null);
 }
 
