@@ -100,7 +100,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("slurm_config.use_rendered", Kind::Choice(&["auto", "always", "never"]), Shipped, &[],
         "When the Python side is pointed at the merged file; `auto`: when the sources hold what Python's reader cannot express."),
     setting("slurm.engine", Kind::Choice(&["auto", "ssh", "local", "embedded"]), Shipped, &[],
-        "Who runs jobs: Slurm over SSH (`ssh`), Slurm of this machine (`local`), or no Slurm but processes of this machine (`embedded`). `auto` is the first of them that there is: `ssh` with `slurm.ssh_config`, or with a key or configuration in `ssh.target` or `~/.ssh`; `local` with `sbatch` on the `PATH`."),
+        "Who runs jobs: Slurm over SSH (`ssh`), Slurm of this machine (`local`), or no Slurm but processes of this machine (`embedded`). `auto` is the first of them that there is: `ssh` with `slurm.ssh_config`, or with a key or configuration in `ssh.target` or `~/.ssh`; `local` with `sbatch` on the `PATH` and a `slurm.conf`."),
     setting("slurm.ssh_config", Kind::Path, Absent("`~/.ssh/config`"), &[],
         "The SSH configuration that `[SSH] host` of `slurm-config.ini` is looked up in."),
     setting("slurm.host_keys", Kind::Choice(&["strict", "accept-new"]), Shipped, &[],

@@ -16,6 +16,9 @@ use serde_json::Value;
 const COPY: &str = r#"{"schema-version": "biomero-0.1", "name": "Copy", "description": "", "command-line": "copy",
     "container-image": {"image": "biomerotests/copy", "type": "oci"}, "inputs": []}"#;
 
+/// Its image, which stands for the converter's too: nothing is converted.
+const COPIES: &str = "biomerotests/copy";
+
 /// Where runs of the container are counted, and the file that lets them go on.
 const RUNS: &str = "/opt/omero/server/runs";
 const GATE: &str = "/opt/omero/server/gate";
@@ -46,11 +49,11 @@ pub(super) fn laid_out(
     edit(&mut deployment);
     let namespace = Namespace::new(scratch.path(), deployment, As::ServiceUser)?;
     let root = namespace.root();
-    containers::install(root, WAIT, &[(Image::Copy, &format!("biomerotests/copy:{VERSION}"))])?;
+    containers::install(root, WAIT, &[(Image::Copy, &format!("{COPIES}:{VERSION}"))])?;
     worker_root::write(root, "etc/biomero/descriptors/copy.json", COPY, 0o644)?;
     // The workflows of the image are on GitHub.
     let config = format!(
-        "[-MODELS]\n*\n\n[CONVERTERS]\n\n[MODELS]\ncopy = copy\n\
+        "[-MODELS]\n*\n\n[CONVERTERS]\nzarr_to_tiff = {COPIES}:{VERSION}\n\n[MODELS]\ncopy = copy\n\
          copy_repo = https://github.com/biomerotests/copy/tree/{VERSION}\ncopy_job = jobs/copy.sh\n"
     );
     worker_root::write(root, "opt/omero/server/slurm-config.ini", &config, 0o644)?;

@@ -6,8 +6,8 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use biomero_config::JobEngine;
 use biomero_config::slurm_config::Slurm;
+use biomero_config::{Environment, JobEngine};
 
 use crate::configuration::Configuration;
 use crate::ended::Ended;
@@ -17,15 +17,15 @@ use crate::ended::Ended;
 struct Found {
     /// A configuration or a key for SSH.
     ssh: bool,
-    /// `sbatch` on the `PATH`.
-    sbatch: bool,
+    /// `sbatch` on the `PATH`, and a configuration that it finds: the program alone is installed on many a workstation.
+    slurm: bool,
 }
 
 impl Found {
     const fn engine(self) -> JobEngine {
         match self {
             Self { ssh: true, .. } => JobEngine::Ssh,
-            Self { sbatch: true, .. } => JobEngine::Local,
+            Self { slurm: true, .. } => JobEngine::Local,
             Self { .. } => JobEngine::Embedded,
         }
     }
@@ -44,12 +44,12 @@ pub(super) fn engine(configuration: &Configuration<'_>, folders: &mut Slurm) -> 
         ssh: settings.slurm.ssh_config.is_some()
             || is_filled(&settings.ssh.target)
             || home.is_some_and(|folder| is_filled(&folder)),
-        sbatch: path.is_some_and(|path| has_sbatch(path)),
+        slurm: path.is_some_and(|path| has_sbatch(path)) && is_configured(configuration.environment()),
     };
     let engine = found.engine();
     if engine == JobEngine::Embedded {
         tracing::info!(
-            "jobs run on this machine: there is no sbatch, and neither a key nor a configuration for SSH in {}; slurm.engine says otherwise",
+            "jobs run on this machine: there is no Slurm here, and neither a key nor a configuration for SSH in {}; slurm.engine says otherwise",
             settings.ssh.target.display()
         );
         for (name, folder) in [
@@ -78,19 +78,25 @@ fn has_sbatch(path: &OsStr) -> bool {
     std::env::split_paths(path).any(|folder| folder.join("sbatch").is_file())
 }
 
+/// As slurm.conf(5) tells: named by a variable, of the system, or fetched from the controller.
+fn is_configured(environment: &Environment) -> bool {
+    let usual = ["/etc/slurm/slurm.conf", "/run/slurm/conf/slurm.conf"];
+    environment.get("SLURM_CONF").is_some() || usual.iter().any(|path| Path::new(path).exists())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_cluster_that_is_given_comes_before_slurm_of_this_machine_and_that_before_none() {
-        for (ssh, sbatch, engine) in [
+        for (ssh, slurm, engine) in [
             (true, true, JobEngine::Ssh),
             (true, false, JobEngine::Ssh),
             (false, true, JobEngine::Local),
             (false, false, JobEngine::Embedded),
         ] {
-            assert_eq!(Found { ssh, sbatch }.engine(), engine, "ssh: {ssh}, sbatch: {sbatch}");
+            assert_eq!(Found { ssh, slurm }.engine(), engine, "ssh: {ssh}, slurm: {slurm}");
         }
     }
 
