@@ -55,7 +55,8 @@ USER root
 ARG VIRTUAL_ENV=/opt/omero/server/venv3
 ENV VIRTUAL_ENV=${VIRTUAL_ENV}
 
-# System packages: "ssh" for the cluster, "postgresql" for the event store, "blosc" for OME-Zarr.
+# System packages: "ssh" for the cluster, "postgresql" for the event store, "blosc" for OME-Zarr; "containers" (Apptainer) for a
+# worker that runs jobs itself.
 ARG SYSTEM_PACKAGES="ssh postgresql blosc"
 COPY docker/install-packages.sh docker/fetch.sh /usr/local/libexec/biomero/
 RUN [ -z "$SYSTEM_PACKAGES" ] || /usr/local/libexec/biomero/install-packages.sh $SYSTEM_PACKAGES
@@ -140,6 +141,6 @@ WORKDIR /opt/omero/server
 # An external worker's node; an internal one takes any port.
 EXPOSE 4062
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=30s --timeout=5s --start-period=2m --retries=3 CMD ["/usr/local/bin/init", "status"]
+HEALTHCHECK --interval=30s --timeout=5s --start-period=2m --retries=3 CMD ["/usr/local/bin/init", "status", "--main"]
 ENTRYPOINT ["/usr/local/bin/init"]
 CMD []

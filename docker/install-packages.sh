@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs system packages by what they are for, on Rocky Linux (the production base) and on Debian.
-# usage: install-packages.sh WHAT…    with WHAT one of ssh, postgresql, blosc, download, wheels
+# usage: install-packages.sh WHAT…    with WHAT one of ssh, postgresql, blosc, containers, download, wheels
 # What is there already is left alone, so that a base image which carries everything needs no network.
 set -eu
 
@@ -24,6 +24,8 @@ names() {
     *:postgresql) echo libpq ;;
     apt-get:blosc) echo libblosc1 ;;
     *:blosc) echo blosc ;;
+    # What runs jobs of a machine without Slurm. Debian packages no Apptainer of its own in every release.
+    *:containers) echo apptainer ;;
     apt-get:download) echo curl ca-certificates unzip ;;
     # curl itself is part of every Rocky image, as curl-minimal, with which the full package conflicts.
     *:download) echo unzip ;;
@@ -33,7 +35,7 @@ names() {
         3.9) echo gcc python3-devel libpq-devel ;;
         *) echo gcc "python$(python_version)-devel" libpq-devel ;;
       esac ;;
-    *) echo "install-packages.sh: '$1' is not known; it takes ssh, postgresql, blosc, download, wheels" >&2; exit 1 ;;
+    *) echo "install-packages.sh: '$1' is not known; it takes ssh, postgresql, blosc, containers, download, wheels" >&2; exit 1 ;;
   esac
 }
 
@@ -43,6 +45,14 @@ installed() {
     *) rpm --query --quiet "$1" ;;
   esac
 }
+
+# On Rocky Apptainer comes from EPEL, which has to be there before it is asked for.
+case " $* " in
+  *' containers '*)
+    if [ "$manager" != apt-get ] && ! rpm --query --quiet apptainer && ! rpm --query --quiet epel-release; then
+      "$manager" install -y --setopt=install_weak_deps=0 epel-release
+    fi ;;
+esac
 
 missing=
 for what in "$@"; do

@@ -261,6 +261,8 @@ pub struct SlurmAccess {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum JobEngine {
+    /// Slurm over SSH where somebody has said how it is reached, Slurm of this machine where it has one, none otherwise.
+    Auto,
     /// Slurm of another machine, over SSH.
     Ssh,
     /// Slurm of this machine.

@@ -112,8 +112,11 @@ pub(crate) enum Verb {
         #[arg(long)]
         json: bool,
     },
-    /// Show the services; exit 0 all are ready, 1 one is not (for HEALTHCHECK)
+    /// Show the services; exit 0 all are ready, 1 one is not
     Status {
+        /// Ask the exit code for the main service alone (for HEALTHCHECK)
+        #[arg(long)]
+        main: bool,
         /// As JSON
         #[arg(long)]
         json: bool,

@@ -54,7 +54,7 @@ fn main() -> ExitCode {
         Some(Verb::Hooks { work: Some(work), .. }) => hooks::work(&common, &environment, &work),
         Some(Verb::Verify { json }) => show::verify(&common, &environment, json),
         Some(Verb::SlurmConfig { origin, json }) => show::slurm_config(&common, &environment, origin, json),
-        Some(Verb::Status { json }) => show::status(&common, &environment, json),
+        Some(Verb::Status { main, json }) => show::status(&common, &environment, main, json),
         Some(Verb::Restart { service }) => show::control(&common, &environment, "restart", &service),
         Some(Verb::Stop { service }) => show::control(&common, &environment, "stop", &service),
         Some(Verb::Start { service }) => show::control(&common, &environment, "start", &service),

@@ -1,6 +1,6 @@
 //! The commands that answer a question and change nothing.
 
-use biomero_config::{Environment, slurm_config};
+use biomero_config::{Environment, Loaded, Row, slurm_config};
 use biomero_hooks::{Disk, Manifest, Overlay};
 use serde_json::json;
 
@@ -34,12 +34,16 @@ pub(crate) fn dry_run(common: &Common, options: &Start, environment: &Environmen
         if options.json {
             let mut answer = plan.json();
             answer["warnings"] = loaded.warnings.clone().into();
+            answer["services"] = services(&loaded).iter().map(Enabled::json).collect();
             print_json(&answer);
         } else {
             for warning in &loaded.warnings {
                 print(&format!("# {warning}"));
             }
             print(&plan.text());
+            for service in services(&loaded) {
+                print(&service.sentence());
+            }
             print(&match (failures.len(), plan.changes()) {
                 (0, 0) => "nothing would change".to_owned(),
                 (0, changes) => format!("{changes} changes; nothing was changed (dry run)"),
@@ -59,6 +63,39 @@ pub(crate) fn dry_run(common: &Common, options: &Start, environment: &Environmen
     };
     // A dry run has three answers; whatever keeps it from planning is the third.
     run().unwrap_or(exit_code::FAILURE)
+}
+
+/// A service that a start would start, as the settings tell it: secrets masked.
+struct Enabled<'a> {
+    name: &'a str,
+    main: bool,
+    /// The key that says how, and its value.
+    started: Option<&'a Row>,
+}
+
+impl Enabled<'_> {
+    fn sentence(&self) -> String {
+        let Self { name, main, started } = self;
+        let by = started.map(|row| format!(": {} = {}", row.key, row.value)).unwrap_or_default();
+        format!("service {name}{} would start{by}", if *main { " (main)" } else { "" })
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let started = self.started.map(|row| json!({ "key": row.key, "value": row.value }));
+        json!({ "name": self.name, "main": self.main, "started": started })
+    }
+}
+
+/// What is enabled, by name.
+fn services(loaded: &Loaded) -> Vec<Enabled<'_>> {
+    let row = |key: String| loaded.describe().iter().find(|row| row.key == key);
+    let enabled = loaded.settings.services.iter().filter(|(_, service)| service.enabled);
+    let told = enabled.map(|(name, service)| Enabled {
+        name,
+        main: service.main,
+        started: row(format!("services.{name}.command")).or_else(|| row(format!("services.{name}.launcher"))),
+    });
+    told.collect()
 }
 
 /// `init config`.
@@ -177,7 +214,7 @@ pub(crate) fn slurm_config(common: &Common, environment: &Environment, origin: b
 }
 
 /// `init status`.
-pub(crate) fn status(common: &Common, environment: &Environment, json: bool) -> u8 {
+pub(crate) fn status(common: &Common, environment: &Environment, main: bool, json: bool) -> u8 {
     let Ok(socket) = socket(common, environment) else { return exit_code::FAILURE };
     match client::status(&socket) {
         Ok(status) => {
@@ -186,7 +223,8 @@ pub(crate) fn status(common: &Common, environment: &Environment, json: bool) -> 
             } else {
                 print(&status.table())
             }
-            if status.all_ready() { exit_code::SUCCESS } else { exit_code::FAILURE }
+            let ready = if main { status.main_ready() } else { status.all_ready() };
+            if ready { exit_code::SUCCESS } else { exit_code::FAILURE }
         }
         Err(reason) => {
             error(reason);

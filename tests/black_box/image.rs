@@ -25,6 +25,7 @@ const HARDENED: &[&str] = &[
     "--tmpfs=/opt/omero/server/omero:uid=1000,gid=1000,mode=0700",
     "--volume=/opt/omero/server/OMERO.server/etc",
     "--volume=/opt/omero/server/OMERO.server/var",
+    "--volume=/var/lib/biomero",
 ];
 
 struct Site {
@@ -103,6 +104,7 @@ fn the_image_runs_as_an_ordinary_user_with_nothing_writable_and_no_capability() 
     }
     let site = Site::new()?;
     hardened_worker_is_listed_healthy_and_stops_in_time(&site)?;
+    without_a_database_it_carries_workflows(&site)?;
     dry_run_shows_the_plan_and_changes_nothing(&site)?;
     an_arbitrary_command_runs_under_init(&site)?;
     the_names_of_the_replaced_inits_lead_to_init(&site)?;
@@ -131,6 +133,17 @@ fn hardened_worker_is_listed_healthy_and_stops_in_time(site: &Site) -> Result<()
     assert_eq!(code, 0, "{}", container.logs());
     assert!(took < STOP, "stopped after {took:?}, before the engine would have killed it");
     assert!(!site.registry.nodes()?.contains(&"biomeroworker".to_owned()), "the node is deactivated");
+    Ok(())
+}
+
+fn without_a_database_it_carries_workflows(site: &Site) -> Result<()> {
+    let container = site.run(&[HARDENED, &["--env=SQLALCHEMY_URL="]].concat(), &[])?;
+    let status = wait::until("every service to be ready", wait::PATIENCE, &[], || {
+        container.exec(&["init", "status"]).ok()
+    })
+    .map_err(|trouble| Trouble::new(format!("{trouble}\n--- logs ---\n{}", container.logs())))?;
+    assert!(status.contains("workflows"), "{status}");
+    assert!(container.exec(&["processor", "workflows"])?.contains("no workflows"));
     Ok(())
 }
 

@@ -19,6 +19,7 @@ mod omero;
 mod processor;
 mod python;
 mod reference;
+mod service;
 mod site_hook;
 mod slurm;
 mod workflow;

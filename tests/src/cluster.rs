@@ -31,6 +31,9 @@ pub use sshd::Sshd;
 /// Longer than anything here takes: on a machine with ten times more to do than processors, a minute.
 pub const PATIENCE: Duration = Duration::from_secs(180);
 
+/// A program that stands for Apptainer.
+pub(crate) const STAND_IN: &str = include_str!("../cluster/apptainer-stand-in");
+
 /// Where a cluster tells other processes how it is reached.
 const ACCESS: &str = "access.json";
 
@@ -221,7 +224,7 @@ impl std::ops::Deref for Cluster {
 }
 
 /// See [`Access::publish`].
-fn publish(registry: &Path, image: Image, name: &str) -> Result<()> {
+pub(crate) fn publish(registry: &Path, image: Image, name: &str) -> Result<()> {
     let source = image::image(image)?;
     let path = registry.join(format!("{name}.sif"));
     let folder = path.parent().unwrap_or(registry);
@@ -245,7 +248,7 @@ fn install_stand_in(folder: &Path) -> Result<[(String, String); 2]> {
     let program = programs.join("apptainer");
     std::fs::create_dir_all(&programs)
         .and_then(|()| std::fs::create_dir_all(&registry))
-        .and_then(|()| std::fs::write(&program, include_str!("../cluster/apptainer-stand-in")))
+        .and_then(|()| std::fs::write(&program, STAND_IN))
         .and_then(|()| std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)))
         .and_then(|()| std::os::unix::fs::symlink("apptainer", programs.join("singularity")))
         .map_err(Trouble::doing("install the stand-in for Apptainer"))?;

@@ -10,6 +10,7 @@ pub mod blitz;
 pub mod browser;
 pub mod cluster;
 pub mod command_line;
+pub mod containers;
 pub mod engine;
 pub mod http;
 pub mod ice;

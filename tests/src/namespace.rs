@@ -32,6 +32,16 @@ mount --rbind /dev "$root/dev"
 mount -t proc proc "$root/proc"
 "#;
 
+/// Makes the root folder the root of the mount namespace: whoever is in a `chroot` may make no user namespace, and so run no
+/// container.
+const LEAVE: &str = r#"
+mount --rbind "$root" "$root"
+cd "$root"
+pivot_root . .
+umount --lazy .
+cd /
+"#;
+
 /// Who runs `init`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum As {
@@ -101,7 +111,7 @@ impl Namespace {
         }
         unshare.args(["--pid", "--fork", "--kill-child", "--mount", "--", "/bin/sh", "-c"]);
         // `env -i` last: the service user's program gets the deployment's variables and no others.
-        let script = format!("{ENTER}\n{}\nexec chroot \"$root\" {}\"$@\"\n", self.mounts, self.identity());
+        let script = format!("{ENTER}\n{}\n{LEAVE}\nexec {}\"$@\"\n", self.mounts, self.identity());
         unshare.arg(script).arg("sh").arg(&self.root).args(["/usr/bin/env", "-i"]);
         unshare.args(self.deployment.environment().iter().map(|(name, value)| format!("{name}={value}")));
         unshare.args(command);
@@ -220,7 +230,23 @@ impl Worker {
     }
 
     /// A program inside the running container, as its user, as `docker exec` does it.
+    ///
+    /// # Errors
+    /// It is not done in a minute.
     pub fn exec(&self, namespace: &Namespace, command: &[&str]) -> Result<Finished> {
+        self.exec_within(namespace, command, wait::PATIENCE)
+    }
+
+    /// The same with another deadline.
+    ///
+    /// # Errors
+    /// It is not done by then.
+    pub fn exec_within(
+        &self,
+        namespace: &Namespace,
+        command: &[&str],
+        deadline: Duration,
+    ) -> Result<Finished> {
         let mut enter = Command::new("nsenter");
         enter.args(["--target", &self.init()?.to_string(), "--mount", "--pid", "--root", "--wd"]);
         if !Uid::effective().is_root() {
@@ -229,7 +255,7 @@ impl Worker {
             enter.args(["--setuid", &SERVICE_USER.to_string(), "--setgid", &SERVICE_USER.to_string()]);
         }
         enter.env_clear().envs(namespace.deployment.environment()).args(command);
-        let output = crate::process::output(&mut enter, wait::PATIENCE)?;
+        let output = crate::process::output(&mut enter, deadline)?;
         Ok(Finished {
             code: output.status.code().unwrap_or(-1),
             output: String::from_utf8_lossy(&output.stdout).into_owned(),

@@ -36,6 +36,10 @@ pub struct Deployment {
     pub registry_port: u16,
     /// `CONFIG_omero_master_port` and the node's fixed port, where the worker stands outside of the grid's network.
     pub external: Option<(u16, u16)>,
+    /// Whether `init` starts `processor serve` too, which most tests do not look at.
+    pub carries_workflows: bool,
+    /// Whether there is a cluster, of which keys are mounted.
+    pub has_cluster: bool,
     /// More for `/etc/biomero/init.toml`.
     pub settings: String,
     /// More variables.
@@ -50,6 +54,8 @@ impl Deployment {
             master: "omeroserver".to_owned(),
             registry_port,
             external: None,
+            carries_workflows: false,
+            has_cluster: true,
             settings: String::new(),
             variables: Vec::new(),
         }
@@ -70,6 +76,23 @@ impl Deployment {
         for (name, value) in [("PROGRAM", PROCESSOR), ("SHIM", SHIM)] {
             self.variables.push((format!("BIOMERO_INIT_PROCESSOR__{name}"), value.to_owned()));
         }
+        self
+    }
+
+    /// With the service that carries workflows, as the image has it.
+    #[must_use]
+    pub fn carrying_workflows(mut self) -> Self {
+        self.carries_workflows = true;
+        // As the container's engine takes it from the list of users.
+        self.variables.push(("HOME".to_owned(), "/opt/omero/server".to_owned()));
+        self
+    }
+
+    /// With neither a cluster nor a database.
+    #[must_use]
+    pub fn alone(mut self) -> Self {
+        self.has_cluster = false;
+        self.variables.push(("SQLALCHEMY_URL".to_owned(), String::new()));
         self
     }
 
@@ -101,6 +124,11 @@ impl Deployment {
         if let Some((_, port)) = self.external {
             text.push_str(&format!("\n[worker]\nport = {port}\n"));
         }
+        text.push_str("\n[services.workflows]\n");
+        text.push_str(&match self.carries_workflows {
+            true => format!("command = [\"{PROCESSOR}\", \"serve\"]\n"),
+            false => "enabled = false\n".to_owned(),
+        });
         format!("{text}\n{}", self.settings)
     }
 }
@@ -131,17 +159,23 @@ pub fn lay_out(root: &Path, deployment: &Deployment) -> Result<()> {
         "opt/omero/server/OMERO.server/var/log",
         "opt/omero/server/config",
         "run/biomero",
+        "var/lib/biomero",
         "opt/omero/server/venv3/bin",
     ] {
         create(&root.join(folder))?;
     }
     symlink("/usr/bin/python3", root.join("opt/omero/server/venv3/bin/python"))
         .map_err(Trouble::doing("link python"))?;
-    ssh_keys(&root.join("tmp/.ssh"))?;
+    create(&root.join("tmp"))?;
+    if deployment.has_cluster {
+        ssh_keys(&root.join("tmp/.ssh"))?;
+    }
     fs::set_permissions(root.join("tmp"), fs::Permissions::from_mode(0o1777))
         .map_err(Trouble::doing("open the worker's /tmp"))?;
     give(&root.join("opt/omero"), SERVICE_USER)?;
-    give(&root.join("run/biomero"), SERVICE_USER)?;
+    for folder in ["run/biomero", "var/lib/biomero"] {
+        give(&root.join(folder), SERVICE_USER)?;
+    }
     install(root)
 }
 

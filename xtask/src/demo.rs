@@ -1,7 +1,10 @@
-//! `cargo xtask demo`: the main job, to be watched. A real registry as the master and a real PostgreSQL; a container made of
-//! namespaces; `init` as its process 1, which first says what it would do, then does it and keeps a real icegridnode
-//! running, and beside it the service that keeps the views of the workflow history. The node starts Processor-0, which runs a
-//! script of OMERO's. Images are exported in it, analysed on a real cluster, and their results looked at.
+//! `cargo xtask demo`: the main job, to be watched. A real registry as the master; a container made of namespaces; `init` as its
+//! process 1, which first says what it would do, then does it and keeps a real icegridnode running, and beside it the service
+//! that carries workflows. The node starts Processor-0, which runs a script of OMERO's. An image is exported, another one
+//! analysed by a workflow that the service is asked for, and its results looked at.
+//!
+//! As it is shipped the worker needs nothing else: jobs run on this machine, the history is a file. With `--slurm` they run on a
+//! real cluster, and the history is in a real PostgreSQL.
 //!
 //! Everything is below one scratch folder and ends with this program, on Ctrl-C as on an error.
 
@@ -9,6 +12,7 @@ mod cluster;
 mod history;
 mod images;
 mod scripts;
+mod workflow;
 
 use std::process::Command;
 use std::sync::atomic::Ordering;
@@ -30,19 +34,58 @@ const STOP: Duration = Duration::from_secs(90);
 /// `init --dry-run` when something would change.
 const WOULD_CHANGE: i32 = 2;
 
+/// What is asked for.
+#[derive(Debug, Default)]
+struct Options {
+    once: bool,
+    slurm: bool,
+}
+
+impl Options {
+    fn of(words: &[&str]) -> Result<Self, Failure> {
+        let mut options = Self::default();
+        for word in words {
+            match *word {
+                "--once" => options.once = true,
+                "--slurm" => options.slurm = true,
+                other => {
+                    return Err(Failure::Usage(format!(
+                        "`demo` has no option `{other}`; it knows --once and --slurm"
+                    )));
+                }
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// What a site gives its worker: a database and a cluster.
+struct Site {
+    server: Postgres,
+    database: String,
+    cluster: cluster::Demo,
+}
+
+impl Site {
+    fn start(scratch: &Scratch) -> Result<Self, Failure> {
+        heading("A database: PostgreSQL on a port of its own, empty");
+        let server = Postgres::start(&scratch.folder("postgres")?)?;
+        let database = server.create_database(history::DATABASE)?;
+        println!("it answers on 127.0.0.1:{}", server.port());
+        Ok(Self { server, database, cluster: cluster::Demo::start(scratch)? })
+    }
+}
+
 /// Runs the main job until Ctrl-C, or once through with `--once`.
 pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
-    let once = match options {
-        [] => false,
-        ["--once"] => true,
-        other => {
-            return Err(Failure::Usage(format!(
-                "`demo` has no option `{}`; it knows --once",
-                other.join(" ")
-            )));
-        }
-    };
-    packages::install(&[packages::DEMO, packages::CLUSTER, packages::ICE])?;
+    let options = Options::of(options)?;
+    if options.slurm && !nix::unistd::Uid::effective().is_root() {
+        return Err(Failure::Usage("`demo --slurm` needs root: Slurm's daemons and sshd do".to_owned()));
+    }
+    packages::install(&[packages::DEMO, packages::ICE, packages::CONTAINERS])?;
+    if options.slurm {
+        packages::install(&[packages::CLUSTER])?;
+    }
     packages::install_python()?;
     let asked_to_stop = signals::on_interrupt();
 
@@ -55,33 +98,34 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
     let registry = jobs.registry()?;
     println!("it answers on 127.0.0.1:{}; it knows the nodes {:?}", registry.port(), registry.nodes()?);
 
-    heading("A database: PostgreSQL on a port of its own, empty");
-    let server = Postgres::start(&scratch.folder("postgres")?)?;
-    let database = server.create_database(history::DATABASE)?;
-    println!("it answers on 127.0.0.1:{}", server.port());
-
-    let cluster = cluster::Demo::start(&scratch)?;
+    let site = options.slurm.then(|| Site::start(&scratch)).transpose()?;
 
     heading("A hook of the site's own, a component written in C: `init hooks test`");
     print!("{}", test_of_site_hook(&scratch)?);
 
-    heading(
-        "A worker, as NL-BIOMERO deploys it, with that hook and the history's: what `init --dry-run` says",
-    );
-    let mut deployment = jobs.deployment().with_processor();
+    let mut deployment = jobs.deployment().with_processor().carrying_workflows();
     deployment.settings = "[hooks]\ncompiler = \"/opt/biomero/bin/init-hooks\"\n".to_owned();
-    deployment.settings.push_str(history::SERVICE);
-    deployment.settings.push_str(cluster::SETTINGS);
+    deployment.settings.push_str(workflow::SETTINGS);
     deployment.variables.push(("BIOMERO_SITE".to_owned(), "Example University".to_owned()));
-    deployment.variables.push(("SQLALCHEMY_URL".to_owned(), database));
+    match &site {
+        Some(site) => {
+            deployment.settings.push_str(history::SERVICE);
+            deployment.variables.push(("SQLALCHEMY_URL".to_owned(), site.database.clone()));
+        }
+        None => deployment = deployment.alone(),
+    }
     let node = deployment.name.clone();
     let namespace = Namespace::new(scratch.path(), deployment, As::ServiceUser)?;
     BANNER.install(&site_hook::kept_banner(), namespace.root())?;
-    history::install(namespace.root())?;
     images::install(namespace.root(), &scratch)?;
-    if let Some(cluster) = &cluster {
-        cluster.install(namespace.root(), history::LISTENERS_OFF)?;
+    match &site {
+        Some(site) => {
+            history::install(namespace.root())?;
+            site.cluster.install(namespace.root(), history::LISTENERS_OFF)?;
+        }
+        None => workflow::install_alone(namespace.root())?,
     }
+    heading("A worker, as NL-BIOMERO deploys it, with that hook: what `init --dry-run` says");
     let plan = namespace.run(&["--dry-run"], wait::PATIENCE)?.exits(WOULD_CHANGE)?;
     print!("{}", plan.output);
 
@@ -92,26 +136,26 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
     print!("{}", std::fs::read_to_string(namespace.log()).unwrap_or_default());
     println!("the registry lists {:?} after {:.2?}", registry.nodes()?, start.elapsed());
 
-    heading("`init status`, asked in the container");
-    print!("{}", exec(&worker, &namespace, &["status"])?.output);
+    heading("`init status --main`, asked in the container as its engine does");
+    print!("{}", exec(&worker, &namespace, &["status", "--main"])?.output);
     println!("\nprocesses in the container: {}", worker.processes().join(", "));
 
     heading("`init hooks`: what ran");
     print!("{}", exec(&worker, &namespace, &["hooks"])?.output);
 
     scripts::show(&mut jobs, &worker, &namespace)?;
-    history::show(&worker, &namespace, &server)?;
-    images::show(&worker, &namespace)?;
-    if let Some(cluster) = &cluster {
-        cluster.show(&worker, &namespace)?;
-        images::show_results(&worker, &namespace, cluster::RESULTS)?;
-        history::after_runs(&worker, &namespace)?;
+    if let Some(site) = &site {
+        history::show(&worker, &namespace, &site.server)?;
     }
+    images::show(&worker, &namespace)?;
+    workflow::show(&worker, &namespace)?;
+    history::after_workflow(&worker, &namespace)?;
 
     heading("What to look at");
     println!("the worker's root folder   {}", namespace.root().display());
     println!("its node's configuration   {}", namespace.path(&format!("{OMERO}/etc/{node}.cfg")).display());
     println!("its ssh folder             {}", namespace.path("/opt/omero/server/.ssh").display());
+    println!("the results                {}", namespace.path(workflow::RESULTS).display());
     println!("pictures of its images     {}", images::previews(&namespace));
     println!("what `init` said           {}", namespace.log().display());
     println!(
@@ -119,9 +163,12 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
         jobs.registry()?.port()
     );
 
-    println!("the history                {}", history::by_hand(&server)?);
+    match &site {
+        Some(site) => println!("the history                {}", history::by_hand(&site.server)?),
+        None => println!("the history                {}", namespace.path(history::FILE).display()),
+    }
 
-    if !once {
+    if !options.once {
         println!("\nCtrl-C stops it.");
         while !asked_to_stop.load(Ordering::Relaxed) && !worker.has_ended() {
             std::thread::sleep(Duration::from_millis(50));
@@ -170,6 +217,12 @@ fn stop(mut worker: Worker, registry: &Registry, node: &str) -> Result<(), Failu
         return Err(Failure::Unexpected(format!("the registry still lists {node} after init has ended")));
     }
     Ok(())
+}
+
+/// As one would type it.
+fn quoted(words: &[&str]) -> String {
+    let quoted = |word: &&str| if word.contains(' ') { format!("'{word}'") } else { (*word).to_owned() };
+    words.iter().map(quoted).collect::<Vec<_>>().join(" ")
 }
 
 fn heading(text: &str) {

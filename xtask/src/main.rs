@@ -27,6 +27,7 @@ usage: cargo xtask COMMAND
 
   demo       start a worker in a container of its own and look at it; Ctrl-C stops it
              --once: look, stop, and leave
+             --slurm: with PostgreSQL and a real Slurm behind SSH, where without it jobs run on this machine
   test       install what is missing, check and test everything
              --install-tools: also compile the cargo tools that are missing, as CI does
   bench      measure the release binaries against their peers and budgets

@@ -54,6 +54,10 @@ pub(crate) const ICE: &[Needed<'_>] = &[
     ("/usr/lib/python3/dist-packages/Ice", "python3-zeroc-ice"),
 ];
 
+/// What makes container images, and runs them.
+pub(crate) const CONTAINERS: &[Needed<'_>] =
+    &[("ch-run", "charliecloud"), ("mksquashfs", "squashfs-tools"), ("mmdebstrap", "mmdebstrap")];
+
 /// A cluster, and what runs on it.
 pub(crate) const CLUSTER: &[Needed<'_>] = &[
     ("slurmctld", "slurm-wlm"),

@@ -138,7 +138,10 @@ fn a_service_a_file_names_in_capitals_is_the_one_a_variable_means() {
     let root = root(&[("etc/biomero/init.toml", "[services.My_Poller]\ncommand = ['true']")]);
     let loaded =
         load_with(root.path(), &[("BIOMERO_INIT_SERVICES__MY_POLLER__MAIN", "false")], &[]).expect("valid");
-    assert_eq!(loaded.settings.services.keys().collect::<Vec<_>>(), ["My_Poller", "node", "processor"]);
+    assert_eq!(
+        loaded.settings.services.keys().collect::<Vec<_>>(),
+        ["My_Poller", "node", "processor", "workflows"]
+    );
 }
 
 #[test]

@@ -95,6 +95,12 @@ impl Status {
         self.services.iter().all(|service| service.ready)
     }
 
+    /// Whether the main service is; without one, every service.
+    pub(crate) fn main_ready(&self) -> bool {
+        let mut main = self.services.iter().filter(|service| service.main).peekable();
+        if main.peek().is_none() { self.all_ready() } else { main.all(|service| service.ready) }
+    }
+
     /// For machines.
     pub(crate) fn json(&self) -> serde_json::Value {
         // Numbers, strings and lists only: this cannot fail.
@@ -204,8 +210,18 @@ mod tests {
     fn one_service_that_is_not_ready_makes_the_whole_not_ready() {
         let mut status = sample();
         assert!(!status.all_ready());
+        assert!(status.main_ready(), "the one that is not ready is not the main one");
         status.services.pop();
         assert!(status.all_ready());
+    }
+
+    #[test]
+    fn without_a_main_service_every_one_counts_as_it() {
+        let mut status = sample();
+        status.services.remove(0);
+        assert!(!status.main_ready());
+        status.services[0].ready = true;
+        assert!(status.main_ready());
     }
 
     #[test]

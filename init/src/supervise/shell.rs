@@ -415,7 +415,6 @@ impl Shell {
     }
 
     fn heed(&mut self, index: Index, said: Said) {
-        let Some(leader) = self.fleet.members()[index].life.group() else { return };
         if said.uid != 0 && said.uid != self.parts[index].uid {
             tracing::warn!(
                 service = self.name(index),
@@ -425,6 +424,7 @@ impl Shell {
             );
             return;
         }
+        // Also of a service that has ended since: why it did is what it said last.
         if let Some(status) = said.message.status {
             tracing::debug!(service = self.name(index), "says: {status}");
             self.parts[index].says = Some(status);
@@ -432,7 +432,9 @@ impl Shell {
         if said.message.stopping {
             tracing::info!(service = self.name(index), "says that it is stopping");
         }
-        if said.message.ready {
+        if said.message.ready
+            && let Some(leader) = self.fleet.members()[index].life.group()
+        {
             self.probed(index, leader);
         }
     }

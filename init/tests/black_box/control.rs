@@ -46,12 +46,18 @@ fn services_are_listed_restarted_stopped_and_started() {
     assert_eq!(worker.ask(&["stop", "b"]).0, 0);
     worker.until("b", "stopped");
     assert_eq!(worker.ask(&["status"]).0, 1);
+    assert_eq!(
+        worker.ask(&["status", "--main"]).0,
+        0,
+        "the main service is ready, which is what a health check asks"
+    );
     assert_eq!(worker.ask(&["start", "b"]).0, 0);
     worker.until("b", "ready");
 
     // A main service that is stopped on request does not end the worker.
     assert_eq!(worker.ask(&["stop", "a"]).0, 0);
     worker.until("a", "stopped");
+    assert_eq!(worker.ask(&["status", "--main"]).0, 1);
     assert_eq!(worker.ask(&["start", "a"]).0, 0);
     worker.until("a", "ready");
 }

@@ -152,7 +152,7 @@ impl Worker {
         let root = folder.path().display().to_string();
         let settings = format!(
             "[user]\nname = \"root\"\n[omero]\ndirectory = \"{root}\"\n[state]\ndirectory = \"{root}/run\"\n\
-             socket = \"{root}/run/init.sock\"\n[services.node]\nenabled = false\n{}",
+             socket = \"{root}/run/init.sock\"\n[services.node]\nenabled = false\n[services.workflows]\nenabled = false\n{}",
             services.replace("$ROOT", &root)
         );
         fs::write(folder.path().join("init.toml"), settings).unwrap();

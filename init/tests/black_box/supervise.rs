@@ -150,16 +150,36 @@ fn a_listening_port_makes_a_service_ready() {
     worker.until("a", "ready");
 }
 
+/// Sends a text to a `NOTIFY_SOCKET`. perl is part of every Debian; the kernel adds who sent its datagram.
+const SAY: &str = "use Socket; my ($address, $text) = @ARGV; $address =~ s/^@/\\0/; socket(S, AF_UNIX, SOCK_DGRAM, 0);\n\
+                   defined send(S, $text, 0, pack('Sa*', AF_UNIX, $address)) or die $!;\n";
+
+#[test]
+fn why_a_service_ended_is_what_it_said_last() {
+    let mut worker = Worker::new(&format!(
+        "[services.a]\ncommand = {}\nmain = true\n[services.b]\ncommand = [\"sh\", \"$ROOT/service\"]\n\
+         ready.notify = true\nrestart.delay = \"30s\"\nrestart.policy = \"always\"\n",
+        loyal("a")
+    ));
+    fs::write(worker.path("say"), SAY).unwrap();
+    let script =
+        format!("exec perl {} $NOTIFY_SOCKET 'STATUS=the disk is full'\n", worker.path("say").display());
+    fs::write(worker.path("service"), script).unwrap();
+    worker.launch();
+    eventually("its last word", String::new, || {
+        let b = worker.service("b")?;
+        (b["state"] == "backing-off" && b["says"] == "the disk is full").then_some(())
+    });
+    assert_eq!(worker.until("a", "ready")["says"], serde_json::Value::Null);
+}
+
 #[test]
 fn a_service_can_say_itself_that_it_is_ready_and_nobody_else_can() {
     let mut worker = Worker::new(
         "[services.a]\ncommand = [\"sh\", \"$ROOT/service\"]\nready.notify = true\nmain = true\n",
     );
-    // perl is part of every Debian; the kernel adds who sent its datagram.
-    let say = "use Socket; my ($address, $text) = @ARGV; $address =~ s/^@/\\0/; socket(S, AF_UNIX, SOCK_DGRAM, 0);\n\
-               defined send(S, $text, 0, pack('Sa*', AF_UNIX, $address)) or die $!;\n";
     let [say_path, service, address, go] = ["say", "service", "address", "go"].map(|name| worker.path(name));
-    fs::write(&say_path, say).unwrap();
+    fs::write(&say_path, SAY).unwrap();
     let script = format!(
         "echo $NOTIFY_SOCKET > {}; while ! [ -e {} ]; do sleep 0.02; done\n\
          perl {} $NOTIFY_SOCKET 'STATUS=serving\nREADY=1'; sleep 60\n",
@@ -180,7 +200,7 @@ fn a_service_can_say_itself_that_it_is_ready_and_nobody_else_can() {
                 "--clear-groups",
                 "perl",
                 "-e",
-                say,
+                SAY,
                 address.trim(),
                 "READY=1",
             ])

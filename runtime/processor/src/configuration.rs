@@ -13,6 +13,9 @@ use crate::ended::Ended;
 /// A configuration file is shorter.
 const LARGEST_FILE: u64 = 1 << 20;
 
+/// The worker's state folder, which the image makes.
+pub(crate) const STATE_FOLDER: &str = "/var/lib/biomero";
+
 /// What was read, once it was.
 pub(crate) struct Configuration<'a> {
     environment: &'a Environment,
@@ -48,6 +51,23 @@ impl<'a> Configuration<'a> {
     /// What of the settings somebody should look at.
     pub(crate) fn warnings(&self) -> Result<&[String], Ended> {
         Ok(&self.loaded()?.0.warnings)
+    }
+
+    /// The user's home: by the variable, or where none is set, as in `docker exec`, by the system's list of users.
+    pub(crate) fn home(&self) -> Option<PathBuf> {
+        let named = self.environment.get_os("HOME").map(PathBuf::from);
+        named.filter(|path| path.is_absolute()).or_else(std::env::home_dir)
+    }
+
+    /// A folder of the worker's state: in the image's folder where there is one, else in the user's own.
+    pub(crate) fn state(&self, name: &str) -> Result<PathBuf, Ended> {
+        if Path::new(STATE_FOLDER).is_dir() {
+            return Ok(Path::new(STATE_FOLDER).join(name));
+        }
+        let folder = self.environment.get_os("XDG_STATE_HOME").map(PathBuf::from);
+        let folder = folder.filter(|path| path.is_absolute());
+        let state = folder.or_else(|| Some(self.home()?.join(".local/state")));
+        Ok(state.ok_or(Ended::NoHome)?.join("biomero").join(name))
     }
 
     /// A key of `[ANALYTICS]` by the file or its variable, and who set it.

@@ -6,14 +6,11 @@ use std::path::{Path, PathBuf};
 use biomero_config::Environment;
 use biomero_events::url::DatabaseUrl;
 
-use crate::configuration::Configuration;
+use crate::configuration::{Configuration, STATE_FOLDER};
 use crate::ended::Ended;
 
 /// What BIOMERO reads the URL from.
 const VARIABLE: &str = "SQLALCHEMY_URL";
-
-/// The folder that decides: the image makes it.
-const STATE_FOLDER: &str = "/var/lib/biomero";
 
 /// The embedded store's file in a state folder.
 const FILE: &str = "events.sqlite";

@@ -40,11 +40,20 @@ const AGAIN: Duration = Duration::from_secs(2);
 
 /// Runs it; returns the exit code.
 pub(crate) fn run(asked: &Serve, environment: &Environment) -> Result<u8, Ended> {
+    let notify = Notify::new(environment);
+    let ended = serve(asked, environment, &notify);
+    if let Err(reason) = &ended {
+        // Whoever asks our supervisor reads why we are not there.
+        notify.status(reason);
+    }
+    ended
+}
+
+fn serve(asked: &Serve, environment: &Environment, notify: &Notify) -> Result<u8, Ended> {
     let configuration = Configuration::new(environment);
     let database = database::choose(asked.database.as_deref(), &configuration)?;
-    let notify = Notify::new(environment);
     let runtime = runtime()?;
-    let ended = runtime.block_on(async { carry(&configuration, &database, &notify, stop()?).await });
+    let ended = runtime.block_on(async { carry(&configuration, &database, notify, stop()?).await });
     // What still waits for a disk or the cluster must not keep us.
     runtime.shutdown_background();
     ended.map(|()| exit_code::SUCCESS)
@@ -66,7 +75,7 @@ async fn carry(
     stop: Stop,
 ) -> Result<(), Ended> {
     let log = tokio::select! {
-        log = opened(database, true) => log?,
+        log = opened(database, Some(notify)) => log?,
         () = stop.clone().told() => return Ok(()),
     };
     // Before anything is carried: what is wrong with the ways in is told at once.
@@ -110,7 +119,7 @@ pub(crate) async fn workflows(
     database: Option<&str>,
 ) -> Result<Workflows<Site>, Ended> {
     let database = database::choose(database, configuration)?;
-    let log = opened(&database, false).await?;
+    let log = opened(&database, None).await?;
     let site = Site::new(Context::new(configuration)?, Arc::clone(&log))?;
     Ok(Workflows::new(log, Arc::new(site), limits(configuration)?))
 }
@@ -129,18 +138,20 @@ fn limits(configuration: &Configuration<'_>) -> Result<Limits, Ended> {
     })
 }
 
-/// The log, with its tables; with `patience`, a database that is away is waited for.
-async fn opened(database: &Database, patience: bool) -> Result<Arc<EventLog>, Ended> {
+/// The log, with its tables. A database that is away is waited for where somebody is there to be told of it.
+async fn opened(database: &Database, patient: Option<&Notify>) -> Result<Arc<EventLog>, Ended> {
     let told = |source| Ended::Log { origin: database.origin.clone(), source: Box::new(source) };
     let log = EventLog::open(&database.url, LogLimits::default()).await.map_err(told)?;
     loop {
-        match log.initialise().await {
-            Ok(_) => return Ok(Arc::new(log)),
-            Err(error) if patience && error.class() == biomero_events::Class::Unavailable => {
-                tracing::warn!("the database is not there yet, and is waited for: {error}");
+        match (log.initialise().await, patient) {
+            (Ok(_), _) => return Ok(Arc::new(log)),
+            (Err(error), Some(notify)) if error.class() == biomero_events::Class::Unavailable => {
+                let waits = format!("the database is not there yet, and is waited for: {error}");
+                notify.status(&waits);
+                tracing::warn!("{waits}");
                 tokio::time::sleep(AGAIN).await;
             }
-            Err(error) => return Err(told(error)),
+            (Err(error), _) => return Err(told(error)),
         }
     }
 }
@@ -155,7 +166,7 @@ async fn told(mut standing: watch::Receiver<Standing>, notify: &Notify) {
             Standing::Waiting => "another worker acts".to_owned(),
             Standing::Acting { under_way } => format!("{under_way} workflows under way"),
         };
-        notify.say(&format!("STATUS={status}"));
+        notify.status(&status);
         if !is_ready && now != Standing::Starting {
             is_ready = true;
             notify.say("READY=1");

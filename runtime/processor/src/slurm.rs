@@ -1,5 +1,6 @@
 //! `processor slurm`: the cluster. Each verb is a module, which asks the cluster and writes the answer.
 
+mod chosen;
 mod context;
 
 use biomero_config::Environment;

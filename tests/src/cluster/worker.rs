@@ -211,8 +211,15 @@ pub fn slurm_config(host: &str, remote: &Path, slurm: &str, workflow: &str) -> S
     format!(
         "[SSH]\nhost = {host}\n\n[SLURM]\n\
          slurm_data_path = {remote}/data\nslurm_images_path = {remote}/images\n\
-         slurm_converters_path = {remote}/converters\nslurm_script_path = {remote}/scripts\n{slurm}\n\n\
-         [CONVERTERS]\nzarr_to_tiff = {CONVERTER}:{VERSION}\n\n\
+         slurm_converters_path = {remote}/converters\nslurm_script_path = {remote}/scripts\n{slurm}\n\n{}",
+        workflows(workflow)
+    )
+}
+
+/// Of a `slurm-config.ini`, the converter and the workflow, with these lines of it.
+pub fn workflows(workflow: &str) -> String {
+    format!(
+        "[CONVERTERS]\nzarr_to_tiff = {CONVERTER}:{VERSION}\n\n\
          [MODELS]\n{WORKFLOW} = {WORKFLOW}\n\
          {WORKFLOW}_repo = https://github.com/biomerotests/threshold/tree/{VERSION}\n\
          {WORKFLOW}_job = jobs/{WORKFLOW}.sh\n{workflow}\n\n"

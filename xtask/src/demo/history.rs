@@ -1,4 +1,5 @@
-//! The workflow history in the demo: its tables made by a hook, its views kept by a service, a run recorded and looked at.
+//! The workflow history in the demo: in a database its tables are made by a hook, its views kept by a service, and a run is recorded
+//! and looked at.
 
 use std::path::Path;
 
@@ -7,11 +8,14 @@ use biomero_tests::namespace::{Namespace, Worker};
 use biomero_tests::postgres::Postgres;
 use biomero_tests::worker_root::{self, PROCESSOR};
 
-use super::heading;
+use super::{heading, quoted};
 use crate::failure::Failure;
 
 /// The name of its database.
 pub(super) const DATABASE: &str = "biomero";
+
+/// Where it is kept without one.
+pub(super) const FILE: &str = "/var/lib/biomero/events.sqlite";
 
 /// Keeps the views up to date with what Python workers record.
 pub(super) const SERVICE: &str = r#"
@@ -34,10 +38,9 @@ enable_job_progress = False
 enable_workflow_analytics = False
 ";
 
-/// Puts the hook and the configuration of the Python side into the worker's root folder.
+/// Puts the hook into the worker's root folder.
 pub(super) fn install(root: &Path) -> Result<(), Failure> {
     worker_root::write(root, "etc/biomero/hooks.d/96-history.toml", HOOK, 0o644)?;
-    worker_root::write(root, "opt/omero/server/slurm-config.ini", LISTENERS_OFF, 0o644)?;
     Ok(())
 }
 
@@ -74,10 +77,10 @@ pub(super) fn show(worker: &Worker, namespace: &Namespace, server: &Postgres) ->
     Ok(())
 }
 
-/// What the runs on the cluster have left in it.
-pub(super) fn after_runs(worker: &Worker, namespace: &Namespace) -> Result<(), Failure> {
-    for verb in [&["list"][..], &["stats"]] {
-        heading(&format!("`processor events {}`, after the run on the cluster", verb.join(" ")));
+/// What the workflow has left in it.
+pub(super) fn after_workflow(worker: &Worker, namespace: &Namespace) -> Result<(), Failure> {
+    for verb in [&["list"][..], &["stats"], &["doctor"]] {
+        heading(&format!("`processor events {}`, after the workflow", verb.join(" ")));
         println!("{}", run(worker, namespace, verb)?);
     }
     Ok(())
@@ -94,11 +97,7 @@ fn run(worker: &Worker, namespace: &Namespace, arguments: &[&str]) -> Result<Str
     let finished = worker.exec(namespace, &[&[PROCESSOR, "events"], arguments].concat())?.exits(0)?;
     let answer = finished.output.trim_end().to_owned();
     if arguments.first() == Some(&"record") {
-        let quoted = |word: &&str| if word.contains(' ') { format!("'{word}'") } else { (*word).to_owned() };
-        println!(
-            "$ processor events {}\n{answer}",
-            arguments.iter().map(quoted).collect::<Vec<_>>().join(" ")
-        );
+        println!("$ processor events {}\n{answer}", quoted(arguments));
     }
     Ok(answer)
 }

@@ -1,4 +1,4 @@
-//! Images in the demo: files as a microscope leaves them become OME-Zarr in the worker, are looked at, and go to the cluster.
+//! Images in the demo: files as a microscope leaves them become OME-Zarr in the worker, and are looked at; so are results.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,16 +9,21 @@ use biomero_tests::scratch::Scratch;
 use biomero_tests::worker_root::{PROCESSOR, SERVICE_USER};
 use biomero_tests::{binary, process, wait};
 
-use super::heading;
+use super::{heading, quoted};
 use crate::failure::Failure;
 
 /// Where the files are, and where their OME-Zarr and pictures of it go.
 const FILES: &str = "/opt/omero/server/files";
-pub(super) const EXPORTED: &str = "/opt/omero/server/images";
+const EXPORTED: &str = "/opt/omero/server/images";
 const PREVIEWS: &str = "/opt/omero/server/previews";
 
 /// What they are called.
 const NAMES: [&str; 2] = ["nucleus", "membrane of a cell"];
+
+/// The first of the files.
+pub(super) fn first() -> String {
+    format!("{FILES}/{}.ome.tif", NAMES[0])
+}
 
 /// Puts parts of a real micrograph into the worker's root folder, as OME-TIFF.
 pub(super) fn install(root: &Path, scratch: &Scratch) -> Result<(), Failure> {
@@ -47,24 +52,21 @@ pub(super) fn install(root: &Path, scratch: &Scratch) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Exports them, and looks at what was made.
+/// Exports one of them, and looks at what was made.
 pub(super) fn show(worker: &Worker, namespace: &Namespace) -> Result<(), Failure> {
     let run = |arguments: &[&str]| -> Result<(), Failure> {
-        let quoted = |word: &&str| if word.contains(' ') { format!("'{word}'") } else { (*word).to_owned() };
-        heading(&format!("`processor {}`", arguments.iter().map(quoted).collect::<Vec<_>>().join(" ")));
+        heading(&format!("`processor {}`", quoted(arguments)));
         let finished = worker.exec(namespace, &[&[PROCESSOR], arguments].concat())?.exits(0)?;
         print!("{}", finished.output);
         Ok(())
     };
-    for name in NAMES {
-        run(&["export", &format!("{FILES}/{name}.ome.tif"), "--output", EXPORTED])?;
-    }
-    let [first, _] = NAMES;
-    let exported = format!("{EXPORTED}/{first}.ome.zarr");
-    run(&["inspect", &exported, "--verify", "--preview", &format!("{PREVIEWS}/{first}.png")])
+    let [_, name] = NAMES;
+    run(&["export", &format!("{FILES}/{name}.ome.tif"), "--output", EXPORTED])?;
+    let exported = format!("{EXPORTED}/{name}.ome.zarr");
+    run(&["inspect", &exported, "--verify", "--preview", &format!("{PREVIEWS}/{name}.png")])
 }
 
-/// Looks at what came back for the first of them.
+/// Looks at an image among results, and saves a picture of it.
 pub(super) fn show_results(worker: &Worker, namespace: &Namespace, results: &str) -> Result<(), Failure> {
     let folder = namespace.path(results);
     let listed = std::fs::read_dir(&folder).map_err(|source| Failure::File {

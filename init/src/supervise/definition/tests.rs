@@ -91,6 +91,7 @@ fn services_come_after_what_they_depend_on() {
             ("services.z.command", r#"["true"]"#),
             ("services.a.command", r#"["true"]"#),
             ("services.a.depends_on", r#"["node"]"#),
+            ("services.workflows.enabled", "false"),
         ],
         0,
     );

@@ -12,7 +12,9 @@ use crate::error::Class;
 #[derive(Debug, Error)]
 pub enum FileError {
     /// The folder of the file.
-    #[error("cannot make the folder {} for the history: {source}", .folder.display())]
+    #[error("cannot make the folder {} for the history: {source}; let this user write there, or name a file elsewhere in events.file",
+        .folder.display()
+    )]
     Folder {
         /// Which one.
         folder: PathBuf,
@@ -20,7 +22,9 @@ pub enum FileError {
         source: io::Error,
     },
     /// The file itself.
-    #[error("cannot make the file {} for the history: {source}", .path.display())]
+    #[error("cannot make the file {} for the history: {source}; let this user write to its folder, as by a volume, or name a file elsewhere in events.file",
+        .path.display()
+    )]
     Create {
         /// Which one.
         path: PathBuf,

@@ -34,6 +34,13 @@ impl Notify {
         Self(None)
     }
 
+    /// Says how we are, in one line.
+    pub(super) fn status(&self, status: &impl std::fmt::Display) {
+        let lines = status.to_string();
+        let line = lines.lines().map(str::trim).collect::<Vec<_>>().join("; ");
+        self.say(&format!("STATUS={line}"));
+    }
+
     /// Says it.
     pub(super) fn say(&self, message: &str) {
         if let Some((socket, address)) = &self.0

@@ -1,7 +1,7 @@
 //! What every verb needs: the settings, `slurm-config.ini` in types, and the cluster.
 
 use std::num::NonZero;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use biomero_config::slurm_config::{BiomeroSettings, Workflow};
@@ -15,6 +15,7 @@ use biomero_slurm::workflow::catalogue::{Catalogue, CatalogueOptions, FetchOptio
 use biomero_slurm::workflow::{Program, Site, template};
 use tempfile::TempDir;
 
+use super::chosen;
 use crate::configuration::Configuration;
 use crate::ended::Ended;
 
@@ -26,6 +27,8 @@ pub(crate) struct Context<'a> {
     pub(crate) biomero: BiomeroSettings,
     /// The cluster; nothing is connected until somebody asks.
     pub(crate) cluster: Cluster,
+    /// Who runs jobs; never `auto`.
+    pub(crate) runs: JobEngine,
     /// Who may ask for more.
     pub(crate) configuration: &'a Configuration<'a>,
     /// Goes with the connection.
@@ -36,9 +39,10 @@ impl<'a> Context<'a> {
     /// Reads the configuration.
     pub(crate) fn new(configuration: &'a Configuration<'a>) -> Result<Self, Ended> {
         let settings = configuration.settings()?;
-        let biomero = configuration.biomero()?;
-        let (cluster, control) = match settings.slurm.engine {
-            JobEngine::Local | JobEngine::Embedded => (Cluster::local(), None),
+        let mut biomero = configuration.biomero()?;
+        let runs = chosen::engine(configuration, &mut biomero.slurm)?;
+        let (cluster, control) = match runs {
+            JobEngine::Auto | JobEngine::Local | JobEngine::Embedded => (Cluster::local(), None),
             JobEngine::Ssh => {
                 let control = control_folder(configuration)?;
                 let options = SshOptions {
@@ -56,21 +60,18 @@ impl<'a> Context<'a> {
                 (Cluster::over_ssh(options), Some(control))
             }
         };
-        Ok(Self { settings, biomero, cluster, configuration, control })
+        Ok(Self { settings, biomero, cluster, runs, configuration, control })
     }
 }
-
-/// The worker's state folder where there is one, as in the image.
-const STATE_FOLDER: &str = "/var/lib/biomero";
 
 impl Context<'_> {
     /// Who runs jobs.
     pub(crate) fn engine(&self) -> Result<Engine, Ended> {
-        match self.settings.slurm.engine {
+        match self.runs {
             JobEngine::Ssh | JobEngine::Local => {
                 Ok(Engine::Slurm(Slurm::new(self.cluster.clone(), SlurmOptions::default())))
             }
-            JobEngine::Embedded => Ok(Engine::Embedded(self.executor()?)),
+            JobEngine::Auto | JobEngine::Embedded => Ok(Engine::Embedded(self.executor()?)),
         }
     }
 
@@ -81,8 +82,9 @@ impl Context<'_> {
             None => self.state("jobs")?,
         };
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let processors = u32::try_from(processors).unwrap_or(GENERATED).max(GENERATED);
         let options = executor::Options {
-            processors: embedded.processors.or_else(|| u32::try_from(processors).ok()).unwrap_or(1),
+            processors: embedded.processors.unwrap_or(processors),
             memory: None,
             program: std::env::current_exe().map_err(Ended::System)?,
             arguments: vec!["slurm-task".to_owned()],
@@ -108,8 +110,13 @@ impl Context<'_> {
             path.filter(|path| path.is_absolute())
         };
         let cache = self.settings.slurm.cache.clone();
-        let usual =
-            || Some(folder("XDG_CACHE_HOME").or_else(|| Some(self.home()?.join(".cache")))?.join("biomero"));
+        let usual = || {
+            Some(
+                folder("XDG_CACHE_HOME")
+                    .or_else(|| Some(self.configuration.home()?.join(".cache")))?
+                    .join("biomero"),
+            )
+        };
         let options = CatalogueOptions {
             local: self.settings.slurm.descriptors.clone(),
             cache: cache.or_else(usual),
@@ -146,22 +153,12 @@ impl Context<'_> {
 
     /// A folder of the worker's state.
     pub(crate) fn state(&self, name: &str) -> Result<PathBuf, Ended> {
-        if Path::new(STATE_FOLDER).is_dir() {
-            return Ok(Path::new(STATE_FOLDER).join(name));
-        }
-        let environment = self.configuration.environment();
-        let folder =
-            environment.get_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-        let state = folder.or_else(|| Some(self.home()?.join(".local/state")));
-        Ok(state.ok_or(Ended::NoHome)?.join("biomero").join(name))
-    }
-
-    /// The user's home: by the variable, or where none is set, as in `docker exec`, by the system's list of users.
-    fn home(&self) -> Option<PathBuf> {
-        let named = self.configuration.environment().get_os("HOME").map(PathBuf::from);
-        named.filter(|path| path.is_absolute()).or_else(std::env::home_dir)
+        self.configuration.state(name)
     }
 }
+
+/// How many processors a generated job asks for: on a smaller machine it would wait for ever, and nobody is bound to them.
+const GENERATED: u32 = 4;
 
 /// `KillWait` of slurm.conf(5) as Slurm ships it.
 const KILL_WAIT: Duration = Duration::from_secs(30);

@@ -29,7 +29,7 @@ pub(super) async fn run(context: &Context<'_>, job: bool, answer: &mut Answer) -
 pub(crate) async fn findings(context: &Context<'_>, job: bool) -> Vec<Finding> {
     let access = &context.settings.slurm;
     let containers = containers(context);
-    let way = (access.engine == JobEngine::Ssh).then(|| Way {
+    let way = (context.runs == JobEngine::Ssh).then(|| Way {
         host: context.biomero.ssh.host.clone(),
         config: access.ssh_config.clone(),
         host_keys: match access.host_keys {
@@ -41,7 +41,7 @@ pub(crate) async fn findings(context: &Context<'_>, job: bool) -> Vec<Finding> {
     let asked = validate::Asked {
         settings: &context.biomero,
         way,
-        with_slurm: access.engine != JobEngine::Embedded,
+        with_slurm: context.runs != JobEngine::Embedded,
         containers: &containers,
         job,
     };

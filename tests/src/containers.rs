@@ -1,0 +1,24 @@
+//! What a worker runs workflows with where it has no cluster: a container runtime in its root folder, and a registry of images.
+
+use std::path::Path;
+
+use crate::cluster::{Image, STAND_IN, publish};
+use crate::{Result, worker_root};
+
+/// Where images are pulled from.
+const REGISTRY: &str = "opt/site/registry";
+
+/// Where the runtime is: a folder of the worker's `PATH`.
+const RUNTIME: &str = "opt/omero/server/venv3/bin/apptainer";
+
+/// Puts them there; the runtime does what `first` says, lines of `sh`, whenever it is called.
+///
+/// # Errors
+/// An image cannot be made, or a file not be written.
+pub fn install(root: &Path, first: &str, images: &[(Image, &str)]) -> Result<()> {
+    worker_root::write(root, "opt/site/apptainer", STAND_IN, 0o755)?;
+    let runtime =
+        format!("#!/bin/sh\n{first}\nSTAND_IN_REGISTRY=/{REGISTRY} exec /opt/site/apptainer \"$@\"\n");
+    worker_root::write(root, RUNTIME, &runtime, 0o755)?;
+    images.iter().try_for_each(|(image, name)| publish(&root.join(REGISTRY), *image, name))
+}
