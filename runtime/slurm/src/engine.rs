@@ -7,6 +7,8 @@ use thiserror::Error;
 
 use crate::executor::{self, Executor};
 use crate::job::{Job, JobId, Submission};
+use crate::run::Source;
+use crate::scheduler::log::{self, Look, Wish};
 use crate::scheduler::watch::Standing;
 use crate::scheduler::{self, Heard, Slurm, Snapshot, Whose};
 
@@ -158,6 +160,27 @@ impl Standing for Engine {
         if let Self::Slurm(slurm) = self {
             slurm.complete(jobs).await;
         }
+    }
+}
+
+impl Source for Engine {
+    type Error = Error;
+
+    async fn look(&self, ids: &[JobId], logs: &[Wish]) -> Result<(Snapshot, Vec<Option<Look>>), Error> {
+        match self {
+            Self::Slurm(slurm) => Ok(slurm.look(ids, logs).await?),
+            Self::Embedded(executor) => {
+                let snapshot = self.standing(ids).await?;
+                let looks = blocking(executor, logs.to_vec(), |executor, logs| {
+                    Ok(log::here(&logs, &executor.home()))
+                });
+                Ok((snapshot, looks.await?))
+            }
+        }
+    }
+
+    async fn complete(&self, jobs: &mut [Job]) {
+        Standing::complete(self, jobs).await;
     }
 }
 

@@ -29,6 +29,14 @@ pub trait Standing {
     /// How these jobs stand: at least one entry for each.
     fn standing(&self, ids: &[JobId]) -> impl Future<Output = Result<Snapshot, Self::Error>> + Send;
 
+    /// Waits until it is time to ask again: at `next`, or as soon as somebody else has asked for all.
+    fn due(&self, next: Instant) -> impl Future<Output = ()> + Send
+    where
+        Self: Sync,
+    {
+        sleep_until(next)
+    }
+
     /// Fills in what ended jobs used, where it can be told.
     fn complete(&self, jobs: &mut [Job]) -> impl Future<Output = ()> + Send;
 }
@@ -153,7 +161,7 @@ struct Task {
 const WITHOUT_RECORD: &str =
     "it waited, and Slurm has it no more: of a task that is cancelled before it begins no record is kept";
 
-impl<S: Standing> Watch<S> {
+impl<S: Standing + Sync> Watch<S> {
     /// Follows these jobs, and those that are added. Nothing is asked before [`Watch::next`] is.
     pub fn new(source: S, ids: &[JobId], options: WatchOptions) -> (Self, Adder) {
         let (sender, additions) = mpsc::channel(64);
@@ -185,7 +193,7 @@ impl<S: Standing> Watch<S> {
             }
             tokio::select! {
                 Some(ids) = self.additions.recv() => self.follow(&ids),
-                () = sleep_until(self.next) => self.ask().await,
+                () = self.source.due(self.next) => self.ask().await,
             }
         }
     }
