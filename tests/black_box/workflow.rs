@@ -5,6 +5,7 @@ mod batch;
 mod cancel;
 mod failing;
 mod killed;
+mod polled;
 mod rows;
 mod stage;
 mod together;

@@ -7,9 +7,8 @@ use thiserror::Error;
 
 use crate::executor::{self, Executor};
 use crate::job::{Job, JobId, Submission};
-use crate::run::Source;
 use crate::scheduler::log::{self, Look, Wish};
-use crate::scheduler::watch::Standing;
+use crate::scheduler::watch::{Looking, Standing};
 use crate::scheduler::{self, Heard, Slurm, Snapshot, Whose};
 
 /// Who runs jobs.
@@ -163,9 +162,7 @@ impl Standing for Engine {
     }
 }
 
-impl Source for Engine {
-    type Error = Error;
-
+impl Looking for Engine {
     async fn look(&self, ids: &[JobId], logs: &[Wish]) -> Result<(Snapshot, Vec<Option<Look>>), Error> {
         match self {
             Self::Slurm(slurm) => Ok(slurm.look(ids, logs).await?),
@@ -177,10 +174,6 @@ impl Source for Engine {
                 Ok((snapshot, looks.await?))
             }
         }
-    }
-
-    async fn complete(&self, jobs: &mut [Job]) {
-        Standing::complete(self, jobs).await;
     }
 }
 

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::{Job, JobId};
 
-pub use beat::{Beat, Source, Unanswered};
+pub use beat::{Beat, Unanswered};
 pub use failure::Failure;
 pub use progress::{Converting, Keep, Progress};
 pub use request::Request;

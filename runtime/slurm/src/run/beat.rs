@@ -20,28 +20,12 @@ use tokio::time::{Instant, sleep_until};
 use crate::job::{Group, Job, JobId};
 use crate::scheduler::Snapshot;
 use crate::scheduler::log::{Follower, Look, MOST_LOGS, News, Wish};
-use crate::scheduler::watch::Standing;
+use crate::scheduler::watch::{Looking, Standing};
 
 /// The time between two questions where there are few jobs.
 const SHORTEST: Duration = Duration::from_secs(1);
 /// How many jobs are few; for each as many more the next question waits for as long again.
 const FEW: u32 = 8;
-
-/// Who can tell how jobs stand, and what is new in their logs, in one answer.
-pub trait Source: Send + Sync {
-    /// Why they cannot.
-    type Error: fmt::Display + Send;
-
-    /// How these jobs stand, at least one entry for each, and what is new in these logs, in their order.
-    fn look(
-        &self,
-        ids: &[JobId],
-        logs: &[Wish],
-    ) -> impl Future<Output = Result<(Snapshot, Vec<Option<Look>>), Self::Error>> + Send;
-
-    /// Fills in what ended jobs used, where it can be told.
-    fn complete(&self, jobs: &mut [Job]) -> impl Future<Output = ()> + Send;
-}
 
 /// Asks for all runs on a cluster. Its clones are the same.
 #[derive(Debug)]
@@ -130,8 +114,10 @@ impl<S> Beat<S> {
         };
         let seat = Arc::new(Seat { shared: Arc::clone(&self.shared), number });
         let answers = self.shared.answers.subscribe();
+        // Those before know nothing of it.
+        let seen = AtomicU64::new(answers.borrow().number);
         let log = follower.map(|follower| Log { seat: Arc::clone(&seat), answers, follower });
-        (Place { seat, seen: AtomicU64::new(0) }, log)
+        (Place { seat, seen }, log)
     }
 }
 
@@ -154,7 +140,7 @@ impl<S> Shared<S> {
     }
 }
 
-impl<S: Source> Shared<S> {
+impl<S: Looking> Shared<S> {
     /// One question for all.
     async fn ask(&self) -> Answer {
         let number = self.answers.borrow().number + 1;
@@ -241,7 +227,7 @@ pub(super) struct Place<S> {
     seen: AtomicU64,
 }
 
-impl<S: Source> Standing for Place<S> {
+impl<S: Looking> Standing for Place<S> {
     type Error = Unanswered;
 
     async fn standing(&self, ids: &[JobId]) -> Result<Snapshot, Unanswered> {
@@ -272,7 +258,7 @@ impl<S: Source> Standing for Place<S> {
         let seen = self.seen.load(Ordering::Relaxed);
         tokio::select! {
             () = sleep_until(next) => {}
-            _ = answers.wait_for(|answer| seen > 0 && answer.number > seen) => {}
+            _ = answers.wait_for(|answer| answer.number > seen) => {}
         }
     }
 

@@ -382,7 +382,7 @@ fn used(records: impl Iterator<Item = Vec<String>>) -> BTreeMap<JobId, Usage> {
 #[cfg(test)]
 pub(super) async fn looked_at(cluster: &crate::cluster::Cluster, logs: &[Wish]) -> Vec<Option<Look>> {
     let marks = Marks::new();
-    let command = Command::shell(QUEUE).args([&marks.field, &marks.end, "25", "", "0"]);
+    let command = Command::shell(QUEUE).args([marks.field.as_str(), &marks.end, "25", "", "0"]);
     let answer = cluster.ask(&command.args(log::arguments(logs))).await.expect("an answer");
     log::looks(&marks.sections(&answer), logs.len())
 }

@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep_until};
 
 pub use pace::Pace;
 
+use super::log::{Look, Wish};
 use super::{Error, Slurm, Snapshot};
 use crate::job::{Group, Job, JobId, State};
 
@@ -39,6 +40,16 @@ pub trait Standing {
 
     /// Fills in what ended jobs used, where it can be told.
     fn complete(&self, jobs: &mut [Job]) -> impl Future<Output = ()> + Send;
+}
+
+/// Who can tell what jobs write, too.
+pub trait Looking: Standing + Send + Sync {
+    /// How these jobs stand, and what is new in these logs, in their order: one question where there is a way to be gone.
+    fn look(
+        &self,
+        ids: &[JobId],
+        logs: &[Wish],
+    ) -> impl Future<Output = Result<(Snapshot, Vec<Option<Look>>), Self::Error>> + Send;
 }
 
 impl Standing for Slurm {

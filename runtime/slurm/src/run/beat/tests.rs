@@ -25,9 +25,17 @@ struct Cluster {
     ended: Mutex<BTreeSet<JobId>>,
 }
 
-impl Source for Arc<Cluster> {
+impl Standing for Arc<Cluster> {
     type Error = &'static str;
 
+    async fn standing(&self, ids: &[JobId]) -> Result<Snapshot, Self::Error> {
+        Ok(self.look(ids, &[]).await?.0)
+    }
+
+    async fn complete(&self, _: &mut [Job]) {}
+}
+
+impl Looking for Arc<Cluster> {
     async fn look(&self, ids: &[JobId], logs: &[Wish]) -> Result<(Snapshot, Vec<Option<Look>>), Self::Error> {
         self.questions.fetch_add(1, Ordering::Relaxed);
         *self.asked.lock().expect("unpoisoned") = (ids.len(), logs.len());
@@ -45,14 +53,13 @@ impl Source for Arc<Cluster> {
         let mut looked = self.looked.lock().expect("unpoisoned");
         let looks = logs.iter().map(|wish| {
             *looked.entry(wish.path.clone()).or_default() += 1;
-            let bytes = format!("{}%\n", wish.from).into_bytes();
-            let size = wish.from + bytes.len() as u64;
+            let line = b"7%\n";
+            let size = wish.known.as_ref().map_or(0, |(_, size)| *size) + line.len() as u64;
+            let bytes = line.iter().copied().cycle().take(size as usize).skip(wish.from as usize).collect();
             Some(Look::of(&wish.path.display().to_string(), size, wish.from, bytes))
         });
         Ok((Snapshot { jobs, controller: Heard::Yes, accounting: Heard::Off }, looks.collect()))
     }
-
-    async fn complete(&self, _: &mut [Job]) {}
 }
 
 impl Cluster {
@@ -134,7 +141,7 @@ async fn a_run_alone_is_answered_as_soon_as_it_asks() {
     cluster.ends(1);
     let begun = Instant::now();
     assert_eq!(follow(beat.clone(), 1).await, ["FAILED"]);
-    assert!(begun.elapsed() < SHORTEST * 30, "it took {:?}", begun.elapsed());
+    assert!(begun.elapsed() < SHORTEST, "it took {:?}", begun.elapsed());
     assert!(beat.shared.runs().all.is_empty(), "it is over, and nobody asks after it");
 }
 
@@ -192,7 +199,7 @@ async fn more_logs_than_are_looked_at_together_have_their_turns() {
     let looked = cluster.looked.lock().expect("unpoisoned").clone();
     assert_eq!(looked.len(), jobs as usize, "none is left out");
     let (fewest, most) = (looked.values().min().expect("some"), looked.values().max().expect("some"));
-    assert!(most - fewest <= 1, "from {fewest} to {most} looks");
+    assert!(most - fewest <= 2, "from {fewest} to {most} looks");
 }
 
 #[tokio::test(start_paused = true)]

@@ -109,7 +109,7 @@ impl Look {
     }
 
     /// Whether it could be read as far as it went: one that was emptied meanwhile, or that may not be read, is none.
-    const fn is_whole(&self) -> bool {
+    fn is_whole(&self) -> bool {
         self.from >= self.size || !self.bytes.is_empty()
     }
 }
