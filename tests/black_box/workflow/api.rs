@@ -1,10 +1,13 @@
 //! `processor serve` as others ask it: who is let in, what is refused, what is answered.
 
+mod crowd;
 mod events;
 mod limits;
 mod line;
 mod logs;
+mod modes;
 mod schema;
+mod smuggled;
 mod socket;
 mod tcp;
 
