@@ -1,6 +1,6 @@
 //! Who may read and write what the worker leaves on disk, where whoever starts it has no `umask` at all.
 
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -10,7 +10,7 @@ use biomero_tests::{Result, Trouble, http};
 use super::Asked;
 use super::Desk;
 
-/// All below a folder, itself included.
+/// A folder, and all below it.
 fn below(folder: &Path, found: &mut Vec<PathBuf>) {
     found.push(folder.to_path_buf());
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -48,33 +48,35 @@ fn whatever_the_umask_is_nobody_else_reads_or_writes_what_the_worker_keeps() -> 
     asked.waits(&running, |workflow| workflow["phase"] == "RUNNING")?;
 
     let home = asked.desk.worker.folder();
-    let mut kept = Vec::new();
-    below(&home.join(".local/state/biomero"), &mut kept);
-    kept.extend(["events.sqlite", "events.sqlite-wal", "events.sqlite-shm"].map(|name| home.join(name)));
-    assert!(kept.len() > 5, "{kept:?}");
+    let state = home.join(".local/state/biomero");
     let mut open = Vec::new();
-    for path in &kept {
+    let mut check = |path: &Path, forbidden: u32| {
         // A job that ends meanwhile takes files with it.
-        let Ok(found) = path.symlink_metadata() else { continue };
-        let kind = found.file_type();
-        let wanted = if kind.is_dir() { 0o700 } else { 0o600 };
-        let mode = found.permissions().mode() & 0o777;
-        // The programs of the queue may be run by their owner.
-        if mode & 0o077 != 0 || (!kind.is_file() && !kind.is_socket() && mode != wanted) {
+        if let Ok(mode) = mode(path)
+            && mode & forbidden != 0
+        {
             open.push(format!("{mode:o} {}", path.display()));
         }
+    };
+    let mut kept = Vec::new();
+    below(&state.join("jobs"), &mut kept);
+    assert!(kept.len() > 10, "the queue is elsewhere: {kept:?}");
+    kept.extend([state.clone(), state.join("workflows")]);
+    kept.extend(["events.sqlite", "events.sqlite-wal", "serve.sock"].map(|name| home.join(name)));
+    for path in &kept {
+        check(path, 0o077);
     }
-    assert_eq!(open, [""; 0], "others may read or write them");
-    // What others may read, they may not write: what is known of workflows decides what runs.
+    // Others may read what is known of workflows, but it decides what runs.
     let mut cached = Vec::new();
     below(&home.join(".cache"), &mut cached);
-    for path in cached.iter().filter(|path| path.exists()) {
-        let mode = mode(path).map_err(Trouble::doing("look at the cache"))?;
-        assert_eq!(mode & 0o022, 0, "{mode:o} {}", path.display());
+    for path in &cached {
+        check(path, 0o022);
     }
-    assert_eq!(
-        http::ask(&asked.socket, "POST", &format!("/v1/workflows/{running}/cancel"), "", "")?.status,
-        200
-    );
+    assert_eq!(open, [""; 0], "others may read or write them");
+    for path in [&state, &state.join("jobs"), &state.join("workflows"), &home.join("events.sqlite")] {
+        assert!(path.exists(), "{} is elsewhere", path.display());
+    }
+    let cancel = format!("/v1/workflows/{running}/cancel");
+    assert_eq!(http::ask(&asked.socket, "POST", &cancel, "", "")?.status, 200);
     asked.ended(&running).map(drop)
 }
