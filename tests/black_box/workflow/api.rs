@@ -7,6 +7,7 @@ mod line;
 mod logs;
 mod modes;
 mod schema;
+mod secrets;
 mod smuggled;
 mod socket;
 mod tcp;
