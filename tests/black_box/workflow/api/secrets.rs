@@ -43,7 +43,7 @@ struct Planted(Vec<(String, String)>);
 impl Planted {
     fn add(&mut self, place: &str, secret: impl Into<String>) {
         let secret = secret.into();
-        assert!(secret.len() > 8, "{place}: too short to be found by chance");
+        assert!(secret.len() >= 8, "{place}: too short to be found by chance");
         self.0.push((place.to_owned(), secret));
     }
 
