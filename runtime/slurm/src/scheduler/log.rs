@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 
 pub use lines::{LONGEST, Lines};
 pub use name::{Names, path};
+pub(crate) use together::here;
 pub use together::{Look, MOST_LOGS, Wish};
 pub(super) use together::{arguments, looks};
-pub(crate) use together::{here, most};
 
 use super::{Error, Slurm};
 use crate::cluster::{self, Cluster};

@@ -48,7 +48,7 @@ impl Looking for Arc<Cluster> {
             return Err("the network is down");
         }
         let ended = self.ended.lock().expect("unpoisoned");
-        let state = |id| if ended.contains(id) { State::Failed } else { State::Running };
+        let state = |id: &JobId| if ended.contains(id) { State::Failed } else { State::Running };
         let jobs = ids.iter().map(|id| Job { state: state(id), ..unknown(*id) }).collect();
         let mut looked = self.looked.lock().expect("unpoisoned");
         let looks = logs.iter().map(|wish| {
