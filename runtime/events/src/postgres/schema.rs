@@ -48,12 +48,13 @@ pub(super) async fn compare(store: &Store, session: &Session) -> Result<Found, E
     let [columns, unique, unindexed] =
         session.prepare([COLUMNS, INDEXES, UNINDEXED]).await.map_err(failed)?;
     let client = session.client();
-    let asked = futures_util::future::try_join3(
+    let (columns, keys, absent) = futures_util::future::try_join3(
         client.query(&columns, &[&names]),
         client.query(&unique, &[&names]),
         client.query(&unindexed, &[&wanted]),
-    );
-    let (columns, keys, absent) = asked.await.map_err(failed)?;
+    )
+    .await
+    .map_err(failed)?;
     let mut tables: BTreeMap<String, Columns> = BTreeMap::new();
     for row in columns {
         let read = || -> Result<_, tokio_postgres::Error> {
