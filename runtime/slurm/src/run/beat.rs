@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::Bound;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -47,6 +48,8 @@ struct Shared<S> {
 #[derive(Debug, Default)]
 struct Runs {
     last: u64,
+    /// Whose log was the last one that had its turn.
+    turn: u64,
     all: BTreeMap<u64, Interest>,
 }
 
@@ -57,8 +60,6 @@ struct Interest {
     log: Option<Wish>,
     /// Nothing of it has begun: it has no log yet.
     waits: bool,
-    /// The answer for which its log was looked at last.
-    looked: u64,
 }
 
 #[derive(Debug)]
@@ -107,7 +108,7 @@ impl<S> Beat<S> {
             let mut runs = self.shared.runs();
             runs.last += 1;
             let log = follower.as_ref().map(Follower::wish);
-            let interest = Interest { ids: Vec::new(), log, waits: false, looked: 0 };
+            let interest = Interest { ids: Vec::new(), log, waits: false };
             let number = runs.last;
             runs.all.insert(number, interest);
             number
@@ -144,7 +145,7 @@ impl<S: Looking> Shared<S> {
     /// One question for all.
     async fn ask(&self) -> Answer {
         let number = self.answers.borrow().number + 1;
-        let (of, logs) = self.runs().wanted(number);
+        let (of, logs) = self.runs().wanted();
         let ids: Vec<JobId> = of.iter().copied().collect();
         let (numbers, wishes): (Vec<u64>, Vec<Wish>) = logs.into_iter().unzip();
         let (told, looks) = match self.source.look(&ids, &wishes).await {
@@ -160,23 +161,17 @@ impl<S: Looking> Shared<S> {
 }
 
 impl Runs {
-    /// All jobs, and the logs whose turn it is: those that were looked at longest ago.
-    fn wanted(&mut self, answer: u64) -> (BTreeSet<JobId>, Vec<(u64, Wish)>) {
+    /// All jobs, and the logs whose turn it is.
+    fn wanted(&mut self) -> (BTreeSet<JobId>, Vec<(u64, Wish)>) {
         let ids = self.all.values().flat_map(|interest| interest.ids.iter().copied()).collect();
-        let mut logs: Vec<(u64, u64)> = self
-            .all
-            .iter()
-            .filter(|(_, interest)| interest.log.is_some() && !interest.waits)
-            .map(|(number, interest)| (interest.looked, *number))
-            .collect();
-        logs.sort_unstable();
-        logs.truncate(MOST_LOGS);
-        let wish = |(_, number): (u64, u64)| {
-            let interest = self.all.get_mut(&number)?;
-            interest.looked = answer;
-            Some((number, interest.log.clone()?))
-        };
-        (ids, logs.into_iter().filter_map(wish).collect())
+        let behind = self.all.range((Bound::Excluded(self.turn), Bound::Unbounded));
+        let logs = behind.chain(self.all.range(..=self.turn)).filter(|(_, interest)| !interest.waits);
+        let logs = logs.filter_map(|(number, interest)| Some((*number, interest.log.clone()?)));
+        let logs: Vec<(u64, Wish)> = logs.take(MOST_LOGS).collect();
+        if let Some((number, _)) = logs.last() {
+            self.turn = *number;
+        }
+        (ids, logs)
     }
 }
 
