@@ -6,6 +6,7 @@ mod cancel;
 mod doctor;
 mod failing;
 mod killed;
+mod polled;
 mod rows;
 mod stage;
 mod together;

@@ -120,7 +120,7 @@ impl Store {
             session.done();
             return Err(Error::Schema { place: self.place(), differences: found.differences });
         }
-        self.answered("create tables", schema::create(self, &session, &found.missing)).await?;
+        self.answered("create tables", schema::create(self, &session, &found)).await?;
         session.done();
         let created = found.missing.iter().map(|table| (*table).to_owned()).collect();
         Ok(Initialised { created, projected: self.catch_up().await? })

@@ -13,6 +13,8 @@ pub struct Table {
     pub key: usize,
     /// The name of a further unique index and its columns.
     pub unique: Option<(&'static str, &'static [&'static str])>,
+    /// The names of further indexes and their columns: made where they are missing, as they change no answer.
+    pub indexes: &'static [(&'static str, &'static [&'static str])],
     /// Who writes it.
     pub owner: Owner,
 }
@@ -109,7 +111,7 @@ const fn nullable(name: &'static str, kind: Kind) -> Column {
 }
 
 const fn table(name: &'static str, owner: Owner, columns: &'static [Column], key: usize) -> Table {
-    Table { name, columns, key, unique: None, owner }
+    Table { name, columns, key, unique: None, indexes: &[], owner }
 }
 
 const EVENTS: &[Column] = &[
@@ -123,7 +125,7 @@ const EVENTS: &[Column] = &[
 const AGGREGATE: &[&str] = &["originator_id", "originator_version"];
 
 const fn events(name: &'static str, index: &'static str) -> Table {
-    Table { name, columns: EVENTS, key: 1, unique: Some((index, AGGREGATE)), owner: Owner::Shared }
+    Table { unique: Some((index, AGGREGATE)), ..table(name, Owner::Shared, EVENTS, 1) }
 }
 
 const fn tracking(name: &'static str) -> Table {
@@ -284,6 +286,13 @@ pub const TABLES: &[Table] = &[
         key: 1,
         // Of many that are over, the few that are not are found at once.
         unique: Some(("biomero_worker_workflow_open_idx", &["is_open", "workflow_id"])),
+        // Lists are newest first: a page is read off an index, and what is counted is in none of its rows. Where they
+        // stand is in none of them, so that a change of it writes one row and no index.
+        indexes: &[
+            ("biomero_worker_workflow_created_idx", &["created", "workflow_id"]),
+            ("biomero_worker_workflow_user_idx", &["user", "created", "workflow_id"]),
+            ("biomero_worker_workflow_parent_idx", &["parent_id", "created", "workflow_id"]),
+        ],
         owner: Owner::Ours,
     },
 ];

@@ -18,6 +18,20 @@ pub(crate) fn list(columns: &[Column], each: impl Fn(&Column) -> String) -> Stri
     columns.iter().map(each).collect::<Vec<_>>().join(", ")
 }
 
+/// The statement that makes an index of a table which the table has besides its keys.
+pub(crate) fn create_index((index, columns): (&str, &[&str]), table: &Table) -> String {
+    let columns: Vec<String> = columns.iter().map(|column| quoted(column)).collect();
+    format!("CREATE INDEX IF NOT EXISTS {index} ON {} ({})", table.name, columns.join(", "))
+}
+
+/// The condition that each of these columns has its value, `$1` for the first: nothing is said of the others, so that an
+/// index can be chosen by those that are.
+pub(crate) fn where_equal<'a>(columns: impl Iterator<Item = &'a str>, mark: char) -> String {
+    let conditions: Vec<String> =
+        columns.zip(1..).map(|(column, place)| format!("{} = {mark}{place}", quoted(column))).collect();
+    if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) }
+}
+
 /// How many workflow runs have which status, given how the database writes the two parameters.
 pub(crate) fn workflows_by_status(user: &str, group: &str) -> String {
     format!(

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::error::Error;
 use crate::log::{EventLog, Store};
-use crate::query::{Listed, Page};
+use crate::query::Page;
 use crate::worker::WorkerEvent;
 
 /// What a workflow has come to.
@@ -118,14 +118,26 @@ impl EventLog {
         }
     }
 
-    /// Workflows that the worker carries or has carried, newest first.
+    /// Workflows that the worker carries or has carried, newest first. How many there are in all is another question
+    /// ([`EventLog::count_records`]): to answer it takes longer than a page does.
     ///
     /// # Errors
     /// The database's.
-    pub async fn records(&self, filter: &RecordFilter, page: Page) -> Result<Listed<WorkflowRecord>, Error> {
+    pub async fn records(&self, filter: &RecordFilter, page: Page) -> Result<Vec<WorkflowRecord>, Error> {
         match self.store() {
             Store::Postgres(store) => store.records(filter, page).await,
             Store::Sqlite(store) => store.records(filter, page).await,
+        }
+    }
+
+    /// How many workflows there are of these.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn count_records(&self, filter: &RecordFilter) -> Result<u64, Error> {
+        match self.store() {
+            Store::Postgres(store) => store.count_records(filter).await,
+            Store::Sqlite(store) => store.count_records(filter).await,
         }
     }
 

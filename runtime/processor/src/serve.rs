@@ -11,7 +11,8 @@ mod notify;
 mod site;
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,11 +84,10 @@ async fn carry(
     let context = Context::new(configuration)?;
     let settings = configuration.settings()?;
     let state = &settings.state;
-    let places = Places {
-        manifest: state.directory.join("manifest.json"),
-        init: state.socket.clone(),
-        staged: folder(&context)?,
-    };
+    let staged = folder(&context)?;
+    make(&staged);
+    let places =
+        Places { manifest: state.directory.join("manifest.json"), init: state.socket.clone(), staged };
     let site = Arc::new(Site::new(context, Arc::clone(&log))?);
     let workflows = Workflows::new(log, Arc::clone(&site), limits(configuration)?);
     let orchestrator = Orchestrator::new(workflows.clone());
@@ -208,6 +208,14 @@ fn stop() -> Result<Stop, Ended> {
         std::future::pending::<()>().await;
     });
     Ok(Stop(stop))
+}
+
+/// Makes the folder in which images are staged: whatever the `umask` is, nobody else reads or changes what is on its way.
+fn make(folder: &Path) {
+    if let Err(error) = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder) {
+        // Whoever needs it tells it with the workflow that fails.
+        tracing::warn!("cannot make {}, where images are staged: {error}", folder.display());
+    }
 }
 
 /// The folder in which images are staged.

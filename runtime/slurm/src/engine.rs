@@ -7,7 +7,8 @@ use thiserror::Error;
 
 use crate::executor::{self, Executor};
 use crate::job::{Job, JobId, Submission};
-use crate::scheduler::watch::Standing;
+use crate::scheduler::log::{self, Look, Wish};
+use crate::scheduler::watch::{Looking, Standing};
 use crate::scheduler::{self, Heard, Slurm, Snapshot, Whose};
 
 /// Who runs jobs.
@@ -157,6 +158,21 @@ impl Standing for Engine {
     async fn complete(&self, jobs: &mut [Job]) {
         if let Self::Slurm(slurm) = self {
             slurm.complete(jobs).await;
+        }
+    }
+}
+
+impl Looking for Engine {
+    async fn look(&self, ids: &[JobId], logs: &[Wish]) -> Result<(Snapshot, Vec<Option<Look>>), Error> {
+        match self {
+            Self::Slurm(slurm) => Ok(slurm.look(ids, logs).await?),
+            Self::Embedded(executor) => {
+                let snapshot = self.standing(ids).await?;
+                let looks = blocking(executor, logs.to_vec(), |executor, logs| {
+                    Ok(log::here(&logs, &executor.home()))
+                });
+                Ok((snapshot, looks.await?))
+            }
         }
     }
 }

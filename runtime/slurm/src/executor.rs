@@ -272,7 +272,8 @@ impl Executor {
         Place { host: &self.host, user: &self.user, uid: nix::unistd::geteuid().as_raw() }
     }
 
-    fn home(&self) -> PathBuf {
+    /// Where relative paths begin.
+    pub(crate) fn home(&self) -> PathBuf {
         let home = self.options.environment.iter().find(|(name, _)| name == "HOME");
         home.map_or_else(|| PathBuf::from("/"), |(_, home)| PathBuf::from(home))
     }

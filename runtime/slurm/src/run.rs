@@ -4,9 +4,9 @@
 //! done already is found and not repeated: files by their digests, jobs by their comments. A witness is told of each thing
 //! before the next begins, under a key that is the same when the run is taken up again.
 
+mod beat;
 mod failure;
 mod progress;
-mod questions;
 mod request;
 mod steps;
 mod store;
@@ -19,9 +19,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::{Job, JobId};
 
+pub use beat::{Beat, Unanswered};
 pub use failure::Failure;
 pub use progress::{Converting, Keep, Progress};
-pub use questions::{Questions, Unanswered};
 pub use request::Request;
 pub use steps::{Outcome, Worker, perform, planned, run};
 pub use store::{Held, NoRun, Runs, StoreError};

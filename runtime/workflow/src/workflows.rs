@@ -175,9 +175,20 @@ impl<S: Steps> Workflows<S> {
     /// # Errors
     /// The database's.
     pub async fn list(&self, filter: &Filter, page: Page) -> Result<Listed<Workflow>, Error> {
-        let listed = self.log.records(filter, page).await?;
-        let rows = listed.rows.into_iter().map(Workflow::of).collect::<Result<_, _>>()?;
-        Ok(Listed { rows, total: listed.total })
+        let rows = self.page(filter, page).await?;
+        let shown = rows.len() as u64;
+        // The last page tells how many there are: they need not be counted.
+        let is_last = shown < u64::from(page.limit) && (shown > 0 || page.offset == 0);
+        let total = match is_last {
+            true => u64::from(page.offset) + shown,
+            false => self.log.count_records(filter).await?,
+        };
+        Ok(Listed { rows, total })
+    }
+
+    async fn page(&self, filter: &Filter, page: Page) -> Result<Vec<Workflow>, Error> {
+        let records = self.log.records(filter, page).await?;
+        records.into_iter().map(Workflow::of).collect()
     }
 
     /// A workflow.
@@ -249,10 +260,7 @@ impl<S: Steps> Workflows<S> {
             return Ok(Vec::new());
         }
         let filter = Filter { parent: Some(batch.id), ..Filter::default() };
-        Ok(self
-            .list(&filter, Page { offset: 0, limit: u32::try_from(BATCH).unwrap_or(u32::MAX) })
-            .await?
-            .rows)
+        self.page(&filter, Page { offset: 0, limit: u32::try_from(BATCH).unwrap_or(u32::MAX) }).await
     }
 
     /// What was taken under this id before.
@@ -278,7 +286,7 @@ impl<S: Steps> Workflows<S> {
 
     async fn room(&self, wanted: u64) -> Result<(), Error> {
         let filter = Filter { open: true, ..Filter::default() };
-        let open = self.log.records(&filter, Page { offset: 0, limit: 0 }).await?.total;
+        let open = self.log.count_records(&filter).await?;
         if open.saturating_add(wanted) > self.limits.queue {
             return Err(Error::Full { waiting: open });
         }

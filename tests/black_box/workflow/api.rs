@@ -1,12 +1,16 @@
 //! `processor serve` as others ask it: who is let in, what is refused, what is answered.
 
+mod crowd;
 mod events;
 mod limits;
 mod line;
 mod logs;
 mod metrics;
+mod modes;
 mod page;
 mod schema;
+mod secrets;
+mod smuggled;
 mod socket;
 mod tcp;
 mod traces;

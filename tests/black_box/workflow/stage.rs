@@ -16,12 +16,14 @@ const COPY: &str = r#"{"schema-version": "biomero-0.1", "name": "Copy", "descrip
     "container-image": {"image": "biomerotests/copy", "type": "oci"}, "inputs": [
     {"id": "weights", "type": "file", "file-attachment": true, "format": ["pt"], "optional": true}]}"#;
 
-/// What its job does: it tells that it runs, waits as long as its images say, fails if they say so, and copies them.
+/// What its job does: it tells that it runs, says what its images say, waits as long as they say, fails if they say so, and
+/// copies them.
 const TEMPLATE: &str = r#"#!/bin/bash
 #SBATCH --job-name=$jobname
 #SBATCH --time=10
 echo "$SLURM_JOB_ID $SLURMD_NODENAME" >> "COUNTS/$(basename "$DATA_PATH")"
 cd "$DATA_PATH/data/in"
+[ ! -e says ] || cat says
 [ ! -e sleep ] || sleep "$(cat sleep)"
 if [ -e away ] && [ "$SLURMD_NODENAME" = "$(cat away)" ]; then
   echo "No corresponding input file" >&2

@@ -6,13 +6,15 @@ use super::sql::{declared, stored};
 use super::{Store, session::Session};
 use crate::error::Error;
 use crate::schema::{Kind, LEADER, POSITION, STATE, TABLES, Table};
-use crate::sql::quoted;
+use crate::sql::{create_index, quoted};
 
 /// What the database has of the tables.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Found {
     /// Tables that are not there.
     pub missing: Vec<&'static str>,
+    /// Indexes without which it is as right, but slower.
+    pub unindexed: Vec<&'static str>,
     /// What differs in tables that are there, a line each.
     pub differences: Vec<String>,
 }
@@ -35,16 +37,24 @@ const INDEXES: &str = "
       AND i.indisunique AND i.indpred IS NULL
     GROUP BY c.relname, i.indexrelid, i.indisprimary";
 
+const UNINDEXED: &str = "SELECT name FROM unnest($1::text[]) AS asked (name) WHERE to_regclass(name) IS NULL";
+
 /// Compares what is there with what has to be. Columns of others are nobody's business as long as they may be left out.
 pub(super) async fn compare(store: &Store, session: &Session) -> Result<Found, Error> {
     let failed = |error| store.failed("read the catalogue", error);
     let names: Vec<&str> = TABLES.iter().map(|table| table.name).collect();
-    let [columns, indexes] = session.prepare([COLUMNS, INDEXES]).await.map_err(failed)?;
+    let indexes = || TABLES.iter().flat_map(|table| table.indexes).map(|(index, _)| *index);
+    let wanted: Vec<&str> = indexes().collect();
+    let [columns, unique, unindexed] =
+        session.prepare([COLUMNS, INDEXES, UNINDEXED]).await.map_err(failed)?;
     let client = session.client();
-    let (columns, indexes) =
-        futures_util::future::try_join(client.query(&columns, &[&names]), client.query(&indexes, &[&names]))
-            .await
-            .map_err(failed)?;
+    let (columns, keys, absent) = futures_util::future::try_join3(
+        client.query(&columns, &[&names]),
+        client.query(&unique, &[&names]),
+        client.query(&unindexed, &[&wanted]),
+    )
+    .await
+    .map_err(failed)?;
     let mut tables: BTreeMap<String, Columns> = BTreeMap::new();
     for row in columns {
         let read = || -> Result<_, tokio_postgres::Error> {
@@ -54,13 +64,16 @@ pub(super) async fn compare(store: &Store, session: &Session) -> Result<Found, E
         tables.entry(table).or_default().insert(column, facts);
     }
     let mut unique: Vec<(String, bool, Vec<String>)> = Vec::new();
-    for row in indexes {
+    for row in keys {
         let read = || -> Result<_, tokio_postgres::Error> {
             Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
         };
         unique.push(read().map_err(failed)?);
     }
-    let mut found = Found::default();
+    let absent: Vec<String> =
+        absent.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().map_err(failed)?;
+    let unindexed = indexes().filter(|index| absent.iter().any(|absent| absent == index)).collect();
+    let mut found = Found { unindexed, ..Found::default() };
     for table in TABLES {
         match tables.get(table.name) {
             None => found.missing.push(table.name),
@@ -120,8 +133,9 @@ fn differences(table: &Table, columns: &Columns, unique: &[(String, bool, Vec<St
     differences
 }
 
-/// Creates what is missing, in one transaction, and alters nothing.
-pub(super) async fn create(store: &Store, session: &Session, missing: &[&str]) -> Result<(), Error> {
+/// Creates what is missing, in one transaction, and alters no table.
+pub(super) async fn create(store: &Store, session: &Session, found: &Found) -> Result<(), Error> {
+    let Found { missing, unindexed, .. } = found;
     let mut statements = vec!["BEGIN".to_owned()];
     // Two that begin at once: the second finds the tables of the first.
     statements.push("SELECT pg_advisory_xact_lock(hashtext('biomero_worker'))".to_owned());
@@ -134,6 +148,11 @@ pub(super) async fn create(store: &Store, session: &Session, missing: &[&str]) -
                 columns.join(", ")
             ));
         }
+    }
+    // Those that are there are not asked for: even to find one, the server waits for whoever writes the table.
+    for table in TABLES {
+        let missing = table.indexes.iter().filter(|(index, _)| unindexed.contains(index));
+        statements.extend(missing.map(|index| create_index(*index, table)));
     }
     statements.push(format!(
         "INSERT INTO {POSITION} (leader, notification_id, first_id) VALUES ('{LEADER}', 0, 0) ON CONFLICT DO NOTHING"

@@ -1,14 +1,16 @@
 //! What the worker carries.
 
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::Store;
 use super::session::{Session, Values};
 use crate::error::Error;
-use crate::query::{Listed, Page};
+use crate::query::Page;
 use crate::retry::Retry;
 use crate::schema::{WORKER_EVENTS, WORKFLOWS};
+use crate::sql::where_equal;
 use crate::worker::WorkerEvent;
 use crate::workflow::{Change, RecordFilter, WorkflowHead, WorkflowRecord};
 
@@ -64,24 +66,25 @@ impl Store {
         &self,
         filter: &RecordFilter,
         page: Page,
-    ) -> Result<Listed<WorkflowRecord>, Error> {
-        let matching = format!(
-            "FROM {WORKFLOWS}
-             WHERE ($1::bigint IS NULL OR \"user\" = $1) AND ($2::bigint IS NULL OR \"group\" = $2)
-               AND ($3::text IS NULL OR phase = $3) AND ($4::text IS NULL OR name = $4)
-               AND ($5::uuid IS NULL OR parent_id = $5) AND ($6::int IS NULL OR is_open = $6)"
-        );
-        let RecordFilter { user, group, phase, name, parent, open } = filter;
-        let open = open.then_some(1_i32);
-        let values: Values<'_> = &[user, group, phase, name, parent, &open];
-        let count = format!("SELECT count(*) {matching}");
-        let total = self.rows("count workflows", &count, values, |row| row.try_get::<_, i64>(0)).await?;
-        let total = total.first().map_or(0, |count| count.unsigned_abs());
-        let statement =
-            format!("SELECT {COLUMNS} {matching} ORDER BY created DESC, workflow_id DESC OFFSET $7 LIMIT $8");
+    ) -> Result<Vec<WorkflowRecord>, Error> {
+        let (matching, mut values) = matching(filter);
         let (offset, limit) = (i64::from(page.offset), i64::from(page.limit));
-        let values: Values<'_> = &[user, group, phase, name, parent, &open, &offset, &limit];
-        Ok(Listed { rows: self.rows("list workflows", &statement, values, record).await?, total })
+        let place = values.len() + 1;
+        values.extend([&offset as &(dyn ToSql + Sync), &limit]);
+        let statement = format!(
+            "SELECT {COLUMNS} FROM {WORKFLOWS} {matching}
+             ORDER BY created DESC, workflow_id DESC OFFSET ${place} LIMIT ${}",
+            place + 1
+        );
+        self.rows("list workflows", &statement, &values, record).await
+    }
+
+    pub(crate) async fn count_records(&self, filter: &RecordFilter) -> Result<u64, Error> {
+        let (matching, values) = matching(filter);
+        let statement = format!("SELECT count(*) FROM {WORKFLOWS} {matching}");
+        let counts =
+            self.rows("count workflows", &statement, &values, |row| row.try_get::<_, i64>(0)).await?;
+        Ok(counts.first().map_or(0, |count| count.unsigned_abs()))
     }
 
     pub(crate) async fn begin_term(&self) -> Result<i64, Error> {
@@ -94,6 +97,27 @@ impl Store {
         let terms = self.rows("begin a term", &statement, &[], |row| row.try_get(0)).await?;
         Ok(terms.first().copied().unwrap_or(1))
     }
+}
+
+/// The conditions that a filter makes, and their values.
+fn matching(filter: &RecordFilter) -> (String, Vec<&(dyn ToSql + Sync)>) {
+    fn given<T: ToSql + Sync>(value: &Option<T>) -> Option<&(dyn ToSql + Sync)> {
+        value.as_ref().map(|value| value as _)
+    }
+    let RecordFilter { user, group, phase, name, parent, open } = filter;
+    let given: Vec<(&str, &(dyn ToSql + Sync))> = [
+        ("user", given(user)),
+        ("group", given(group)),
+        ("phase", given(phase)),
+        ("name", given(name)),
+        ("parent_id", given(parent)),
+        ("is_open", open.then_some(&1_i32 as _)),
+    ]
+    .into_iter()
+    .filter_map(|(column, value)| Some((column, value?)))
+    .collect();
+    let matching = where_equal(given.iter().map(|(column, _)| *column), '$');
+    (matching, given.into_iter().map(|(_, value)| value).collect())
 }
 
 async fn keep(session: &Session, changes: &[Change<'_>], events: &[WorkerEvent]) -> Done<bool> {

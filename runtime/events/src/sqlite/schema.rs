@@ -6,7 +6,7 @@ use rusqlite::{Connection, Result};
 
 use super::sql::{Place, declared, declared_by_python};
 use crate::schema::{Kind, LEADER, Owner, POSITION, TABLES, Table};
-use crate::sql::{list, quoted};
+use crate::sql::{create_index, list, quoted};
 
 /// What the file has of the tables.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -119,7 +119,7 @@ fn differences(table: &Table, columns: &BTreeMap<String, Present>, unique: &[Vec
     differences
 }
 
-/// Creates what is missing, in the transaction that is open, and alters nothing.
+/// Creates what is missing, in the transaction that is open, and alters no table.
 pub(super) fn create(connection: &Connection, missing: &[&str]) -> Result<()> {
     for table in TABLES.iter().filter(|table| missing.contains(&table.name)) {
         connection.execute_batch(&create_table(Place::Real, table))?;
@@ -127,6 +127,11 @@ pub(super) fn create(connection: &Connection, missing: &[&str]) -> Result<()> {
             let columns = columns.join(", ");
             connection
                 .execute_batch(&format!("CREATE UNIQUE INDEX {index} ON {} ({columns})", table.name))?;
+        }
+    }
+    for table in TABLES {
+        for index in table.indexes {
+            connection.execute_batch(&create_index(*index, table))?;
         }
     }
     connection.execute_batch(&format!(

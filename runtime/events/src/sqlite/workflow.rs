@@ -1,6 +1,7 @@
 //! What the worker carries.
 
-use rusqlite::{OptionalExtension as _, Result, Row, params};
+use rusqlite::types::Value;
+use rusqlite::{OptionalExtension as _, Result, Row, params, params_from_iter};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -8,9 +9,10 @@ use super::Store;
 use super::query::count;
 use super::value::{Id, Moment, hex, wall_time};
 use crate::error::Error;
-use crate::query::{Listed, Page};
+use crate::query::Page;
 use crate::retry::Retry;
 use crate::schema::{WORKER_EVENTS, WORKFLOWS};
+use crate::sql::where_equal;
 use crate::worker::WorkerEvent;
 use crate::workflow::{Change, RecordFilter, WorkflowHead, WorkflowRecord};
 
@@ -60,34 +62,24 @@ impl Store {
         &self,
         filter: &RecordFilter,
         page: Page,
-    ) -> Result<Listed<WorkflowRecord>, Error> {
-        let matching = format!(
-            "FROM {WORKFLOWS}
-             WHERE (?1 IS NULL OR \"user\" = ?1) AND (?2 IS NULL OR \"group\" = ?2)
-               AND (?3 IS NULL OR phase = ?3) AND (?4 IS NULL OR name = ?4)
-               AND (?5 IS NULL OR parent_id = ?5) AND (?6 IS NULL OR is_open = ?6)"
+    ) -> Result<Vec<WorkflowRecord>, Error> {
+        let (matching, mut values) = matching(filter);
+        let place = values.len() + 1;
+        values.extend([Value::from(page.limit), Value::from(page.offset)]);
+        let statement = format!(
+            "SELECT {COLUMNS} FROM {WORKFLOWS} {matching}
+             ORDER BY created DESC, workflow_id DESC LIMIT ?{place} OFFSET ?{}",
+            place + 1
         );
-        let RecordFilter { user, group, phase, name, parent, open } = filter.clone();
-        let (parent, open) = (parent.map(hex), open.then_some(1));
-        self.read("list workflows", move |database, connection| {
-            let listed = || -> Result<_> {
-                let total = connection
-                    .prepare_cached(&format!("SELECT count(*) {matching}"))?
-                    .query_row((user, group, &phase, &name, &parent, open), |row| count(row, 0))?;
-                let rows = connection
-                    .prepare_cached(&format!(
-                        "SELECT {COLUMNS} {matching} ORDER BY created DESC, workflow_id DESC LIMIT ?7 OFFSET ?8"
-                    ))?
-                    .query_map(
-                        (user, group, &phase, &name, &parent, open, page.limit, page.offset),
-                        record,
-                    )?
-                    .collect::<Result<_>>()?;
-                Ok(Listed { rows, total })
-            };
-            listed().map_err(|error| database.failed("list workflows", error))
-        })
-        .await
+        self.rows("list workflows", statement, params_from_iter(values), record).await
+    }
+
+    pub(crate) async fn count_records(&self, filter: &RecordFilter) -> Result<u64, Error> {
+        let (matching, values) = matching(filter);
+        let statement = format!("SELECT count(*) FROM {WORKFLOWS} {matching}");
+        let counts =
+            self.rows("count workflows", statement, params_from_iter(values), |row| count(row, 0)).await?;
+        Ok(counts.first().copied().unwrap_or(0))
     }
 
     pub(crate) async fn begin_term(&self) -> Result<i64, Error> {
@@ -102,6 +94,24 @@ impl Store {
         })
         .await
     }
+}
+
+/// The conditions that a filter makes, and their values.
+fn matching(filter: &RecordFilter) -> (String, Vec<Value>) {
+    let RecordFilter { user, group, phase, name, parent, open } = filter.clone();
+    let given: Vec<(&str, Value)> = [
+        ("user", user.map(Value::from)),
+        ("group", group.map(Value::from)),
+        ("phase", phase.map(Value::from)),
+        ("name", name.map(Value::from)),
+        ("parent_id", parent.map(|id| Value::from(hex(id)))),
+        ("is_open", open.then_some(Value::from(1))),
+    ]
+    .into_iter()
+    .filter_map(|(column, value)| Some((column, value?)))
+    .collect();
+    let matching = where_equal(given.iter().map(|(column, _)| *column), '?');
+    (matching, given.into_iter().map(|(_, value)| value).collect())
 }
 
 /// Within a transaction that is committed also where it says no: nothing is written then.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use axum::body::{Body, to_bytes};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, ORIGIN,
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, ORIGIN, TRANSFER_ENCODING,
     X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderValue, Response};
@@ -83,6 +83,7 @@ pub(crate) async fn guard(State(door): State<Arc<Door>>, request: Request, next:
     let method = request.method().clone();
     let matched = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let route = matched.unwrap_or_else(|| "(no such path)".to_owned());
+    let is_chunked = request.headers().contains_key(TRANSFER_ENCODING);
     let (caller, mut response) = match admitted(&door, &request, begun) {
         Ok(caller) => {
             let response = answered(request, next, caller.clone()).await;
@@ -96,6 +97,11 @@ pub(crate) async fn guard(State(door): State<Arc<Door>>, request: Request, next:
         }
     };
     let headers = response.headers_mut();
+    if is_chunked {
+        // Somebody in between may go by a length that was told besides, and take the rest of the body for the next request
+        // (RFC 9112, 6.1): there is none.
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     // The page's pictures and style, whose addresses say which they are, are kept.
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

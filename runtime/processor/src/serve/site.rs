@@ -10,7 +10,7 @@ use biomero_events::EventLog;
 use biomero_slurm::Cluster;
 use biomero_slurm::descriptor::Descriptor;
 use biomero_slurm::engine::Engine;
-use biomero_slurm::run::{self, Failure as RunFailure, Happened, Questions, Worker};
+use biomero_slurm::run::{self, Beat, Failure as RunFailure, Happened, Worker};
 use biomero_slurm::workflow::catalogue::Catalogue;
 use biomero_slurm::workflow::{Image, Program, Site as JobSite};
 use biomero_workflow::{
@@ -35,7 +35,7 @@ pub(crate) struct Site {
     biomero: BiomeroSettings,
     cluster: Cluster,
     engine: Engine,
-    questions: Questions<Engine>,
+    beat: Beat<Engine>,
     catalogue: Catalogue,
     template: Option<String>,
     program: Option<Program>,
@@ -75,7 +75,7 @@ impl Site {
             settings,
             biomero,
             cluster,
-            questions: Questions::new(engine.clone(), poll),
+            beat: Beat::new(engine.clone(), poll),
             engine,
             catalogue,
             template,
@@ -118,7 +118,7 @@ impl Site {
         Worker {
             cluster: &self.cluster,
             engine: &self.engine,
-            questions: &self.questions,
+            beat: &self.beat,
             settings: &self.biomero,
             site: JobSite::of(
                 &self.settings.slurm,

@@ -8,7 +8,7 @@ use biomero_config::slurm_config::Workflow;
 use biomero_events::json::Value;
 use biomero_events::{EventLog, Limits};
 use biomero_slurm::descriptor::Descriptor;
-use biomero_slurm::run::{self, Happened, Held, Outcome, Questions, Request, Runs, Step, Worker};
+use biomero_slurm::run::{self, Beat, Happened, Held, Outcome, Request, Runs, Step, Worker};
 use biomero_slurm::workflow::{Image, JobPlan, arguments};
 use uuid::Uuid;
 
@@ -34,11 +34,11 @@ pub(crate) async fn run(context: &Context<'_>, asked: &Run, answer: &mut Answer)
     let template = context.template()?;
     let program = context.program()?;
     let engine = context.engine()?;
-    let questions = Questions::new(engine.clone(), context.settings.slurm.poll);
+    let beat = Beat::new(engine.clone(), context.settings.slurm.poll);
     let worker = Worker {
         cluster: &context.cluster,
         engine: &engine,
-        questions: &questions,
+        beat: &beat,
         settings: &context.biomero,
         site: context.site(template.as_deref(), program.as_ref()),
         workflow,

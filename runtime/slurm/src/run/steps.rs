@@ -10,13 +10,12 @@ use tokio::time::sleep;
 
 use super::failure::Failure;
 use super::progress::{Converting, Keep, Notes as _};
-use super::{Happened, Questions, Request, Step, Witness, let_go};
+use super::{Beat, Happened, Request, Step, Witness, let_go};
 use crate::cluster::Cluster;
 use crate::data::{self, Debris, Download, Layout, Upload, Uploaded};
 use crate::descriptor::Descriptor;
 use crate::engine::Engine;
 use crate::job::{Job, JobId, Submission};
-use crate::scheduler::log::Follower;
 use crate::setup::item::Became;
 use crate::setup::program;
 use crate::setup::scripts::{self, Script};
@@ -39,8 +38,8 @@ pub struct Worker<'a> {
     pub cluster: &'a Cluster,
     /// Who runs jobs there.
     pub engine: &'a Engine,
-    /// Who tells how jobs stand: one for all runs.
-    pub questions: &'a Questions<Engine>,
+    /// Who tells how jobs stand and what they write: one for all runs.
+    pub beat: &'a Beat<Engine>,
     /// `slurm-config.ini`.
     pub settings: &'a BiomeroSettings,
     /// What the site says of its jobs.
@@ -339,8 +338,7 @@ impl<K: Keep, W: Witness> Run<'_, K, W> {
         };
         self.held.runs(job).await?;
         self.submitted(step, job, &plan.submission, &plan.environment).await?;
-        let mut log = Follower::new(log_of(job));
-        let ended = self.wait(step, job, Some(&mut log)).await?;
+        let ended = self.wait(step, job, Some(log_of(job))).await?;
         let state = ended.first().map_or("COMPLETED", |job| job.state.name());
         Ok((job, format!("job {job} {state}")))
     }

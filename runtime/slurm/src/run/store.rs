@@ -1,6 +1,6 @@
 //! Requests on disk: a file each, written beside its name and renamed.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
@@ -127,7 +127,8 @@ impl Runs {
         let beside = path.with_extension("new");
         let text = serde_json::to_vec_pretty(kept)
             .map_err(|source| StoreError::Damaged { path: path.clone(), source })?;
-        std::fs::write(&beside, text).map_err(|source| failed("write", &beside, source))?;
+        let written = private(&beside).and_then(|mut file| file.write_all(&text));
+        written.map_err(|source| failed("write", &beside, source))?;
         std::fs::rename(&beside, &path).map_err(|source| failed("write", &path, source))
     }
 
@@ -188,7 +189,7 @@ impl Runs {
 
     fn hold(&self, id: Uuid) -> Result<Flock<std::fs::File>, StoreError> {
         let path = self.lock(id);
-        let file = std::fs::File::create(&path).map_err(|source| failed("write", &path, source))?;
+        let file = private(&path).map_err(|source| failed("write", &path, source))?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => Ok(lock),
             Err((_, nix::errno::Errno::EWOULDBLOCK)) => Err(StoreError::UnderWay { id }),
@@ -203,6 +204,12 @@ impl Runs {
     fn lock(&self, id: Uuid) -> PathBuf {
         self.folder.join(format!("{id}.lock"))
     }
+}
+
+/// An empty file that nobody else reads or writes, whatever the `umask` is.
+fn private(path: &Path) -> io::Result<std::fs::File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
 }
 
 fn failed(action: &'static str, path: &Path, source: io::Error) -> StoreError {

@@ -1,22 +1,20 @@
 //! Waiting for the job of a step, and judging how it ended.
 
 use std::collections::BTreeMap;
+use std::future::pending;
+use std::path::PathBuf;
 use std::pin::pin;
-use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval};
-
+use super::beat::Log;
 use super::failure::Failure;
 use super::steps::{Run, log_of};
 use super::{Happened, Keep, Step, Witness};
 use crate::job::{Job, JobId, State};
 use crate::scheduler::Failure as JobFailure;
-use crate::scheduler::log::Follower;
+use crate::scheduler::log::News;
 use crate::scheduler::progress::Progress;
 use crate::scheduler::watch::{Change, Pace, Watch, WatchOptions};
 
-/// How often the log of a job is looked at for how far it is.
-const LOOKS: Duration = Duration::from_secs(5);
 /// How much of the end of a failed job's log is looked at, in bytes.
 const LOG_END: usize = 16 << 10;
 /// How many of an array's failed tasks are told one by one.
@@ -29,27 +27,25 @@ impl<K: Keep, W: Witness> Run<'_, K, W> {
         &mut self,
         step: Step,
         id: JobId,
-        mut log: Option<&mut Follower>,
+        log: Option<PathBuf>,
     ) -> Result<Vec<Job>, Failure> {
         let pace = Pace { longest: self.worker.poll, ..Pace::default() };
         let options = WatchOptions { pace, ..WatchOptions::default() };
-        let (mut watch, adder) = Watch::new(self.worker.questions.clone(), &[id], options);
+        let (place, mut log) = self.worker.beat.follow(log);
+        let (mut watch, adder) = Watch::new(place, &[id], options);
         drop(adder);
         let mut tasks: BTreeMap<JobId, Job> = BTreeMap::new();
         let mut progress = Progress::default();
         let mut percent = None;
         let mut cancelled = false;
-        let mut looks = interval(LOOKS);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            // Not asked anew at each look at the log: a question may take longer than the time between two.
+            // Not asked anew at each news of the log: what is told of one answer comes one after the other.
             let mut next = pin!(watch.next());
             let change = loop {
                 tokio::select! {
                     change = &mut next => break change,
-                    _ = looks.tick(), if log.is_some() => {
-                        if let Some(log) = log.as_deref_mut()
-                            && let Some(now) = self.progress(log, &mut progress).await
+                    news = news(&mut log) => {
+                        if let Some(now) = read(&mut progress, &news)
                             && percent != Some(now)
                         {
                             percent = Some(now);
@@ -96,21 +92,6 @@ impl<K: Keep, W: Witness> Run<'_, K, W> {
         self.judged(step, tasks).await
     }
 
-    /// How far the job's own program says it is; a log that cannot be read says nothing.
-    async fn progress(&self, log: &mut Follower, progress: &mut Progress) -> Option<u8> {
-        let mut reading = None;
-        loop {
-            let news = log.look(self.worker.cluster).await.ok()?;
-            if news.restarted {
-                progress.restart();
-            }
-            reading = progress.push(&news.bytes).or(reading);
-            if !news.more {
-                return reading.map(|reading| reading.percent);
-            }
-        }
-    }
-
     async fn judged(&self, step: Step, tasks: Vec<Job>) -> Result<Vec<Job>, Failure> {
         let mut failed: Vec<&Job> = tasks.iter().filter(|job| !job.state.is_success()).collect();
         if failed.is_empty() {
@@ -132,4 +113,24 @@ impl<K: Keep, W: Witness> Run<'_, K, W> {
         let more = failed.len().saturating_sub(failures.len());
         Err(Failure::Job { step: step.name(), failures, more })
     }
+}
+
+/// What is new in a job's log, where it is followed.
+async fn news<S>(log: &mut Option<Log<S>>) -> News {
+    match log {
+        Some(log) => log.news().await,
+        None => pending().await,
+    }
+}
+
+/// How far the job's own program says it is.
+fn read(progress: &mut Progress, news: &News) -> Option<u8> {
+    if news.restarted {
+        progress.restart();
+    }
+    if news.skipped {
+        // What the line before would have gone on with is not known.
+        progress.push(b"\n");
+    }
+    progress.push(&news.bytes).map(|reading| reading.percent)
 }

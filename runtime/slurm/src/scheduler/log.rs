@@ -6,11 +6,15 @@
 
 mod lines;
 mod name;
+mod together;
 
 use std::path::{Path, PathBuf};
 
 pub use lines::{LONGEST, Lines};
 pub use name::{Names, path};
+pub(crate) use together::here;
+pub use together::{Look, MOST_LOGS, Wish};
+pub(super) use together::{arguments, looks};
 
 use super::{Error, Slurm};
 use crate::cluster::{self, Cluster};
@@ -43,6 +47,8 @@ pub struct News {
     pub missing: bool,
     /// There is more already.
     pub more: bool,
+    /// What was written before `bytes` was left out, as there was too much of it: they begin with a line, where there is one.
+    pub skipped: bool,
 }
 
 /// The path, the first byte counted from 1, and how many at most.
@@ -93,10 +99,33 @@ impl Follower {
         }
     }
 
+    /// What it wants of a look at many logs.
+    #[must_use]
+    pub fn wish(&self) -> Wish {
+        let known = self.file.as_ref().map(|file| (file.clone(), self.offset));
+        Wish { path: self.path.clone(), known, from: self.before() }
+    }
+
+    /// What is new in a look at its log. Of a log that began anew nothing is told yet: the next look has it.
+    pub fn seen(&mut self, look: Look) -> News {
+        match self.take(look) {
+            Some(news) => news,
+            None => {
+                *self = Self::new(std::mem::take(&mut self.path));
+                News { restarted: true, more: true, ..News::default() }
+            }
+        }
+    }
+
+    /// Where the bytes begin that are compared.
+    const fn before(&self) -> u64 {
+        self.offset - self.last.len() as u64
+    }
+
     async fn read(&self, cluster: &Cluster) -> Result<Option<Look>, cluster::Error> {
-        let from = self.offset - self.last.len() as u64 + 1;
+        let from = self.before();
         let most = AT_ONCE + COMPARED;
-        let command = Command::shell(READ).arg(&self.path).arg(from.to_string()).arg(most.to_string());
+        let command = Command::shell(READ).arg(&self.path).arg((from + 1).to_string()).arg(most.to_string());
         let output = cluster.run(&command.largest_answer(most + 200).repeatable()).await?;
         let trouble = |reason: String| cluster::Error::File {
             host: cluster.name().to_owned(),
@@ -110,42 +139,34 @@ impl Follower {
             Status::Exited(44) => return Ok(None),
             _ => return Err(trouble(String::from_utf8_lossy(&output.stderr).trim().to_owned())),
         }
-        Look::read(output.stdout).map(Some).ok_or_else(|| trouble("its size cannot be told".to_owned()))
+        Look::read(output.stdout, from).map(Some).ok_or_else(|| trouble("its size cannot be told".to_owned()))
     }
 
     /// What is new in it; none where it is another log than before.
     fn take(&mut self, look: Look) -> Option<News> {
         let another = self.file.as_ref().is_some_and(|file| *file != look.file);
-        let fresh = look.bytes.strip_prefix(self.last.as_slice());
-        if another || look.size < self.offset || (fresh.is_none() && self.offset > 0) {
+        // What was read before and has come once more, as far as it has.
+        let again = usize::try_from(self.offset.saturating_sub(look.from)).ok()?;
+        let (before, fresh) = look.bytes.split_at_checked(again)?;
+        let compared = self.last.get(self.last.len().saturating_sub(again)..).unwrap_or_default();
+        if another || look.size < self.offset || !before.ends_with(compared) {
             return None;
         }
-        let mut bytes = fresh.unwrap_or_default().to_vec();
+        let mut bytes = fresh.to_vec();
         bytes.truncate(AT_ONCE);
         self.file = Some(look.file);
-        self.offset += bytes.len() as u64;
+        let skipped = look.from > self.offset;
+        if skipped {
+            self.last.clear();
+        }
+        self.offset = self.offset.max(look.from) + bytes.len() as u64;
         self.last.extend_from_slice(bytes.get(bytes.len().saturating_sub(COMPARED)..).unwrap_or_default());
         self.last.drain(..self.last.len().saturating_sub(COMPARED));
+        if skipped && let Some(end) = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
+            bytes.drain(..=end);
+        }
         let more = look.size > self.offset;
-        Some(News { bytes, restarted: false, missing: false, more })
-    }
-}
-
-/// A look at a file: which it is, its size, and its bytes from a place on.
-#[derive(Debug)]
-struct Look {
-    file: String,
-    size: u64,
-    bytes: Vec<u8>,
-}
-
-impl Look {
-    fn read(mut answer: Vec<u8>) -> Option<Self> {
-        let end = answer.iter().position(|byte| *byte == b'\n')?;
-        let (file, size) = std::str::from_utf8(answer.get(..end)?).ok()?.split_once('/')?;
-        let (file, size) = (file.to_owned(), size.parse().ok()?);
-        answer.drain(..=end);
-        Some(Self { file, size, bytes: answer })
+        Some(News { bytes, restarted: false, missing: false, more, skipped })
     }
 }
 
@@ -226,7 +247,38 @@ mod tests {
         let from = usize::try_from(follower.offset).expect("small") - follower.last.len();
         let bytes = content.get(from..).unwrap_or_default();
         let bytes = bytes.get(..bytes.len().min(AT_ONCE + COMPARED)).unwrap_or_default().to_vec();
-        Look { file: file.to_owned(), size: content.len() as u64, bytes }
+        Look { file: file.to_owned(), size: content.len() as u64, from: from as u64, bytes }
+    }
+
+    #[test]
+    fn of_what_was_read_before_nothing_is_told_again_and_of_what_was_skipped_whole_lines_are() {
+        let content = b"one\ntwo\nthree\nfour\n";
+        let from = |from: usize| Look {
+            file: "1:1".to_owned(),
+            size: content.len() as u64,
+            from: from as u64,
+            bytes: content[from..].to_vec(),
+        };
+        for (case, before, look, told, skipped) in [
+            ("from its beginning", 0, from(0), &content[..], false),
+            ("all of it again", 4, from(0), b"two\nthree\nfour\n", false),
+            ("a part of it again", 4, from(2), b"two\nthree\nfour\n", false),
+            ("where it was left", 4, from(4), b"two\nthree\nfour\n", false),
+            ("later, within a line", 4, from(9), b"four\n", true),
+        ] {
+            let mut follower = Follower::new("log");
+            let first = Look { size: before as u64, bytes: content[..before].to_vec(), ..from(0) };
+            follower.seen(first);
+            let news = follower.seen(look);
+            assert_eq!((news.bytes.as_slice(), news.skipped), (told, skipped), "{case}");
+            assert!(!news.restarted, "{case}");
+            assert_eq!(follower.offset(), content.len() as u64, "{case}");
+            assert_eq!(follower.wish().known, Some(("1:1".to_owned(), content.len() as u64)), "{case}");
+        }
+        let mut follower = Follower::new("log");
+        follower.seen(from(0));
+        assert!(follower.seen(Look { size: 3, bytes: b"one".to_vec(), ..from(0) }).restarted);
+        assert_eq!(follower.seen(from(0)).bytes, content, "the next look has it");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::frame::{Marks, Section};
+use super::log::{self, Look, Wish};
 use super::merge::{self, Heard};
 use super::record::{self, Record};
 use super::{Error, Slurm};
@@ -40,17 +41,36 @@ const IDS_AT_ONCE: usize = 100_000;
 /// How many bytes a thousand jobs' records may have, names, comments and marks included, is about 700,000.
 const LARGEST_ANSWER: usize = 128 << 20;
 
-/// The marks, the deadline, the format, then lists of ids. `exec 3` lets complaints be told from answers.
+/// The marks, the deadline, the format, how many lists of ids, and these; then, where logs are looked at, how many bytes of each,
+/// what is known of each, and their names. `exec 3` lets complaints be told from answers.
+///
+/// One `stat` tells of all logs; those that are not there are one that is, so that a line of it belongs to each. Where one goes
+/// at this very moment nothing is told of any, until the next look.
 const QUEUE: &str = r#"
 export SLURM_TIME_FORMAT=%s SLURM_BITSTR_LEN=0 LC_ALL=C
-mark=$1 end=$2 deadline=$3 queue=$4; shift 4; exec 3>&1
+mark=$1 end=$2 deadline=$3 queue=$4 lists=$5; shift 5; exec 3>&1
 tell() { printf '%s%s%s%s%s%s%s' "$end" "$1" "$mark" "$2" "$mark" "$3" "$end"; }
-for ids; do
-said=$(timeout -k 2 "$deadline" squeue -h -a -t all -o "$queue" -j "$ids" 2>&1 1>&3 3>&-); tell squeue $? "$said"
+while [ "$lists" -gt 0 ]; do
+said=$(timeout -k 2 "$deadline" squeue -h -a -t all -o "$queue" -j "$1" 2>&1 1>&3 3>&-); tell squeue $? "$said"
+lists=$((lists - 1)); shift
 done
+[ "$#" -gt 2 ] || exit 0
+most=$1 known=$2 place=0 count=0; shift 2; set -f
+for path; do [ -f "$path" ] || path=/dev/null; set -- "$@" "$path"; shift; done
+stats=$(timeout -k 2 "$deadline" stat -L -c %d:%i/%s -- "$@" 2>/dev/null)
+for told in $stats; do count=$((count + 1)); done
+[ "$count" -eq "$#" ] || exit 0
+for told in $stats; do
+was=${known%% *} path=$1 place=$((place + 1)); known=${known#* }; shift
+if [ "$path" = /dev/null ] || [ "$told" = "${was%,*}" ]; then continue; fi
+from=${was#*,} least=$((${told#*/} - most + 1))
+if [ "$from" -lt "$least" ]; then from=$least; fi
+tail -c "+$from" -- "$path" 2>/dev/null | head -c "$most"; tell log 0 "$place $told $from"
+done
+exit 0
 "#;
 
-/// As [`QUEUE`], of the accounting.
+/// The marks, the deadline, the format, then lists of ids: of the accounting.
 const ACCOUNTS: &str = r#"
 export SLURM_TIME_FORMAT=%s SLURM_BITSTR_LEN=0 LC_ALL=C
 mark=$1 end=$2 deadline=$3 account=$4; shift 4; exec 3>&1
@@ -105,12 +125,37 @@ impl Slurm {
     /// # Errors
     /// As there.
     pub async fn snapshot(&self, ids: &[JobId]) -> Result<Snapshot, Error> {
+        Ok(self.look(ids, &[]).await?.0)
+    }
+
+    /// As [`Slurm::snapshot`], and what is new in these logs, [`log::MOST_LOGS`] at most, in the same round trip.
+    ///
+    /// # Errors
+    /// As there. That a log cannot be read is none.
+    pub async fn look(&self, ids: &[JobId], logs: &[Wish]) -> Result<(Snapshot, Vec<Option<Look>>), Error> {
         if ids.is_empty() {
-            return Ok(Snapshot { jobs: Vec::new(), controller: Heard::Yes, accounting: Heard::Yes });
+            let snapshot = Snapshot { jobs: Vec::new(), controller: Heard::Yes, accounting: Heard::Yes };
+            return Ok((snapshot, vec![None; logs.len()]));
         }
         let marks = Marks::new();
-        let answer = self.ask(QUEUE, &marks, &record::squeue_format(&marks), ids).await?;
-        let (squeue, controller) = self.queued(&marks, &marks.sections(&answer))?;
+        let lists = lists(ids, Tasks::Many);
+        let programs = u32::try_from(lists.len() + 1).unwrap_or(u32::MAX);
+        let command = self.question(QUEUE, &marks).arg(record::squeue_format(&marks));
+        let command = command.arg(lists.len().to_string()).args(lists).args(log::arguments(logs));
+        let answer = self.cluster.ask(&command.deadline(self.deadline(programs))).await?;
+        let sections = marks.sections(&answer);
+        let looks = log::looks(&sections, logs.len());
+        Ok((self.standing_of(ids, &marks, &sections).await?, looks))
+    }
+
+    /// How these stand, by what `squeue` has said; who waits or runs no more is asked after once more.
+    async fn standing_of(
+        &self,
+        ids: &[JobId],
+        marks: &Marks,
+        sections: &[Section<'_>],
+    ) -> Result<Snapshot, Error> {
+        let (squeue, controller) = self.queued(marks, sections)?;
         let open = match &controller {
             Heard::Yes => merge::open(ids, &squeue).map_err(|merge::TooMany| self.too_many())?,
             _ => ids.to_vec(),
@@ -119,8 +164,8 @@ impl Slurm {
             return self
                 .merged(ids, Told { squeue, sacct: Vec::new(), controller, accounting: Heard::Unasked });
         }
-        let answer = self.ask(ACCOUNTS, &marks, record::SACCT, &open).await?;
-        let (sacct, accounting) = recorded(&marks, &marks.sections(&answer));
+        let answer = self.ask(ACCOUNTS, marks, record::SACCT, &open).await?;
+        let (sacct, accounting) = recorded(marks, &marks.sections(&answer));
         self.merged(ids, self.told(squeue, controller, sacct, accounting)?)
     }
 
@@ -331,6 +376,15 @@ fn used(records: impl Iterator<Item = Vec<String>>) -> BTreeMap<JobId, Usage> {
         usage.out_of_memory |= State::read(state) == State::OutOfMemory || state.trim() == "CANCELLED by 0";
     }
     used
+}
+
+/// What the script says of these logs; no job is asked after.
+#[cfg(test)]
+pub(super) async fn looked_at(cluster: &crate::cluster::Cluster, logs: &[Wish]) -> Vec<Option<Look>> {
+    let marks = Marks::new();
+    let command = Command::shell(QUEUE).args([marks.field.as_str(), &marks.end, "25", "", "0"]);
+    let answer = cluster.ask(&command.args(log::arguments(logs))).await.expect("an answer");
+    log::looks(&marks.sections(&answer), logs.len())
 }
 
 #[cfg(test)]

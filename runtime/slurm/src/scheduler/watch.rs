@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep_until};
 
 pub use pace::Pace;
 
+use super::log::{Look, Wish};
 use super::{Error, Slurm, Snapshot};
 use crate::job::{Group, Job, JobId, State};
 
@@ -29,8 +30,26 @@ pub trait Standing {
     /// How these jobs stand: at least one entry for each.
     fn standing(&self, ids: &[JobId]) -> impl Future<Output = Result<Snapshot, Self::Error>> + Send;
 
+    /// Waits until it is time to ask again: at `next`, or as soon as somebody else has asked for all.
+    fn due(&self, next: Instant) -> impl Future<Output = ()> + Send
+    where
+        Self: Sync,
+    {
+        sleep_until(next)
+    }
+
     /// Fills in what ended jobs used, where it can be told.
     fn complete(&self, jobs: &mut [Job]) -> impl Future<Output = ()> + Send;
+}
+
+/// Who can tell what jobs write, too.
+pub trait Looking: Standing + Send + Sync {
+    /// How these jobs stand, and what is new in these logs, in their order: one question where there is a way to be gone.
+    fn look(
+        &self,
+        ids: &[JobId],
+        logs: &[Wish],
+    ) -> impl Future<Output = Result<(Snapshot, Vec<Option<Look>>), Self::Error>> + Send;
 }
 
 impl Standing for Slurm {
@@ -153,7 +172,7 @@ struct Task {
 const WITHOUT_RECORD: &str =
     "it waited, and Slurm has it no more: of a task that is cancelled before it begins no record is kept";
 
-impl<S: Standing> Watch<S> {
+impl<S: Standing + Sync> Watch<S> {
     /// Follows these jobs, and those that are added. Nothing is asked before [`Watch::next`] is.
     pub fn new(source: S, ids: &[JobId], options: WatchOptions) -> (Self, Adder) {
         let (sender, additions) = mpsc::channel(64);
@@ -185,7 +204,7 @@ impl<S: Standing> Watch<S> {
             }
             tokio::select! {
                 Some(ids) = self.additions.recv() => self.follow(&ids),
-                () = sleep_until(self.next) => self.ask().await,
+                () = self.source.due(self.next) => self.ask().await,
             }
         }
     }

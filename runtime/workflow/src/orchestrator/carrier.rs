@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use biomero_events::query::Page;
 use biomero_events::workflow::Change;
 use tokio::sync::{Mutex, Notify};
 use tokio::time::sleep;
@@ -124,8 +123,8 @@ impl<S: Steps> Kept<'_, S> {
         let count = async |phase: &str| -> Result<u32, Error> {
             let filter =
                 Filter { parent: Some(self.carrier.id), phase: Some(phase.to_owned()), ..Filter::default() };
-            let listed = self.carrier.workflows.log.records(&filter, Page { offset: 0, limit: 0 }).await?;
-            Ok(u32::try_from(listed.total).unwrap_or(u32::MAX))
+            let counted = self.carrier.workflows.log.count_records(&filter).await?;
+            Ok(u32::try_from(counted).unwrap_or(u32::MAX))
         };
         let known = machine.children.unwrap_or_default();
         let now = Children {

@@ -1,6 +1,7 @@
 //! Fetched descriptors on disk: one file for each repository, whole or not there.
 
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -90,7 +91,8 @@ impl Cache {
 
     /// Keeps it: written beside, then renamed.
     pub(super) fn put(&self, key: &str, kept: &Kept) -> io::Result<()> {
-        std::fs::create_dir_all(&self.folder)?;
+        // Whoever may write here decides what runs, so nobody else may, whatever the `umask` is.
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
         let stored = Stored {
             key: key.to_owned(),
             path: kept.path.clone(),
