@@ -7,6 +7,7 @@ pub mod base_image;
 pub mod binary;
 pub mod biomero;
 pub mod blitz;
+pub mod chaos;
 pub mod cluster;
 pub mod command_line;
 pub mod engine;
