@@ -209,7 +209,7 @@ fn history(site: &Site) -> Result<Vec<String>> {
     let (mut seen, mut versions) = (BTreeSet::new(), BTreeMap::<String, BTreeSet<i64>>::new());
     for row in views::rows(site.server(), DATABASE)? {
         let of = row.originator_id.to_string();
-        versions.entry(of.clone()).or_default().insert(row.originator_version.into());
+        versions.entry(of.clone()).or_default().insert(row.originator_version);
         // A state is told of again when another start is in prospect.
         if row.topic.ends_with(":Task.StatusUpdated") {
             continue;
