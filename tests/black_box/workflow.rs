@@ -4,6 +4,7 @@ mod api;
 mod batch;
 mod cancel;
 mod failing;
+mod forgotten;
 mod killed;
 mod rows;
 mod stage;
