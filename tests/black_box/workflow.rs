@@ -5,6 +5,7 @@ mod batch;
 mod cancel;
 mod doctor;
 mod failing;
+mod forgotten;
 mod killed;
 mod polled;
 mod rows;

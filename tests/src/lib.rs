@@ -8,6 +8,7 @@ pub mod binary;
 pub mod biomero;
 pub mod blitz;
 pub mod browser;
+pub mod chaos;
 pub mod cluster;
 pub mod command_line;
 pub mod containers;

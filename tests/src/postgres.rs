@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::User;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -72,6 +72,8 @@ pub enum Stop {
     Fast,
     /// As after a crash: nothing is written any more, and the next start recovers from the log.
     Immediate,
+    /// KILL to the postmaster and to each of its processes: nobody says anything to anybody.
+    Kill,
 }
 
 impl Postgres {
@@ -146,13 +148,26 @@ impl Postgres {
     /// It still runs at the deadline.
     pub fn stop(&mut self, way: Stop) -> Result<()> {
         let Some(mut process) = self.process.take() else { return Ok(()) };
+        let mut servers = Vec::new();
         if process.status().is_none() {
             process.signal(match way {
                 Stop::Fast => Signal::SIGINT,
                 Stop::Immediate => Signal::SIGQUIT,
+                // Stopped first, so that it starts no other one while they are counted.
+                Stop::Kill => Signal::SIGSTOP,
             })?;
+            if way == Stop::Kill {
+                servers = process::children(process.id());
+                process.signal(Signal::SIGKILL)?;
+            }
         }
-        process.ended_within(wait::PATIENCE).map(drop)
+        for server in &servers {
+            let _ = kill(*server, Signal::SIGKILL);
+        }
+        process.ended_within(wait::PATIENCE)?;
+        // The next postmaster refuses to start while one of them holds the shared memory.
+        let is_gone = || servers.iter().all(|server| kill(*server, None).is_err());
+        wait::until("the end of a server's processes", wait::PATIENCE, &[], || is_gone().then_some(()))
     }
 
     /// Stops it and starts it again.

@@ -31,6 +31,13 @@ impl Scratch {
         Ok(Self { path, folder: Some(folder) })
     }
 
+    /// From now on the folder stays: something failed, and what it left is to be looked at.
+    pub fn keep(&mut self) {
+        if let Some(folder) = self.folder.take() {
+            let _ = folder.keep();
+        }
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path

@@ -1,4 +1,4 @@
-//! What people run: `cargo xtask demo | test | bench | fuzz | guests | dist | reference`. Each installs what it is
+//! What people run: `cargo xtask demo | test | bench | chaos | fuzz | guests | dist | reference`. Each installs what it is
 //! missing, so that nothing has to be known beforehand.
 #![allow(
     clippy::print_stdout,
@@ -7,6 +7,7 @@
 )]
 
 mod bench;
+mod chaos;
 mod command;
 mod demo;
 mod dist;
@@ -33,6 +34,8 @@ usage: cargo xtask COMMAND
   bench      measure the release binaries against their peers and budgets
              init, events, slurm, export, ice, omero, processor, serve, python: only that
              --shell-chain: also install omero-py and measure today's start-up scripts
+  chaos      200 workflows, while whatever carries them is killed at random moments, ten minutes long
+             --seed N: the same again; --workflows N, --minutes N: more or less of it
   fuzz       hostile input for every parser, 20 seconds each
              --seconds N: for so long
   guests     build the example site hooks, as components in target/guests
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         ["demo", options @ ..] => demo::run(options),
         ["test", options @ ..] => test::run(options),
         ["bench", options @ ..] => bench::run(options),
+        ["chaos", options @ ..] => chaos::run(options),
         ["fuzz", options @ ..] => fuzz::run(options),
         ["guests", options @ ..] => guests::run(options),
         ["dist"] => dist::run().map(drop),

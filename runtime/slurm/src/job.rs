@@ -188,3 +188,19 @@ pub struct Job {
     /// The folder it started in.
     pub folder: Option<PathBuf>,
 }
+
+impl Job {
+    /// Whether its number was ours and is another submission's now. A slurmctld that is killed has not written down the last few
+    /// seconds: it forgets the jobs that it took in them, and gives their numbers to the next ones.
+    #[must_use]
+    pub(crate) fn has_number_of(&self, comment: &str) -> bool {
+        self.comment.as_deref().is_some_and(|told| is_another(told, comment))
+    }
+}
+
+/// Whether a comment is that of another submission of ours: both begin with the same word. What a site writes there instead says
+/// nothing.
+pub(crate) fn is_another(told: &str, comment: &str) -> bool {
+    let word = |text: &str| text.split_once('-').map(|(word, _)| word.to_owned());
+    told != comment && word(told).is_some() && word(told) == word(comment)
+}

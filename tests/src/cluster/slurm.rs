@@ -173,6 +173,29 @@ impl Slurm {
         process.ended_within(PATIENCE).map(drop)
     }
 
+    /// Keeps what slurmctld has on its disk now, for [`Self::lose_since`].
+    ///
+    /// # Errors
+    /// It cannot be copied.
+    pub fn keep_state(&self) -> Result<()> {
+        let mut copy = Command::new("cp");
+        copy.args(["-a", "slurmctld", "slurmctld.kept"]).current_dir(&self.folder);
+        process::succeed(&mut copy, PATIENCE).map(drop)
+    }
+
+    /// KILL to slurmctld, before it has written down anything that it took since [`Self::keep_state`]: it writes every few
+    /// seconds. Then it is started again.
+    ///
+    /// # Errors
+    /// Nothing was kept, or it does not start.
+    pub fn lose_since(&mut self) -> Result<()> {
+        self.kill(Daemon::Slurmctld)?;
+        let mut back = Command::new("sh");
+        back.args(["-c", "rm -r slurmctld && mv slurmctld.kept slurmctld"]).current_dir(&self.folder);
+        process::succeed(&mut back, PATIENCE)?;
+        self.run(Daemon::Slurmctld)
+    }
+
     /// Starts a daemon, again after [`Self::stop`] or [`Self::kill`], and waits until it does its work.
     ///
     /// # Errors

@@ -125,6 +125,11 @@ impl Worker {
         self.scratch.path()
     }
 
+    /// From now on its folder stays when this is dropped.
+    pub fn keep(&mut self) {
+        self.scratch.keep();
+    }
+
     /// Writes a file below the home.
     ///
     /// # Errors

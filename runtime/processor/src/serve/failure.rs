@@ -18,6 +18,8 @@ const UNMOUNTED: [&str; 4] = [
 pub(super) fn of_run(step: Step, failure: &RunFailure) -> Failure {
     let remedy = match failure {
         RunFailure::Job { failures, .. } => failures.first().map_or(Remedy::None, of_job),
+        // Slurm has lost it. What it had begun was ended where it ran: slurmctld has that done to what it does not know.
+        RunFailure::Gone { .. } => Remedy::Resubmit,
         failure if failure.is_passing() => Remedy::Wait,
         _ => Remedy::None,
     };
@@ -102,6 +104,13 @@ mod tests {
         ] {
             assert_eq!(failed(state, reason, log).remedy, remedy, "{state:?} {reason:?} {log}");
         }
+    }
+
+    #[test]
+    fn a_job_that_slurm_has_lost_is_submitted_again() {
+        let job = JobId::of(5);
+        let lost = of_run(Step::Run, &RunFailure::Gone { step: "workflow", job, reason: String::new() });
+        assert_eq!((lost.remedy, lost.job.as_deref()), (Remedy::Resubmit, Some("5")));
     }
 
     #[test]

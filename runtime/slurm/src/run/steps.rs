@@ -168,7 +168,7 @@ pub async fn perform<K: Keep, W: Witness>(
 
 pub(super) struct Run<'a, K, W> {
     pub(super) worker: &'a Worker<'a>,
-    request: &'a Request,
+    pub(super) request: &'a Request,
     layout: Layout,
     held: &'a mut K,
     witness: &'a mut W,

@@ -7,7 +7,7 @@ use std::pin::pin;
 
 use super::beat::Log;
 use super::failure::Failure;
-use super::steps::{Run, log_of};
+use super::steps::{Run, comment, log_of};
 use super::{Happened, Keep, Step, Witness};
 use crate::job::{Job, JobId, State};
 use crate::scheduler::Failure as JobFailure;
@@ -19,6 +19,11 @@ use crate::scheduler::watch::{Change, Pace, Watch, WatchOptions};
 const LOG_END: usize = 16 << 10;
 /// How many of an array's failed tasks are told one by one.
 const TOLD_TASKS: usize = 5;
+/// For how many questions, and how long at least, a job may be unknown to daemons that do answer before it is given up.
+const FORGOTTEN: (u32, Duration) = (10, Duration::from_secs(60));
+/// Why a job counts as gone whose number another one has.
+const REPLACED: &str =
+    "slurmctld has forgotten it and given its number to another job, as one does that was killed";
 
 impl<K: Keep, W: Witness> Run<'_, K, W> {
     /// Waits until a job, or every task of an array, has ended, and succeeded. A cluster that is silent for a while is waited
@@ -30,7 +35,10 @@ impl<K: Keep, W: Witness> Run<'_, K, W> {
         log: Option<PathBuf>,
     ) -> Result<Vec<Job>, Failure> {
         let pace = Pace { longest: self.worker.poll, ..Pace::default() };
-        let options = WatchOptions { pace, ..WatchOptions::default() };
+        let (questions, least) = FORGOTTEN;
+        let forget = self.worker.poll.saturating_mul(questions).max(least);
+        let options = WatchOptions { pace, forget, ..WatchOptions::default() };
+        let comment = comment(self.request, step);
         let (place, mut log) = self.worker.beat.follow(log);
         let (mut watch, adder) = Watch::new(place, &[id], options);
         drop(adder);
@@ -66,6 +74,10 @@ impl<K: Keep, W: Witness> Run<'_, K, W> {
                 }
                 Some(Change::Job(job)) => {
                     let job = *job;
+                    if job.has_number_of(&comment) {
+                        let reason = REPLACED.to_owned();
+                        return Err(Failure::Gone { step: step.name(), job: job.id, reason });
+                    }
                     tasks.insert(job.id, job.clone());
                     // Of an array that has begun, the entry of the whole is none of its tasks.
                     if tasks.len() > 1 {

@@ -26,7 +26,7 @@ pub async fn withdraw<K: Keep>(worker: &Worker<'_>, request: &Request, held: &K)
         let comment = comment(request, step);
         while let Some(ago) = held.asked(step) {
             if let Some(job) = worker.engine.find(&comment, FOUND_WITHIN).await? {
-                jobs.push(job);
+                jobs.push((job, comment));
                 break;
             }
             // What a process that was killed has asked for may still be on its way.
@@ -36,11 +36,11 @@ pub async fn withdraw<K: Keep>(worker: &Worker<'_>, request: &Request, held: &K)
             sleep(left.min(LOOKS)).await;
         }
     }
-    let jobs = open(worker, &jobs).await?;
-    if jobs.is_empty() {
+    let running = open(worker, &jobs).await?;
+    if running.is_empty() {
         return Ok(());
     }
-    worker.engine.cancel(&jobs).await?;
+    worker.engine.cancel(&running).await?;
     let begun = Instant::now();
     while !open(worker, &jobs).await?.is_empty() && begun.elapsed() < ENDING {
         sleep(PACE).await;
@@ -48,16 +48,22 @@ pub async fn withdraw<K: Keep>(worker: &Worker<'_>, request: &Request, held: &K)
     Ok(())
 }
 
-/// Those of them that have not ended.
-async fn open(worker: &Worker<'_>, jobs: &[JobId]) -> Result<Vec<JobId>, Failure> {
+/// Those of them that have not ended, and are still the jobs with these comments.
+async fn open(worker: &Worker<'_>, jobs: &[(JobId, String)]) -> Result<Vec<JobId>, Failure> {
     if jobs.is_empty() {
         return Ok(Vec::new());
     }
-    let states = worker.engine.states(jobs).await?;
-    let is_open = |id: &&JobId| {
-        states.iter().any(|job| job.id.job == id.job && !job.state.is_ended() && job.state != State::Unknown)
+    let ids: Vec<JobId> = jobs.iter().map(|(id, _)| *id).collect();
+    let states = worker.engine.states(&ids).await?;
+    let is_open = |(id, comment): &&(JobId, String)| {
+        states.iter().any(|job| {
+            job.id.job == id.job
+                && !job.has_number_of(comment)
+                && !job.state.is_ended()
+                && job.state != State::Unknown
+        })
     };
-    Ok(jobs.iter().filter(is_open).copied().collect())
+    Ok(jobs.iter().filter(is_open).map(|(id, _)| *id).collect())
 }
 
 /// The run is over: its data may be cleaned away. Where that cannot be said, whoever cleans is told whose mark it is.

@@ -3,12 +3,14 @@
 //! Invariant: "there is none" is said only when nothing that was asked can still become a job (sbatch has been ended by
 //! its deadline, and slurmctld has had time for what it had received), and when a job of it would still be known.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::frame::Marks;
 use super::merge::Heard;
 use super::{Error, Slurm};
 use crate::command::Command;
+use crate::job::is_another;
 
 /// How long after its sender is gone slurmctld may still work on a submission.
 const SETTLING: Duration = Duration::from_secs(10);
@@ -91,7 +93,7 @@ impl Slurm {
     pub(super) async fn configured(&self, key: &str) -> Option<u64> {
         let command = Command::new("scontrol").args(["show", "config"]).repeatable();
         let answer = self.cluster.ask(&command.deadline(self.deadline(1))).await.ok()?;
-        number(&answer, key)
+        configured(&answer, key)
     }
 }
 
@@ -99,21 +101,20 @@ fn seen(marks: &Marks, answer: &[u8], comment: &str) -> Sighting {
     let silent = |program: &str| Heard::No(format!("`{program}` did not answer"));
     let mut sighting =
         Sighting { job: None, controller: silent("squeue"), accounting: silent("sacct"), remembered: None };
-    let mut note = |id: &str| {
-        let id = id.split(['_', '+', '.']).next().unwrap_or_default();
-        if let Ok(id) = id.parse::<u32>() {
-            sighting.job = Some(sighting.job.map_or(id, |other| other.min(id)));
-        }
-    };
+    let number = |id: &str| id.split(['_', '+', '.']).next().and_then(|id| id.parse::<u32>().ok());
+    let (mut queued, mut recorded) = (BTreeSet::new(), BTreeSet::new());
+    // Numbers of jobs that slurmctld has forgotten, which others have by now: only the accounting still has the first.
+    let mut replaced = BTreeSet::new();
     for section in marks.sections(answer) {
         let heard = super::query::one_heard(&section);
         match section.program.as_str() {
             "squeue" => {
                 for fields in marks.records(section.answer, 2) {
-                    if let [id, told] = fields.as_slice()
-                        && told == comment
-                    {
-                        note(id);
+                    let [id, told] = fields.as_slice() else { continue };
+                    if told == comment {
+                        queued.extend(number(id));
+                    } else if is_another(told, comment) {
+                        replaced.extend(number(id));
                     }
                 }
                 sighting.controller = heard;
@@ -124,19 +125,22 @@ fn seen(marks: &Marks, answer: &[u8], comment: &str) -> Sighting {
                         && (told == comment
                             || line.split(' ').any(|word| word == format!("--comment={comment}")))
                     {
-                        note(id);
+                        recorded.extend(number(id));
                     }
                 }
                 sighting.accounting = heard;
             }
-            _ => sighting.remembered = number(section.answer, "MinJobAge").map(Duration::from_secs),
+            _ => sighting.remembered = configured(section.answer, "MinJobAge").map(Duration::from_secs),
         }
     }
+    // What slurmctld has is no job that it has forgotten.
+    let known = queued.first().or_else(|| recorded.difference(&replaced).next());
+    sighting.job = known.copied();
     sighting
 }
 
 /// `MinJobAge               = 300 sec`.
-fn number(configuration: &[u8], key: &str) -> Option<u64> {
+fn configured(configuration: &[u8], key: &str) -> Option<u64> {
     let text = String::from_utf8_lossy(configuration);
     let mut lines = text.lines().filter_map(|line| line.split_once('='));
     let (_, value) = lines.find(|(name, _)| name.trim() == key)?;
@@ -201,5 +205,19 @@ mod tests {
         assert_eq!(sighting.job, Some(8));
         assert_eq!(sighting.remembered, Some(Duration::from_secs(300)));
         assert!(sighting.controller.is_yes() && sighting.accounting.is_yes());
+    }
+
+    #[test]
+    fn a_job_whose_number_another_has_is_not_found() {
+        let marks = Marks::new();
+        let (mark, end) = (&marks.field, &marks.end);
+        let accounts = format!(
+            "7{mark}{mark}sbatch --comment=biomero-a x.sh{mark}\n7{mark}{mark}sbatch --comment=biomero-b x.sh{mark}\n\
+             {end}sacct{mark}0{mark}{end}"
+        );
+        for (told, job) in [("biomero-b", None), ("biomero-a", Some(7)), ("the site's", Some(7))] {
+            let answer = format!("7{mark}{told}{mark}\n{end}squeue{mark}0{mark}{end}{accounts}");
+            assert_eq!(seen(&marks, answer.as_bytes(), "biomero-a").job, job, "{told}");
+        }
     }
 }
