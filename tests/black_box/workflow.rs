@@ -5,6 +5,8 @@ mod batch;
 mod cancel;
 mod failing;
 mod killed;
+mod omero;
+mod paths;
 mod rows;
 mod stage;
 mod together;
