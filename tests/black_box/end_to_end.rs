@@ -98,9 +98,10 @@ impl Stage {
              [services.workflows]\ncommand = [\"{PROCESSOR}\", \"serve\"]\n\n\
              [services.workflows.ready]\nnotify = true\n\n[services.workflows.stop]\ndeadline = \"15s\"\n"
         );
-        for (name, value) in
-            [("BIOMERO_INIT_OMERO__PORTS__TCP", omero.port().to_string()), ("SQLALCHEMY_URL", database.to_owned())]
-        {
+        for (name, value) in [
+            ("BIOMERO_INIT_OMERO__PORTS__TCP", omero.port().to_string()),
+            ("SQLALCHEMY_URL", database.to_owned()),
+        ] {
             deployment.variables.push((name.to_owned(), value));
         }
         let namespace = Namespace::new(scratch.path(), deployment, As::ServiceUser)?;
@@ -168,7 +169,10 @@ fn configure(root: &Path, cluster: &Access, workspace: &Workspace) -> Result<()>
         ("tmp/.ssh/id_ed25519.pub", read(&public)?),
         ("tmp/.ssh/known_hosts", read(&cluster.known_hosts())?),
         ("etc/slurm-config.ini", slurm_config(ALIAS, workspace.path(), "", "")),
-        ("etc/biomero/descriptors/threshold.json", Image::Threshold.descriptor().unwrap_or_default().to_owned()),
+        (
+            "etc/biomero/descriptors/threshold.json",
+            Image::Threshold.descriptor().unwrap_or_default().to_owned(),
+        ),
     ] {
         worker_root::write(root, name, &content, 0o644)?;
     }
@@ -208,7 +212,11 @@ fn a_script_of_omero_asks_for_a_workflow_and_has_its_results_and_its_history() -
     let cluster = shared()?;
     let workspace = cluster.workspace()?;
     cluster.place(Image::Threshold, &workspace, &format!("images/{WORKFLOW}/{WORKFLOW}_{VERSION}.sif"))?;
-    cluster.place(Image::ZarrToTiff, &workspace, &format!("converters/convert_zarr_to_tiff_{VERSION}.sif"))?;
+    cluster.place(
+        Image::ZarrToTiff,
+        &workspace,
+        &format!("converters/convert_zarr_to_tiff_{VERSION}.sif"),
+    )?;
     let server = postgres::shared()?;
     let database = server.create_database("end_to_end")?;
     let mut stage = Stage::start(&cluster, &workspace, &database)?;
@@ -221,20 +229,28 @@ fn a_script_of_omero_asks_for_a_workflow_and_has_its_results_and_its_history() -
     let (stdout, stderr) = (stage.sees("stdout")?, stage.seen("stderr")?);
     assert_eq!(ran, "0", "{stdout}\n{stderr}{}", stage.said());
     let shown: Value = serde_json::from_str(&stdout).map_err(trouble)?;
-    assert_eq!((&shown["phase"], &shown["user"], &shown["group"]), (&json!("DONE"), &json!(5), &json!(3)), "{shown:#}");
+    assert_eq!(
+        (&shown["phase"], &shown["user"], &shown["group"]),
+        (&json!("DONE"), &json!(5), &json!(3)),
+        "{shown:#}"
+    );
     let id = shown["id"].as_str().unwrap_or_default().to_owned();
 
     // The right results, to the sample.
     let mut python = Command::new(imaging::interpreter()?);
     python.args(["-c", EXPECTED]).arg(binary::workspace().join("tests/fixtures/blitz"));
-    let expected: Vec<u64> = serde_json::from_str(&process::succeed(&mut python, PATIENCE)?).map_err(trouble)?;
+    let expected: Vec<u64> =
+        serde_json::from_str(&process::succeed(&mut python, PATIENCE)?).map_err(trouble)?;
     assert!(expected.len() > 1, "{expected:?}");
     let there = stage.there()?;
     assert_eq!(drawn(&there)?, expected, "{there:#}");
-    let tables: Vec<&Value> = there["tables"].as_object().into_iter().flat_map(|tables| tables.values()).collect();
+    let tables: Vec<&Value> =
+        there["tables"].as_object().into_iter().flat_map(|tables| tables.values()).collect();
     assert_eq!(tables.len(), 1, "{there:#}");
     let columns = tables[0].as_array().cloned().unwrap_or_default();
-    let of = |name: &str| columns.iter().find(|column| column["name"] == name).map(|column| column["values"].clone());
+    let of = |name: &str| {
+        columns.iter().find(|column| column["name"] == name).map(|column| column["values"].clone())
+    };
     let mut areas: Vec<u64> = serde_json::from_value(of("area").unwrap_or_default()).map_err(trouble)?;
     areas.sort_unstable();
     assert_eq!(areas, expected);
@@ -245,10 +261,17 @@ fn a_script_of_omero_asks_for_a_workflow_and_has_its_results_and_its_history() -
     let mut biomero = Biomero::start(stage.scratch.path())?;
     biomero.open(&database, &biomero_tests::biomero::LISTENERS)?;
     let workflow = biomero.get(&id)?;
-    assert_eq!((&workflow["kind"], &workflow["name"]), (&json!("WorkflowRun"), &json!(WORKFLOW)), "{workflow:#}");
+    assert_eq!(
+        (&workflow["kind"], &workflow["name"]),
+        (&json!("WorkflowRun"), &json!(WORKFLOW)),
+        "{workflow:#}"
+    );
     assert_eq!((&workflow["user"], &workflow["group"]), (&json!(5), &json!(3)), "{workflow:#}");
     let tasks = workflow["tasks"].as_array().cloned().unwrap_or_default();
-    let tasks = tasks.iter().map(|task| biomero.get(task.as_str().unwrap_or_default())).collect::<Result<Vec<_>>>()?;
+    let tasks = tasks
+        .iter()
+        .map(|task| biomero.get(task.as_str().unwrap_or_default()))
+        .collect::<Result<Vec<_>>>()?;
     let names: Vec<&str> = tasks.iter().filter_map(|task| task["task_name"].as_str()).collect();
     let expected_names = [
         "_SLURM_Image_Transfer.py",
@@ -262,7 +285,8 @@ fn a_script_of_omero_asks_for_a_workflow_and_has_its_results_and_its_history() -
     assert_eq!(names, expected_names, "{tasks:#?}");
     let job = &tasks[3]["job_ids"];
     assert_eq!(job.as_array().map(Vec::len), Some(1), "one job ran for it: {tasks:#?}");
-    let accounted = biomero.ask("ask", &json!({ "listener": "jobAccounting", "method": "get_jobs", "arguments": [5] }))?;
+    let accounted = biomero
+        .ask("ask", &json!({ "listener": "jobAccounting", "method": "get_jobs", "arguments": [5] }))?;
     assert!(accounted.to_string().contains(&job[0].to_string()), "{accounted}");
     assert_eq!(server.psql("end_to_end", "SELECT status FROM biomero_workflow_progress_view")?, "DONE");
 

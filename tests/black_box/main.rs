@@ -2,6 +2,7 @@
 
 mod database;
 mod dry_run;
+mod end_to_end;
 mod events;
 mod export;
 mod faults;
