@@ -28,8 +28,8 @@ pub(super) fn shown(said: Option<&str>, environment: &Environment) -> Option<Sec
 /// A script is told its session in place of user and password.
 fn of_script(config: &str) -> Option<String> {
     let value = |key: &str| {
-        let lines = config.lines().filter_map(|line| line.split_once('='));
-        lines.filter(|(name, _)| name.trim() == key).map(|(_, value)| value.trim()).last()
+        let mut lines = config.lines().filter_map(|line| line.split_once('='));
+        lines.rfind(|(name, _)| name.trim() == key).map(|(_, value)| value.trim())
     };
     let session = value("omero.user").filter(|user| !user.is_empty())?;
     (value("omero.pass") == Some(session)).then(|| session.to_owned())

@@ -11,6 +11,7 @@
 mod file;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -54,7 +55,6 @@ const TOGETHER: usize = 500;
 const REMEDY: &str = "ask for a retry with another one: `processor retry ID --session SESSION`";
 
 /// What workflows are lent.
-#[derive(Debug)]
 pub(crate) struct Lending {
     /// OMERO's router; none where the settings name no master.
     router: Option<Address>,
@@ -63,6 +63,12 @@ pub(crate) struct Lending {
     files: Files,
     /// Those of others, which last as long as somebody is in them; by their ids.
     held: Mutex<BTreeMap<String, Session>>,
+}
+
+impl fmt::Debug for Lending {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Lending").field("router", &self.router).finish_non_exhaustive()
+    }
 }
 
 /// Whether a session is there.
