@@ -3,8 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::{Result, Trouble};
+
+static WITH_TESTS: AtomicBool = AtomicBool::new(false);
+
+/// The tests are built too, sooner or later: what is built by this process is built as for them.
+pub fn as_for_tests() {
+    WITH_TESTS.store(true, Ordering::Relaxed);
+}
 
 /// The `init` binary of the profile named by `BIOMERO_TEST_PROFILE` (`dev` when unset), built when it is out of date.
 /// `BIOMERO_TEST_INIT` names a finished one instead, as the release one in `cargo xtask test`.
@@ -69,9 +77,10 @@ fn built() -> Result<PathBuf> {
     BUILT.get_or_init(|| build().map_err(|trouble| trouble.to_string())).clone().map_err(Trouble::new)
 }
 
-/// The whole workspace's, so that what the tests were built with is used again.
+/// The whole workspace's, so that what the tests were built with is used again. Features of what tests alone depend on count
+/// for it where the tests are built as well: without them nearly all would be compiled a second time.
 fn build() -> Result<PathBuf> {
-    let arguments = [
+    let mut arguments = vec![
         "build",
         "--quiet",
         "--locked",
@@ -83,6 +92,9 @@ fn build() -> Result<PathBuf> {
         "--bin",
         "processor",
     ];
+    if WITH_TESTS.load(Ordering::Relaxed) || std::env::var_os("NEXTEST").is_some() {
+        arguments.push("--tests");
+    }
     cargo(&arguments, |_| ())?;
     Ok(target().join(folder(&profile())))
 }
