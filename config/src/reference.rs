@@ -179,6 +179,8 @@ pub const SETTINGS: &[Setting] = &[
         "How many workflows may be unfinished, those that wait too; more are refused."),
     setting("workflow.folder", Kind::Path, Absent("`/var/lib/biomero/workflows` where `/var/lib/biomero` exists, else `biomero/workflows` in `$XDG_STATE_HOME` (`~/.local/state`)"), &[],
         "Folder in which images are staged on their way to the cluster. Several workers on one database share it."),
+    setting("workflow.paths", Kind::List(&Kind::Path), Shipped, &[],
+        "Folders that workflows may read images and attached files from and write results to; links are followed first. With none, whatever the worker's user may."),
     setting("api.socket", Kind::Path, Absent("`/run/biomero/processor.sock` where that folder may be written to, else `biomero/processor.sock` in `$XDG_RUNTIME_DIR`, else in `$XDG_STATE_HOME` (`~/.local/state`)"), &[],
         "The Unix socket (mode 0600) at which `processor serve` is asked, and the command line asks it."),
     setting("api.listen", Kind::Address, Absent("not over TCP"), &[],

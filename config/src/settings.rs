@@ -190,6 +190,8 @@ pub struct WorkflowLimits {
     pub queue: u32,
     /// Where images are staged on their way to the cluster.
     pub folder: Option<PathBuf>,
+    /// The folders that paths of requests have to be in; any where there are none.
+    pub paths: Vec<PathBuf>,
 }
 
 /// How `processor serve` is asked: over a Unix socket always, over TCP where it is told to.

@@ -4,6 +4,7 @@ mod book;
 mod chaos;
 mod database;
 mod dry_run;
+mod end_to_end;
 mod events;
 mod export;
 mod faults;

@@ -18,7 +18,7 @@ use biomero_tests::blitz::Omero;
 use biomero_tests::{Result, Trouble};
 
 /// Runs a test to its end: no call in it may hang.
-fn run<T>(test: impl Future<Output = Result<T>>) -> Result<T> {
+pub(crate) fn run<T>(test: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -28,7 +28,7 @@ fn run<T>(test: impl Future<Output = Result<T>>) -> Result<T> {
     ended.unwrap_or_else(|_| Err(Trouble::new("the test was not done within 100 s")))
 }
 
-fn trouble(error: impl std::fmt::Display) -> Trouble {
+pub(crate) fn trouble(error: impl std::fmt::Display) -> Trouble {
     Trouble::new(error.to_string())
 }
 
@@ -40,7 +40,7 @@ fn password(user: &str, password: &str) -> Credentials {
     Credentials::Password { user: user.to_owned(), password: Secret::new(password.to_owned()) }
 }
 
-async fn root(omero: &Omero) -> Result<Session> {
+pub(crate) async fn root(omero: &Omero) -> Result<Session> {
     root_with(omero, &Options::default()).await
 }
 
@@ -50,12 +50,12 @@ async fn root_with(omero: &Omero, options: &Options) -> Result<Session> {
 }
 
 /// What Blitz has seen.
-async fn seen(session: &Session, key: &str) -> Result<String> {
+pub(crate) async fn seen(session: &Session, key: &str) -> Result<String> {
     session.config().await.map_err(trouble)?.get_config_value(key).await.map_err(trouble)
 }
 
 /// Waits until Blitz has seen something of this kind.
-async fn sees(session: &Session, key: &str, what: impl Fn(&str) -> bool) -> Result<String> {
+pub(crate) async fn sees(session: &Session, key: &str, what: impl Fn(&str) -> bool) -> Result<String> {
     let mut last = String::new();
     for _ in 0..600 {
         last = seen(session, key).await?;

@@ -7,6 +7,8 @@ mod doctor;
 mod failing;
 mod forgotten;
 mod killed;
+mod omero;
+mod paths;
 mod polled;
 mod rows;
 mod stage;

@@ -44,7 +44,15 @@ impl Omero {
     /// # Errors
     /// Something is not installed or does not start.
     pub fn start() -> Result<Self> {
-        Self::start_with(None)
+        Self::start_with(None, "blitz.py")
+    }
+
+    /// The same, which also gives scripts to a processor that its registry knows.
+    ///
+    /// # Errors
+    /// As for [`Self::start`].
+    pub fn start_with_scripts() -> Result<Self> {
+        Self::start_with(None, "scripts.py")
     }
 
     /// The same with a router that also has TLS, and shows this.
@@ -52,17 +60,17 @@ impl Omero {
     /// # Errors
     /// As for [`Self::start`].
     pub fn start_secure(shown: Shown) -> Result<Self> {
-        Self::start_with(Some(shown))
+        Self::start_with(Some(shown), "blitz.py")
     }
 
-    fn start_with(shown: Option<Shown>) -> Result<Self> {
+    fn start_with(shown: Option<Shown>, program: &str) -> Result<Self> {
         let scratch = Scratch::new()?;
         let types = types(&scratch)?;
         let registry = Registry::start(scratch.path())?;
         let blitz_port = free_port()?;
         let mut command = Command::new(PYTHON);
         command
-            .arg(binary::workspace().join("tests/fixtures/blitz/blitz.py"))
+            .arg(binary::workspace().join("tests/fixtures/blitz").join(program))
             .env("PYTHONPATH", &types)
             // What it imports is beside it, where nothing is left.
             .env("PYTHONDONTWRITEBYTECODE", "1")

@@ -42,6 +42,17 @@ pub struct Jobs {
     scratch: Scratch,
 }
 
+/// Has a registry know the server that a worker's node starts; `folder` is for a file.
+///
+/// # Errors
+/// The registry does not take it.
+pub fn deploy(registry: &Registry, folder: &Path) -> Result<()> {
+    let path = folder.join("application.xml");
+    std::fs::write(&path, APPLICATION.replace("@home@", OMERO))
+        .map_err(Trouble::doing("write the application"))?;
+    registry.ask(&format!("application add '{}'", path.display())).map(drop)
+}
+
 #[derive(Debug)]
 struct Blitz {
     child: Child,
@@ -129,10 +140,7 @@ impl Jobs {
     /// # Errors
     /// The registry does not take it.
     pub fn deploy(&self) -> Result<()> {
-        let path = self.scratch.path().join("application.xml");
-        std::fs::write(&path, APPLICATION.replace("@home@", OMERO))
-            .map_err(Trouble::doing("write the application"))?;
-        self.registry()?.ask(&format!("application add '{}'", path.display())).map(drop)
+        deploy(self.registry()?, self.scratch.path())
     }
 
     /// Waits until the registry says that the processor is so.

@@ -48,6 +48,7 @@ pub(crate) use socket::SocketError;
 
 use crate::metrics::{self, Began, Observed};
 use crate::page::{self, Page, Places};
+use crate::serve::Lending;
 use crate::traces::Traces;
 use address::Tcp;
 use event::Recent;
@@ -89,6 +90,7 @@ pub(crate) enum ApiError {
 #[derive(Debug)]
 pub(crate) struct Api<S> {
     pub(crate) workflows: Workflows<S>,
+    lending: Arc<Lending>,
     pub(crate) standing: watch::Receiver<Standing>,
     engine: Engine,
     pub(crate) cluster: Cluster,
@@ -122,6 +124,8 @@ pub(crate) type Shared<S> = Arc<Api<S>>;
 pub(crate) struct Served<S> {
     /// The workflows of the database.
     pub(crate) workflows: Workflows<S>,
+    /// What they are lent in OMERO.
+    pub(crate) lending: Arc<Lending>,
     /// Whether this worker acts.
     pub(crate) standing: watch::Receiver<Standing>,
     /// Who runs jobs.
@@ -165,11 +169,12 @@ impl Listening {
     /// Answers until `stop`, and a little longer.
     pub(crate) async fn serve<S: Steps>(self, served: Served<S>, stop: impl Future<Output = ()> + Send) {
         let (tell, told) = watch::channel(false);
-        let Served { workflows, standing, engine, cluster, configuration, places, traces } = served;
+        let Served { workflows, lending, standing, engine, cluster, configuration, places, traces } = served;
         let page = Page::new(places);
         let door = Door { rate: Rate::new(self.rate), sessions: Arc::clone(&page.sessions) };
         let api = Arc::new(Api {
             workflows,
+            lending,
             standing,
             engine,
             cluster,

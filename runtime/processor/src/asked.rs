@@ -3,6 +3,7 @@
 mod api;
 mod list;
 mod run;
+mod session;
 mod show;
 mod watch;
 
@@ -12,7 +13,7 @@ pub(crate) use api::run as api;
 
 use crate::api::{ApiError, socket_of};
 use crate::client::Client;
-use crate::command_line::asked::{List, One, Run};
+use crate::command_line::asked::{Again, List, One, Run};
 use crate::configuration::Configuration;
 use crate::ended::Ended;
 use crate::output::Answer;
@@ -41,18 +42,19 @@ pub(crate) fn show(asked: &One, environment: &Environment) -> Result<u8, Ended> 
 
 /// Ends one.
 pub(crate) fn cancel(asked: &One, environment: &Environment) -> Result<u8, Ended> {
-    changed(asked, "cancel", environment)
+    with(environment, async |client, _| {
+        let workflow = client.post(&format!("/v1/workflows/{}/cancel", asked.id), None).await?;
+        show::one(&workflow, &mut Answer::new(asked.shape.json, environment))
+    })
 }
 
 /// Asks for one once more.
-pub(crate) fn retry(asked: &One, environment: &Environment) -> Result<u8, Ended> {
-    changed(asked, "retry", environment)
-}
-
-fn changed(asked: &One, what: &str, environment: &Environment) -> Result<u8, Ended> {
+pub(crate) fn retry(asked: &Again, environment: &Environment) -> Result<u8, Ended> {
+    let session = session::shown(asked.session.as_deref(), environment);
     with(environment, async |client, _| {
-        let workflow = client.post(&format!("/v1/workflows/{}/{what}", asked.id)).await?;
-        show::one(&workflow, &mut Answer::new(asked.shape.json, environment))
+        let One { id, shape } = &asked.one;
+        let workflow = client.post(&format!("/v1/workflows/{id}/retry"), session.as_ref()).await?;
+        show::one(&workflow, &mut Answer::new(shape.json, environment))
     })
 }
 

@@ -6,6 +6,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use biomero_config::Secret;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
@@ -93,18 +94,30 @@ impl Client {
 
     /// Asks for what is there.
     pub(crate) async fn get(&self, path: &str) -> Result<Value, ClientError> {
-        self.ask(Method::GET, path, None, None).await
+        self.ask(Method::GET, path, None, None, None).await
     }
 
-    /// Asks that something is done.
-    pub(crate) async fn post(&self, path: &str) -> Result<Value, ClientError> {
-        self.ask(Method::POST, path, None, None).await
+    /// Asks that something is done, with a session of OMERO where it needs one.
+    pub(crate) async fn post(
+        &self,
+        path: &str,
+        session: Option<&Secret<String>>,
+    ) -> Result<Value, ClientError> {
+        self.ask(Method::POST, path, None, None, session).await
     }
 
     /// Asks for something that is taken once under this id; again where the answer was lost.
-    pub(crate) async fn submit(&self, path: &str, id: Uuid, body: &Value) -> Result<Value, ClientError> {
-        match self.ask(Method::POST, path, Some(id), Some(body)).await {
-            Err(ClientError::Broken { .. }) => self.ask(Method::POST, path, Some(id), Some(body)).await,
+    pub(crate) async fn submit(
+        &self,
+        path: &str,
+        id: Uuid,
+        body: &Value,
+        session: Option<&Secret<String>>,
+    ) -> Result<Value, ClientError> {
+        match self.ask(Method::POST, path, Some(id), Some(body), session).await {
+            Err(ClientError::Broken { .. }) => {
+                self.ask(Method::POST, path, Some(id), Some(body), session).await
+            }
             outcome => outcome,
         }
     }
@@ -115,10 +128,14 @@ impl Client {
         path: &str,
         id: Option<Uuid>,
         body: Option<&Value>,
+        session: Option<&Secret<String>>,
     ) -> Result<Value, ClientError> {
         let mut request = Request::builder().method(method).uri(path).header(HOST, "localhost");
         if let Some(id) = id {
             request = request.header("idempotency-key", id.to_string());
+        }
+        if let Some(session) = session {
+            request = request.header("omero-session", session.reveal());
         }
         if body.is_some() {
             request = request.header(CONTENT_TYPE, "application/json");

@@ -105,7 +105,7 @@ Examples:
     /// End a workflow, or all of a batch, and its jobs
     Cancel(asked::One),
     /// Ask once more for a workflow that has failed or was cancelled, from where it failed
-    Retry(asked::One),
+    Retry(asked::Again),
     /// What others ask `processor serve` by: its OpenAPI document, tokens for TCP
     Api(asked::Api),
     /// Say how this worker is: one report to act on, and to attach to a bug report; exit 0 it can work, 2 something has to be put right

@@ -12,7 +12,9 @@ mod serve;
 
 use std::path::Path;
 
-use biomero_config::{Environment, LogFormat, ProcessorMode};
+use biomero_config::{Environment, LogFormat, ProcessorMode, Settings};
+use biomero_ice::Reference;
+use biomero_omero::Address;
 use thiserror::Error;
 
 use crate::command_line::grid::Grid;
@@ -70,6 +72,11 @@ impl Unable {
             Self::Scripts(_) | Self::Processor(_) => exit_code::FAILURE,
         }
     }
+}
+
+/// The registry of the grid that this worker is in, and the router of its OMERO; none where the settings name no master.
+pub(crate) fn master(settings: &Settings) -> Result<Option<(Reference, Address)>, Unable> {
+    Ok(plan::master(settings)?)
 }
 
 /// Runs a processor that no node has started, or says what it would do.

@@ -5,9 +5,13 @@
 
 mod deliver;
 mod failure;
+mod home;
 mod images;
+mod lent;
 mod memory;
+mod names;
 mod notify;
+mod paths;
 mod site;
 
 use std::future::Future;
@@ -31,6 +35,7 @@ use crate::exit_code;
 use crate::page::Places;
 use crate::slurm::Context;
 use crate::traces::Traces;
+pub(crate) use lent::Lending;
 use notify::Notify;
 pub(crate) use site::Site;
 
@@ -93,7 +98,8 @@ async fn carry(
     let orchestrator = Orchestrator::new(workflows.clone());
     let telling = told(orchestrator.standing(), notify);
     let served = Served {
-        workflows,
+        workflows: workflows.clone(),
+        lending: Arc::clone(site.lending()),
         standing: orchestrator.standing(),
         engine: site.engine().clone(),
         cluster: site.cluster().clone(),
@@ -107,6 +113,7 @@ async fn carry(
     tokio::select! {
         () = carried => {}
         () = telling => {}
+        () = site.lending().look_after(&workflows) => {}
     }
     notify.say("STOPPING=1");
     let _ = tokio::time::timeout(ENDING, site.close()).await;

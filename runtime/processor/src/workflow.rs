@@ -5,7 +5,7 @@ use std::path::Path;
 
 use biomero_config::Environment;
 use biomero_events::json::Value;
-use biomero_workflow::{Failure, Request, Workflow};
+use biomero_workflow::{Error, Failure, Input, Problem, Request, Workflow};
 use uuid::Uuid;
 
 use crate::command_line::workflow::{Verb, Workflow as Asked};
@@ -35,6 +35,9 @@ async fn verb(asked: &Asked, configuration: &Configuration<'_>) -> Result<u8, En
     match &asked.verb {
         Verb::Submit { request, id, batch, shape } => {
             let request = read(request)?;
+            if request.is_of_omero() {
+                return Err(unlent(&request).into());
+            }
             let id = id.unwrap_or_else(Uuid::now_v7);
             let submitted = if *batch {
                 let groups = request.inputs.iter().map(|input| vec![input.clone()]).collect();
@@ -60,6 +63,16 @@ async fn verb(asked: &Asked, configuration: &Configuration<'_>) -> Result<u8, En
         Verb::Retry { id, shape } => show(&workflows.retry(*id, by).await?, &mut answer(shape.json))?,
     }
     Ok(exit_code::SUCCESS)
+}
+
+/// What is in OMERO is read and written over a session, which a running worker alone takes.
+fn unlent(request: &Request) -> Error {
+    let is_there = |input: &&Input| matches!(input, Input::Omero(_));
+    let what = request.inputs.iter().find(is_there).map_or_else(|| "results".to_owned(), ToString::to_string);
+    let told = format!(
+        "{what}: a session of OMERO is needed, which is lent to a worker that serves: ask by `processor run --session ID`"
+    );
+    Error::Senseless(vec![Problem::new("inputs", told)])
 }
 
 fn read(path: &Path) -> Result<Request, Ended> {

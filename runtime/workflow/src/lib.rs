@@ -27,4 +27,4 @@ pub use orchestrator::{Orchestrator, Standing};
 pub use record::Workflow;
 pub use request::{CleanUp, Policy, Problem, Request, Results, Retries};
 pub use steps::{Admitted, Memory, Refusal, Steps, Work};
-pub use workflows::{Filter, Follower, Happened, Submitted, Workflows};
+pub use workflows::{Filter, Follower, Happened, Submitted, Workflows, child_ids};

@@ -55,7 +55,7 @@ pub enum Results {
 }
 
 /// What becomes of results in OMERO.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OmeroResults {
     /// Files are attached.
@@ -67,6 +67,9 @@ pub struct OmeroResults {
     /// Label images become regions of interest.
     #[serde(default)]
     pub regions: bool,
+    /// Images are imported into this dataset: its name, or `Dataset:ID`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub import: Option<String>,
 }
 
 const fn yes() -> bool {
@@ -166,6 +169,13 @@ impl Problem {
 }
 
 impl Request {
+    /// Whether something of it is in OMERO.
+    #[must_use]
+    pub fn is_of_omero(&self) -> bool {
+        let is_there = |input: &Input| matches!(input, Input::Omero(_));
+        matches!(self.results, Results::Omero(_)) || self.inputs.iter().any(is_there)
+    }
+
     /// All that is wrong with it, as far as it can be told without asking anybody.
     ///
     /// # Errors
@@ -200,6 +210,11 @@ impl Request {
             if !path.is_absolute() || !is_clean || path.file_name().is_none() {
                 wrong("results", "write an absolute path of a folder that does not exist yet, without `..`");
             }
+        }
+        if let Results::Omero(OmeroResults { import: Some(dataset), .. }) = &self.results
+            && !is_name(dataset)
+        {
+            wrong("results", "write the name of the dataset that images are imported into, or Dataset:ID");
         }
         let has_omero = self.inputs.iter().any(|input| matches!(input, Input::Omero(_)));
         if matches!(self.results, Results::Omero(_)) && !has_omero {
@@ -251,7 +266,8 @@ pub(crate) mod tests {
     #[test]
     fn each_thing_that_makes_no_sense_is_told_by_its_field() {
         let many = vec![("a".to_owned(), "1".to_owned()), ("a".to_owned(), "2".to_owned())];
-        let omero = Results::Omero(OmeroResults { attachments: true, tables: true, regions: false });
+        let omero =
+            Results::Omero(OmeroResults { attachments: true, tables: true, regions: false, import: None });
         for (wrong, field) in [
             (Request { workflow: " ".to_owned(), ..request() }, "workflow"),
             (Request { version: Some("v1\n".to_owned()), ..request() }, "version"),

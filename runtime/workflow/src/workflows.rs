@@ -144,7 +144,7 @@ impl<S: Steps> Workflows<S> {
         for (place, inputs) in groups.into_iter().enumerate() {
             let results = match &request.results {
                 Results::Directory(path) => Results::Directory(path.join((place + 1).to_string())),
-                Results::Omero(results) => Results::Omero(*results),
+                Results::Omero(results) => Results::Omero(results.clone()),
             };
             let child = Request { inputs, results, ..request.clone() };
             let machine = self.admitted(&child).await?;
@@ -254,8 +254,11 @@ impl<S: Steps> Workflows<S> {
         Follower { log: &self.log, bell: self.log.bell(), after }
     }
 
-    /// The workflows of a batch.
-    async fn children(&self, batch: &Workflow) -> Result<Vec<Workflow>, Error> {
+    /// The workflows of a batch; none where it is a workflow.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn children(&self, batch: &Workflow) -> Result<Vec<Workflow>, Error> {
         if batch.machine.children.is_none() {
             return Ok(Vec::new());
         }
@@ -271,7 +274,7 @@ impl<S: Steps> Workflows<S> {
             return Err(Error::Exists { id });
         }
         let children = workflow.machine.children.map_or(0, |children| children.of);
-        let children = (0..children as usize).map(|place| child_id(id, place)).collect();
+        let children = child_ids(id, children as usize);
         Ok(Some(Submitted { id, children, repeated: true }))
     }
 
@@ -365,6 +368,12 @@ impl Follower<'_> {
 /// The id of a workflow of a batch, by its place: asked for again, it is the same.
 fn child_id(batch: Uuid, place: usize) -> Uuid {
     history::command_id(batch, &format!("child/{place}"))
+}
+
+/// The ids that the workflows of a batch will have, in the order of their inputs.
+#[must_use]
+pub fn child_ids(batch: Uuid, count: usize) -> Vec<Uuid> {
+    (0..count).map(|place| child_id(batch, place)).collect()
 }
 
 /// Events of our own stream.

@@ -97,11 +97,15 @@ impl Desk {
             "",
             &format!("copy = copy\ncopy_repo = https://github.com/biomerotests/copy/tree/{VERSION}\ncopy_job = jobs/copy.sh"),
         )?;
-        let template = TEMPLATE.replace("COUNTS", &self.counts.display().to_string());
-        let template = self.worker.write("job.template", &template)?;
+        let template = self.template(TEMPLATE)?;
         self.worker.set("TEMPLATE", &template.display().to_string());
         self.worker.set("POLL", "2s");
         Ok(self)
+    }
+
+    /// Has jobs do this; `COUNTS` is the folder in which they tell that they ran.
+    pub(super) fn template(&self, text: &str) -> Result<PathBuf> {
+        self.worker.write("job.template", &text.replace("COUNTS", &self.counts.display().to_string()))
     }
 
     /// A folder of images; each of `notes` is a file that tells the job what to do.

@@ -88,7 +88,7 @@ fn refuse(operation: &mut Operation, path: &str) {
     if path.ends_with("/cancel") || path.ends_with("/retry") {
         refusals.push(("409", "It is too late for it, or too early."));
     }
-    if path == "/v1/workflows" || path == "/v1/events" || path == "/v1/batches" {
+    if path == "/v1/workflows" || path == "/v1/events" || path == "/v1/batches" || path.ends_with("/retry") {
         refusals.push(("422", "It can be read and makes no sense."));
     }
     if operation.request_body.is_some() || path.ends_with("/cancel") || path.ends_with("/retry") {

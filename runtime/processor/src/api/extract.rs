@@ -5,6 +5,7 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use axum::response::IntoResponse as _;
+use biomero_config::Secret;
 use biomero_slurm::job::JobId;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -120,6 +121,36 @@ fn key(headers: &HeaderMap) -> Result<Uuid, Problem> {
     })
 }
 
+/// A session of OMERO that whoever asks lends the workflow.
+#[derive(Debug, Clone)]
+pub(crate) struct Lent(pub(crate) Option<Secret<String>>);
+
+/// The header that it stands in: no log has headers, as it has bodies' parts that are wrong.
+const OMERO_SESSION: &str = "omero-session";
+/// OMERO's are UUIDs.
+const LONGEST_SESSION: usize = 100;
+
+impl<S: Send + Sync> FromRequestParts<S> for Lent {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        session(&parts.headers).map(Self)
+    }
+}
+
+fn session(headers: &HeaderMap) -> Result<Option<Secret<String>>, Problem> {
+    let mut values = headers.get_all(OMERO_SESSION).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let is_id = |text: &&str| {
+        (1..=LONGEST_SESSION).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    let text = value.to_str().ok().filter(is_id).filter(|_| values.next().is_none());
+    text.map(|text| Some(Secret::new(text.to_owned()))).ok_or_else(|| {
+        let remedy = "send the id of one session of OMERO, or leave it out";
+        Problem::new(Kind::Malformed, "Omero-Session is no id of a session", remedy)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;
@@ -134,6 +165,22 @@ mod tests {
         for other in [simple.as_str(), "{2ef4f9c5-d2e0-494b-aad2-5295d7e6ca98}", "../../etc/passwd", ""] {
             assert_eq!(uuid(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn a_session_is_one_word_and_told_of_to_nobody() {
+        let mut headers = HeaderMap::new();
+        assert!(session(&headers).expect("none").is_none());
+        headers.insert(OMERO_SESSION, HeaderValue::from_static("31fa7d02"));
+        assert!(!format!("{:?}", session(&headers)).contains("31fa"));
+        assert_eq!(
+            session(&headers).expect("one").map(|id| id.reveal().clone()).as_deref(),
+            Some("31fa7d02")
+        );
+        headers.append(OMERO_SESSION, HeaderValue::from_static("42"));
+        assert_eq!(session(&headers).expect_err("two").status(), 400);
+        headers.insert(OMERO_SESSION, HeaderValue::from_static("31fa 7d02"));
+        assert!(!format!("{:?}", session(&headers).expect_err("two words")).contains("31fa"));
     }
 
     #[test]

@@ -5,14 +5,15 @@ use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use biomero_config::Secret;
 use biomero_events::query::Page;
-use biomero_workflow::{Filter, Request, Steps};
+use biomero_workflow::{Error, Filter, Request, Steps, child_ids};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::Shared;
-use super::extract::{Asked, Id, Key, Sent};
+use super::extract::{Asked, Id, Key, Lent, Sent};
 use super::guard::Caller;
 use super::problem::Problem;
 
@@ -126,7 +127,11 @@ pub(crate) struct Submitted {
 /// becomes its id, it may be sent again until it was answered: it is taken once.
 #[utoipa::path(
     post, path = "/v1/workflows", tag = "workflows", operation_id = "submitWorkflow", request_body = Submission,
-    params(("Idempotency-Key" = Option<Uuid>, Header, nullable = false, description = "The id that it will have.")),
+    params(
+        ("Idempotency-Key" = Option<Uuid>, Header, nullable = false, description = "The id that it will have."),
+        ("Omero-Session" = Option<String>, Header, nullable = false, min_length = 1, max_length = 100, pattern = "^[!-~]+$",
+            description = "The id of a session of OMERO, in whose user's name it is done: needed where inputs or results are there."),
+    ),
     responses(
         (status = 201, description = "It is kept.", body = Submitted,
             headers(("Location" = String, description = "Where it is shown."))),
@@ -137,10 +142,53 @@ pub(crate) struct Submitted {
 pub(crate) async fn submit<S: Steps>(
     State(api): State<Shared<S>>,
     Key(id): Key,
+    Lent(session): Lent,
     Sent(submission): Sent<Submission>,
 ) -> Result<Response, Problem> {
-    let request: Request = submission.try_into()?;
-    Ok(taken(api.workflows.submit(id, request).await?))
+    let mut request: Request = submission.try_into()?;
+    lend(&api, id, &[id], &mut request, session.as_ref()).await?;
+    let submitted = api.workflows.submit(id, request).await;
+    Ok(taken(kept(&api, &[id], submitted).await?))
+}
+
+/// Lends workflows what they need in OMERO, unless they were taken before. `id` is that of the batch, or of the one.
+async fn lend<S: Steps>(
+    api: &Shared<S>,
+    id: Uuid,
+    ids: &[Uuid],
+    request: &mut Request,
+    session: Option<&Secret<String>>,
+) -> Result<(), Error> {
+    if !request.is_of_omero() {
+        return Ok(());
+    }
+    match api.workflows.show(id).await {
+        Err(Error::Absent { .. }) => {
+            request.check().map_err(Error::Senseless)?;
+            api.lending.lend(ids, request, session).await
+        }
+        // Asked for again, it is for whom it was then.
+        Ok(known) => {
+            if request.user < 0 {
+                request.user = known.request.user;
+            }
+            if request.group < 0 {
+                request.group = known.request.group;
+            }
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// What was lent to workflows of which nothing was kept is taken back.
+async fn kept<S: Steps, T>(api: &Shared<S>, ids: &[Uuid], submitted: Result<T, Error>) -> Result<T, Error> {
+    if let Err(Error::Senseless(_) | Error::Untold(_) | Error::Full { .. }) = &submitted {
+        for id in ids {
+            api.lending.take_back(*id).await;
+        }
+    }
+    submitted
 }
 
 /// Ask for a batch: a workflow for each group of inputs, alike but for those.
@@ -148,7 +196,11 @@ pub(crate) async fn submit<S: Steps>(
 /// Results go into folders `1`, `2` … of the one that is named. All are kept, or none.
 #[utoipa::path(
     post, path = "/v1/batches", tag = "workflows", operation_id = "submitBatch", request_body = Batch,
-    params(("Idempotency-Key" = Option<Uuid>, Header, nullable = false, description = "The id that the batch will have.")),
+    params(
+        ("Idempotency-Key" = Option<Uuid>, Header, nullable = false, description = "The id that the batch will have."),
+        ("Omero-Session" = Option<String>, Header, nullable = false, min_length = 1, max_length = 100, pattern = "^[!-~]+$",
+            description = "The id of a session of OMERO, in whose user's name it is done: needed where inputs or results are there."),
+    ),
     responses(
         (status = 201, description = "It is kept.", body = Submitted,
             headers(("Location" = String, description = "Where it is shown."))),
@@ -159,10 +211,15 @@ pub(crate) async fn submit<S: Steps>(
 pub(crate) async fn submit_batch<S: Steps>(
     State(api): State<Shared<S>>,
     Key(id): Key,
+    Lent(session): Lent,
     Sent(batch): Sent<Batch>,
 ) -> Result<Response, Problem> {
     let (request, groups) = batch.parts()?;
-    Ok(taken(api.workflows.submit_batch(id, request, groups).await?))
+    let ids = child_ids(id, groups.len());
+    let mut whole = Request { inputs: groups.iter().flatten().cloned().collect(), ..request };
+    lend(&api, id, &ids, &mut whole, session.as_ref()).await?;
+    let submitted = api.workflows.submit_batch(id, whole, groups).await;
+    Ok(taken(kept(&api, &ids, submitted).await?))
 }
 
 fn taken(submitted: biomero_workflow::Submitted) -> Response {
@@ -212,13 +269,28 @@ pub(crate) async fn cancel<S: Steps>(
 /// that have failed or were cancelled.
 #[utoipa::path(
     post, path = "/v1/workflows/{id}/retry", tag = "workflows", operation_id = "retryWorkflow",
-    params(("id" = Uuid, Path, description = "The workflow, or the batch.")),
+    params(
+        ("id" = Uuid, Path, description = "The workflow, or the batch."),
+        ("Omero-Session" = Option<String>, Header, nullable = false, min_length = 1, max_length = 100, pattern = "^[!-~]+$",
+            description = "The id of a session of OMERO, of the same user: needed where the grid does not give the worker one."),
+    ),
     responses((status = 200, description = "It is done once more.", body = WorkflowView)),
 )]
 pub(crate) async fn retry<S: Steps>(
     State(api): State<Shared<S>>,
     Extension(caller): Extension<Caller>,
     Id(id): Id,
+    Lent(session): Lent,
 ) -> Result<Json<WorkflowView>, Problem> {
+    let workflow = api.workflows.show(id).await?;
+    // Of a batch those that have ended otherwise than well; what is not retried is refused below, whatever was lent.
+    let all = if workflow.machine.children.is_some() {
+        api.workflows.children(&workflow).await?
+    } else {
+        vec![workflow.clone()]
+    };
+    let again = all.iter().filter(|workflow| matches!(workflow.machine.phase(), "FAILED" | "CANCELLED"));
+    let ids: Vec<Uuid> = again.map(|workflow| workflow.id).collect();
+    api.lending.lend_again(&ids, &workflow.request, session.as_ref()).await?;
     Ok(Json(api.workflows.retry(id, caller.name()).await?.into()))
 }

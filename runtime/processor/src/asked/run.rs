@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use biomero_config::{Environment, Secret};
 use biomero_slurm::workflow::arguments;
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::watch as watching;
+use super::{session, watch as watching};
 use crate::client::{Client, ClientError};
 use crate::command_line::asked::Run;
 use crate::configuration::Configuration;
@@ -16,11 +17,16 @@ use crate::exit_code;
 use crate::output::{Answer, note};
 use crate::serve;
 
+/// How what is in OMERO is named.
+const OMERO: &str = "omero:";
+
 /// What is asked for, where, and under which id.
 pub(super) struct Request {
     pub(super) id: Uuid,
     pub(super) path: &'static str,
     pub(super) body: Value,
+    /// In whose name, where it has to do with OMERO.
+    pub(super) session: Option<Secret<String>>,
 }
 
 /// Asks for it; returns the exit code.
@@ -30,9 +36,10 @@ pub(super) async fn run(
     configuration: &Configuration<'_>,
     answer: &mut Answer,
 ) -> Result<u8, Ended> {
-    let request = request(asked, Uuid::now_v7())?;
+    let request = request(asked, Uuid::now_v7(), configuration.environment())?;
     if !asked.watch {
-        let submitted = client.submit(request.path, request.id, &request.body).await?;
+        let session = request.session.as_ref();
+        let submitted = client.submit(request.path, request.id, &request.body, session).await?;
         if answer.is_json() {
             answer.json(&submitted)?;
         } else {
@@ -63,7 +70,7 @@ pub(super) async fn run(
     }
 }
 
-fn request(asked: &Run, id: Uuid) -> Result<Request, Ended> {
+fn request(asked: &Run, id: Uuid, environment: &Environment) -> Result<Request, Ended> {
     let mut parameters = Map::new();
     for text in &asked.param {
         let (name, value) = arguments::assignment(text)?;
@@ -77,8 +84,13 @@ fn request(asked: &Run, id: Uuid) -> Result<Request, Ended> {
             None => (text.clone(), Value::Null),
         })
         .collect();
-    let results =
-        if asked.to_omero { json!({ "omero": {} }) } else { json!({ "directory": output(asked, id)? }) };
+    let results = match (asked.to_omero, &asked.import_to) {
+        (false, _) => json!({ "directory": output(asked, id)? }),
+        (true, None) => json!({ "omero": { "regions": asked.rois } }),
+        (true, Some(dataset)) => json!({ "omero": { "regions": asked.rois, "import": dataset } }),
+    };
+    let is_of_omero = asked.to_omero || asked.image.iter().any(|image| image.starts_with(OMERO));
+    let session = if is_of_omero { session::shown(asked.session.as_deref(), environment) } else { None };
     let mut body = json!({
         "workflow": asked.name,
         "version": asked.version,
@@ -96,15 +108,20 @@ fn request(asked: &Run, id: Uuid) -> Result<Request, Ended> {
     let inputs = asked.image.iter().map(|image| input(image)).collect::<Result<Vec<_>, _>>()?;
     if asked.batch {
         let groups: Vec<[String; 1]> = inputs.into_iter().map(|input| [input]).collect();
-        return Ok(Request { id, path: "/v1/batches", body: json!({ "groups": groups, "request": body }) });
+        return Ok(Request {
+            id,
+            path: "/v1/batches",
+            body: json!({ "groups": groups, "request": body }),
+            session,
+        });
     }
     body["inputs"] = inputs.into();
-    Ok(Request { id, path: "/v1/workflows", body })
+    Ok(Request { id, path: "/v1/workflows", body, session })
 }
 
 /// What is in OMERO is named as it is; a path is that of whoever asks, and the worker's too.
 fn input(text: &str) -> Result<String, Ended> {
-    if text.starts_with("omero:") {
+    if text.starts_with(OMERO) {
         return Ok(text.to_owned());
     }
     absolute(Path::new(text)).map(|path| path.display().to_string())

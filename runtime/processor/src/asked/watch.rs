@@ -31,7 +31,9 @@ pub(super) async fn run(request: &Request, client: &Client, answer: &mut Answer)
             sleep(AGAIN).await;
         }
         // Under the same id, so that it is taken once.
-        while let Err(error) = client.submit(request.path, request.id, &request.body).await {
+        while let Err(error) =
+            client.submit(request.path, request.id, &request.body, request.session.as_ref()).await
+        {
             match error {
                 ClientError::Nobody { .. } | ClientError::Broken { .. } => sleep(AGAIN).await,
                 error => return Err(error.into()),

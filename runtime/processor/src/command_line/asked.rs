@@ -22,9 +22,19 @@ pub(crate) struct Run {
     /// Where results go: a folder that is not there yet [default: NAME and the beginning of the id, here]
     #[arg(long, value_name = "FOLDER", conflicts_with = "to_omero")]
     pub(crate) output: Option<PathBuf>,
-    /// Results go to the images in OMERO
+    /// Results go to the images in OMERO: files are attached, tables stored as OMERO's too
     #[arg(long)]
     pub(crate) to_omero: bool,
+    /// Draw label images as regions of interest
+    #[arg(long, requires = "to_omero")]
+    pub(crate) rois: bool,
+    /// Import images into this dataset, by its name or as Dataset:ID, instead of attaching them
+    #[arg(long, value_name = "DATASET", requires = "to_omero")]
+    pub(crate) import_to: Option<String>,
+    /// The id of a session of OMERO, of which the workflow gets its own; other users of this machine can see it here, and not in
+    /// the variable OMERO_SESSION [default: that of the script of OMERO that runs this]
+    #[arg(short = 'k', long, value_name = "ID")]
+    pub(crate) session: Option<String>,
     /// A workflow for each of the images
     #[arg(long)]
     pub(crate) batch: bool,
@@ -95,6 +105,16 @@ pub(crate) struct One {
     pub(crate) id: Uuid,
     #[command(flatten)]
     pub(crate) shape: Shape,
+}
+
+/// A workflow that is asked for once more.
+#[derive(Debug, Args)]
+pub(crate) struct Again {
+    #[command(flatten)]
+    pub(crate) one: One,
+    /// The id of a session of OMERO, as `run` takes it: needed where the grid gives the worker none
+    #[arg(short = 'k', long, value_name = "ID")]
+    pub(crate) session: Option<String>,
 }
 
 /// `processor api`.

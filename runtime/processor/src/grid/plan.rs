@@ -72,24 +72,13 @@ pub(super) fn plan(
     activation: Option<Activation>,
 ) -> Result<Plan, PlanError> {
     let processor = &settings.processor;
-    let ports = &settings.omero.ports;
-    let (locator, master) = match &activation {
+    let (locator, router) = match &activation {
         Some(activation) => {
             let master = settings.master.host.clone().or_else(|| host(&activation.locator));
-            (activation.locator.clone(), master.ok_or(PlanError::NoMaster)?)
+            (activation.locator.clone(), router(settings, master.ok_or(PlanError::NoMaster)?)?)
         }
-        None => {
-            let master = settings.master.host.clone().ok_or(PlanError::NoMaster)?;
-            let port = port(&ports.prefix, ports.registry, "registry")?;
-            let locator = Reference::new(
-                biomero_ice::Identity::new("IceGrid", "Locator"),
-                Address::Direct(vec![NetworkEndpoint::tcp(master.as_str(), port).into()]),
-            );
-            (locator, master)
-        }
+        None => master(settings)?.ok_or(PlanError::NoMaster)?,
     };
-    let router =
-        biomero_omero::Address { host: master, port: port(&ports.prefix, ports.tcp, "tcp")?, secure: false };
     let wanted = activation.as_ref().and_then(|activation| endpoint(activation.property(ENDPOINTS)?));
     let mut endpoint = wanted.unwrap_or_else(|| NetworkEndpoint::tcp("", 0));
     if let Some(port) = processor.port {
@@ -114,6 +103,23 @@ pub(super) fn plan(
         place: place(settings),
         resolve: settings.wait.resolve,
     })
+}
+
+/// The registry of the master's grid, and OMERO's router; none where no master is named.
+pub(super) fn master(settings: &Settings) -> Result<Option<(Reference, biomero_omero::Address)>, PlanError> {
+    let Some(master) = settings.master.host.clone() else { return Ok(None) };
+    let ports = &settings.omero.ports;
+    let port = port(&ports.prefix, ports.registry, "registry")?;
+    let locator = Reference::new(
+        biomero_ice::Identity::new("IceGrid", "Locator"),
+        Address::Direct(vec![NetworkEndpoint::tcp(master.as_str(), port).into()]),
+    );
+    Ok(Some((locator, router(settings, master)?)))
+}
+
+fn router(settings: &Settings, host: String) -> Result<biomero_omero::Address, PlanError> {
+    let ports = &settings.omero.ports;
+    Ok(biomero_omero::Address { host, port: port(&ports.prefix, ports.tcp, "tcp")?, secure: false })
 }
 
 /// What runs a script.

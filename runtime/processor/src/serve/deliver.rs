@@ -45,17 +45,14 @@ pub(super) fn admit(results: &Results) -> Vec<Problem> {
             }
             problems
         }
-        Results::Omero(_) => vec![Problem::new(
-            "results",
-            "this worker does not bring results into OMERO: name a directory, `{\"directory\": \"/path\"}`",
-        )],
+        Results::Omero(_) => Vec::new(),
     }
 }
 
 /// Moves what was fetched to where it goes.
 pub(super) async fn deliver<M: Memory>(work: &Work, folder: &Path, memory: &M) -> Result<String, Failure> {
     let Results::Directory(target) = &work.request.results else {
-        return Err(Failure::new(Step::Deliver, "nothing brings results into OMERO here", Remedy::None));
+        return Err(Failure::new(Step::Deliver, "its results go to OMERO, not into a folder", Remedy::None));
     };
     let staged = staged(&work.request.results, work.id, folder);
     let mut remembered = Remembered::of(work);

@@ -2,7 +2,6 @@
 //!
 //! Invariant: what is staged has its name once it is whole, so that a step that is done again finds what it has done.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,13 +11,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use biomero_convert::command_line::{Effort, Reader, Reading, Series};
 use biomero_convert::open::{Images, Opening, stem};
 use biomero_convert::work::{Interruption, limits, options};
-use biomero_export::source::ReadError;
+use biomero_export::source::{ReadError, Source};
 use biomero_export::zarr::{self, Options, Version};
 use biomero_export::{Request, WriteError, bioformats2raw};
-use biomero_workflow::input::OmeroObject;
-use biomero_workflow::{Failure, Input, Problem, Remedy, Step};
+use biomero_workflow::input::{OmeroKind, OmeroObject};
+use biomero_workflow::{Failure, Input, Problem, Remedy, Step, Work};
 
 use super::deliver::remedy;
+use super::lent::{self, Lending};
+use super::names::Names;
+use crate::omero::{self, Access, Unread};
 
 /// Memory for the chunks of an export, in MiB.
 const MEMORY: u32 = 256;
@@ -34,8 +36,24 @@ enum Unstaged {
     Write(#[from] WriteError),
     #[error("cannot {action} {}: {source}", path.display())]
     File { action: &'static str, path: PathBuf, source: io::Error },
-    #[error("{0} cannot be read: this worker has no session in OMERO")]
-    Omero(Input),
+    #[error(transparent)]
+    Omero(#[from] Unread),
+}
+
+impl Unstaged {
+    fn remedy(&self) -> Remedy {
+        match self {
+            Self::File { source, .. } => remedy(source),
+            Self::Omero(error) => lent::remedy(error),
+            Self::Read(error) | Self::Write(WriteError::Read(error)) if is_away(error) => Remedy::Wait,
+            _ => Remedy::None,
+        }
+    }
+}
+
+/// Whether OMERO has gone while samples were read.
+fn is_away(error: &ReadError) -> bool {
+    matches!(error, ReadError::Io { source, .. } if source.kind() == io::ErrorKind::NotConnected)
 }
 
 /// The folder that is sent as it is: one input, a folder of images.
@@ -47,38 +65,45 @@ pub(super) fn as_it_is(inputs: &[Input]) -> Option<PathBuf> {
 }
 
 /// Whether these can be staged.
-pub(super) fn admit(inputs: &[Input]) -> Vec<Problem> {
+pub(super) fn admit(inputs: &[Input], lending: &Lending) -> Vec<Problem> {
     let problem = |input: &Input| match input {
         Input::Path(path) => fs::metadata(path)
             .err()
             .map(|error| Problem::new("inputs", format!("{}: {error}", path.display()))),
-        Input::Omero(OmeroObject { .. }) => Some(Problem::new(
+        Input::Omero(_) if lending.address().is_some() => None,
+        Input::Omero(_) => Some(Problem::new(
             "inputs",
-            format!("{input}: this worker has no session in OMERO, export it and name the path"),
+            format!("{input}: this worker knows no OMERO: set master.host, or export it and name the path"),
         )),
     };
     inputs.iter().filter_map(problem).take(10).collect()
 }
 
-/// Stages inputs in a folder; dropped, it stops.
-pub(super) async fn stage(inputs: Vec<Input>, folder: PathBuf) -> Result<String, Failure> {
+/// Stages the inputs of a workflow in a folder; dropped, it stops.
+pub(super) async fn stage(work: &Work, lending: &Lending, folder: PathBuf) -> Result<String, Failure> {
+    let inputs = work.request.inputs.clone();
+    let is_of_omero = inputs.iter().any(|input| matches!(input, Input::Omero(_)));
+    let access = match is_of_omero {
+        true => {
+            let (access, session) = lending.joined(work, Step::Export).await?;
+            // Each input is read over a connection of its own.
+            let _ = session.close().await;
+            Some(access)
+        }
+        false => None,
+    };
     let stop = StopOnDrop(Arc::new(AtomicBool::new(false)));
     let flag = Arc::clone(&stop.0);
-    let staging = tokio::task::spawn_blocking(move || stage_all(&inputs, &folder, flag));
+    let staging = tokio::task::spawn_blocking(move || stage_all(&inputs, access.as_ref(), &folder, flag));
     let staged = match staging.await {
         Ok(staged) => staged,
         Err(error) => return Err(Failure::new(Step::Export, error.to_string(), Remedy::None)),
     };
-    staged.map_err(|error| {
-        let remedy = match &error {
-            Unstaged::File { source, .. } => remedy(source),
-            _ => Remedy::None,
-        };
-        Failure::new(Step::Export, error.to_string(), remedy)
-    })
+    staged.map_err(|error| Failure::new(Step::Export, error.to_string(), error.remedy()))
 }
 
-struct StopOnDrop(Arc<AtomicBool>);
+/// Tells what goes on in a thread that whoever waits for it is gone.
+pub(super) struct StopOnDrop(pub(super) Arc<AtomicBool>);
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
@@ -86,24 +111,30 @@ impl Drop for StopOnDrop {
     }
 }
 
-fn stage_all(inputs: &[Input], folder: &Path, stop: Arc<AtomicBool>) -> Result<String, Unstaged> {
+fn stage_all(
+    inputs: &[Input],
+    access: Option<&Access>,
+    folder: &Path,
+    stop: Arc<AtomicBool>,
+) -> Result<String, Unstaged> {
     fs::create_dir_all(folder).map_err(file("make", folder))?;
     let interruption = Interruption::by(stop);
-    let mut taken = BTreeSet::new();
+    let mut names = Names::default();
     for input in inputs {
-        let Input::Path(path) = input else { return Err(Unstaged::Omero(input.clone())) };
-        let name = stem(path).file_name().unwrap_or_default().to_string_lossy().into_owned();
-        // The same name for the same input each time.
-        let name = (1..).map(|count| if count == 1 { name.clone() } else { format!("{name}_{count}") });
-        let name = name.into_iter().find(|name| taken.insert(name.clone())).unwrap_or_default();
-        if path.is_dir() {
-            let whole = match is_zarr(path) {
-                true => folder.join(format!("{name}.ome.zarr")),
-                false => folder.join(&name),
-            };
-            copy_whole(path, &whole)?;
-        } else {
-            export(path, folder, &name, &interruption)?;
+        match (input, access) {
+            (Input::Path(path), _) => {
+                let name = stem(path).file_name().unwrap_or_default().to_string_lossy().into_owned();
+                let name = names.path(&name);
+                match path.is_dir() {
+                    true if is_zarr(path) => copy_whole(path, &folder.join(format!("{name}.ome.zarr")))?,
+                    true => copy_whole(path, &folder.join(name))?,
+                    false => export(path, folder, &name, &interruption)?,
+                }
+            }
+            (Input::Omero(object), Some(access)) => {
+                export_of_omero(*object, access, folder, &mut names, &interruption)?;
+            }
+            (Input::Omero(_), None) => {}
         }
     }
     Ok(format!("{} inputs staged", inputs.len()))
@@ -111,36 +142,88 @@ fn stage_all(inputs: &[Input], folder: &Path, stop: Arc<AtomicBool>) -> Result<S
 
 /// An image becomes an OME-Zarr; several images of one file become several, the fields of a plate a plate.
 fn export(path: &Path, folder: &Path, name: &str, interruption: &Interruption) -> Result<(), Unstaged> {
-    let effort = Effort { threads: None, memory: MEMORY };
     let reading = Reading { reader: Reader::Auto, bioformats2raw: bioformats2raw::PROGRAM.into() };
     let opening = Opening {
         reading: &reading,
         series: Series { number: None },
-        limits: limits(effort),
+        limits: limits(EFFORT),
         folder,
         interruption,
         progress: &|_, _, _| {},
     };
     let images = Images::open(path, &opening)?;
     let sources = images.all();
-    let work = options(effort, interruption.flag(), &|_, _| {});
-    let is_plate = sources.iter().all(|source| source.metadata().field.is_some());
-    let parts: Vec<_> = match (sources.len(), is_plate) {
+    let parts: Vec<_> = match (sources.len(), is_plate(sources)) {
         (1, _) | (_, true) => vec![(name.to_owned(), sources)],
         _ => (0..).map(|number| format!("{name}_{number}")).zip(sources.chunks(1)).collect(),
     };
     for (name, sources) in parts {
-        let target = folder.join(format!("{name}.ome.zarr"));
-        let mut request = Request::new(path, sources, &name)?;
-        if zarr::is_written(&target, &request) {
-            continue;
+        let request = Request::new(path, sources, &name)?;
+        write(request, sources, &folder.join(format!("{name}.ome.zarr")), interruption)?;
+    }
+    Ok(())
+}
+
+/// The same of what is in OMERO. Images are called as there, so that results are known by their names for those of an image.
+fn export_of_omero(
+    object: OmeroObject,
+    access: &Access,
+    folder: &Path,
+    names: &mut Names,
+    interruption: &Interruption,
+) -> Result<(), Unstaged> {
+    let place =
+        format!("{}:{} {}:{}", object.kind.name(), object.id, access.address.host, access.address.port);
+    let object = match object.kind {
+        OmeroKind::Image => omero::Object::Image(object.id),
+        OmeroKind::Dataset => omero::Object::Dataset(object.id),
+        OmeroKind::Plate => omero::Object::Plate(object.id),
+    };
+    let omero::Opened { sources, ids } = omero::open(object, access, false)?;
+    let parts: Vec<_> = match is_plate(&sources) {
+        true => {
+            let plate = sources.first().and_then(|source| source.metadata().field.as_ref());
+            let name = plate.and_then(|field| field.plate.name.clone()).unwrap_or_default();
+            vec![(names.omero(&name, &format!("plate_{}", object.id())), sources.as_slice())]
         }
-        request.overwrite = true;
-        let options = Options { request: Some(request), ..Options::new(Version::V04) };
-        match sources {
-            [source] if !is_plate => drop(zarr::write(&**source, &target, &options, &work)?),
-            sources => drop(zarr::write_plate(sources, &target, &options, &work)?),
+        false => {
+            let named = |(source, id): (&Box<dyn Source>, &i64)| {
+                names.omero(source.metadata().name.as_deref().unwrap_or_default(), &format!("image_{id}"))
+            };
+            let names: Vec<String> = sources.iter().zip(&ids).map(named).collect();
+            names.into_iter().zip(sources.chunks(1)).collect()
         }
+    };
+    for (name, sources) in parts {
+        let request = Request::elsewhere(&place, sources, &name);
+        write(request, sources, &folder.join(format!("{name}.ome.zarr")), interruption)?;
+    }
+    Ok(())
+}
+
+/// How much of the machine an export has.
+const EFFORT: Effort = Effort { threads: None, memory: MEMORY };
+
+fn is_plate(sources: &[Box<dyn Source>]) -> bool {
+    sources.iter().all(|source| source.metadata().field.is_some())
+}
+
+/// Writes one image or plate, unless it is there.
+fn write(
+    mut request: Request,
+    sources: &[Box<dyn Source>],
+    target: &Path,
+    interruption: &Interruption,
+) -> Result<(), Unstaged> {
+    if zarr::is_written(target, &request) {
+        return Ok(());
+    }
+    request.overwrite = true;
+    let work = options(EFFORT, interruption.flag(), &|_, _| {});
+    let options = Options { request: Some(request), ..Options::new(Version::V04) };
+    match sources {
+        [source] if !is_plate(sources) => drop(zarr::write(&**source, target, &options, &work)?),
+        sources => drop(zarr::write_plate(sources, target, &options, &work)?),
     }
     Ok(())
 }

@@ -19,6 +19,11 @@ pub(super) struct Remembered {
 }
 
 impl Remembered {
+    /// The job of the workflow, once it is known.
+    pub(super) const fn job(&self) -> Option<u32> {
+        self.progress.job
+    }
+
     /// What the row holds.
     pub(super) fn of(work: &Work) -> Self {
         if work.machine.memory.is_null() {

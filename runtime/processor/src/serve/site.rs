@@ -1,7 +1,8 @@
-//! The steps of a workflow at this site: images by `export`, the cluster by `slurm`, results by [`super::deliver`].
+//! The steps of a workflow at this site: images by [`super::images`], the cluster by `slurm`, results by [`super::deliver`] into a
+//! folder and by [`super::home`] into OMERO.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use biomero_config::Settings;
@@ -12,16 +13,19 @@ use biomero_slurm::descriptor::Descriptor;
 use biomero_slurm::engine::Engine;
 use biomero_slurm::run::{self, Beat, Failure as RunFailure, Happened, Worker};
 use biomero_slurm::workflow::catalogue::Catalogue;
-use biomero_slurm::workflow::{Image, Program, Site as JobSite};
+use biomero_slurm::workflow::{Image, JobPlan, Program, Site as JobSite};
 use biomero_workflow::{
-    Admitted, CleanUp, Error, Failure, Input, Memory, Problem, Refusal, Remedy, Request, Step, Steps, Work,
+    Admitted, CleanUp, Error, Failure, Input, Memory, Problem, Refusal, Remedy, Request, Results, Step,
+    Steps, Work,
 };
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
+use super::lent::Lending;
 use super::memory::Kept;
-use super::{deliver, failure, folder, images};
+use super::paths::Paths;
+use super::{deliver, failure, folder, home, images};
 use crate::ended::Ended;
 use crate::slurm::Context;
 use crate::slurm::history::{Recorder, Show};
@@ -42,6 +46,10 @@ pub(crate) struct Site {
     log: Arc<EventLog>,
     folder: PathBuf,
     staging: Semaphore,
+    lending: Arc<Lending>,
+    paths: Paths,
+    /// OMERO's command line, where it is installed.
+    omero: Option<PathBuf>,
     /// Goes with the connection.
     _control: Option<TempDir>,
 }
@@ -68,10 +76,14 @@ impl Site {
         let (engine, catalogue) = (context.engine()?, context.catalogue()?);
         let (template, program, folder) = (context.template()?, context.program()?, folder(&context)?);
         let (settings, biomero) = (context.settings.clone(), context.biomero.clone());
+        let lending = Arc::new(Lending::new(&settings, context.state("sessions")?)?);
+        let path = context.configuration.environment().get_os("PATH");
+        let omero = home::command_line(&settings, path.map(AsRef::as_ref));
         let poll = settings.slurm.poll;
         let (cluster, control) = context.into_cluster();
         let staging = Semaphore::new(STAGED_AT_ONCE);
         Ok(Self {
+            paths: Paths::new(settings.workflow.paths.clone()),
             settings,
             biomero,
             cluster,
@@ -83,6 +95,8 @@ impl Site {
             log,
             folder,
             staging,
+            lending,
+            omero,
             _control: control,
         })
     }
@@ -95,6 +109,11 @@ impl Site {
     /// Where they run.
     pub(crate) const fn cluster(&self) -> &Cluster {
         &self.cluster
+    }
+
+    /// What workflows are lent in OMERO.
+    pub(crate) const fn lending(&self) -> &Arc<Lending> {
+        &self.lending
     }
 
     /// Ends the connection.
@@ -191,6 +210,10 @@ impl Site {
         let worker = self.worker(workflow, &descriptor);
         let request = self.run(work.id, &work.request, &work.machine.version, Some(work));
         let failed = |error: RunFailure| failure::of_run(step, &error);
+        if step == Step::Transfer {
+            let plan = run::planned(&worker, &request).map_err(failed)?;
+            self.within(step, work.request.clone(), sources(&plan)).await?;
+        }
         if step == Step::Transfer && !request.input.exists() {
             let reason = format!("the images are gone from {}", request.input.display());
             return Err(lost(reason, Remedy::None));
@@ -213,6 +236,26 @@ impl Site {
         }
     }
 
+    /// What of a request is where the settings do not allow it.
+    async fn elsewhere(&self, request: Request, attached: Vec<PathBuf>) -> Result<Vec<Problem>, Refusal> {
+        let paths = self.paths.clone();
+        let looking = tokio::task::spawn_blocking(move || {
+            let attached: Vec<&Path> = attached.iter().map(PathBuf::as_path).collect();
+            paths.admit(&request, &attached)
+        });
+        looking.await.map_err(|error| Refusal::Untold(error.to_string()))
+    }
+
+    /// What is read and written is where the settings allow it.
+    async fn within(&self, step: Step, request: Request, attached: Vec<PathBuf>) -> Result<(), Failure> {
+        let paths = self.paths.clone();
+        let looking = tokio::task::spawn_blocking(move || {
+            let attached: Vec<&Path> = attached.iter().map(PathBuf::as_path).collect();
+            paths.check(step, &request, &attached)
+        });
+        looking.await.unwrap_or_else(|error| Err(Failure::new(step, error.to_string(), Remedy::None)))
+    }
+
     /// Removes what is staged here.
     async fn clear_here(&self, work: &Work, step: Step) -> Result<(), Failure> {
         let (own, folder) = (self.own(work.id), self.folder.clone());
@@ -226,6 +269,11 @@ impl Site {
             Failure::new(step, reason, deliver::remedy(&error))
         })
     }
+}
+
+/// Files that go with a job.
+fn sources(plan: &JobPlan) -> Vec<PathBuf> {
+    plan.attached.iter().map(|file| file.source.clone()).collect()
 }
 
 /// What is asked of the cluster.
@@ -268,19 +316,31 @@ impl Steps for Site {
             );
             return Err(Refusal::Senseless(vec![Problem::new("workflow", problem)]));
         };
-        let mut problems = images::admit(&request.inputs);
-        problems.extend(deliver::admit(&request.results));
+        let mut problems = images::admit(&request.inputs, &self.lending);
+        problems.extend(match &request.results {
+            Results::Directory(_) => deliver::admit(&request.results),
+            Results::Omero(results) => home::admit(results, &self.lending, self.omero.as_deref()),
+        });
         let descriptor = self.descriptor(workflow).await.map_err(Refusal::Untold)?;
         let version = request.version.clone();
         let version =
             version.unwrap_or_else(|| Image::of(&descriptor.image).version(workflow.repository.as_deref()));
         let run = self.run(Uuid::nil(), request, &version, None);
-        match run::planned(&self.worker(workflow, &descriptor), &run) {
-            Ok(_) => {}
+        let attached = match run::planned(&self.worker(workflow, &descriptor), &run) {
+            Ok(plan) => sources(&plan),
             Err(RunFailure::Arguments(wrong)) => {
                 problems.extend(wrong.iter().map(|wrong| Problem::new("parameters", wrong.to_string())));
+                Vec::new()
             }
-            Err(failure) => problems.push(Problem::new("policy", failure.to_string())),
+            Err(failure) => {
+                problems.push(Problem::new("policy", failure.to_string()));
+                Vec::new()
+            }
+        };
+        // What is told of a path elsewhere is that it is elsewhere, and not whether it is there.
+        let elsewhere = self.elsewhere(request.clone(), attached).await?;
+        if !elsewhere.is_empty() {
+            return Err(Refusal::Senseless(elsewhere));
         }
         if !problems.is_empty() {
             return Err(Refusal::Senseless(problems));
@@ -297,14 +357,26 @@ impl Steps for Site {
         match step {
             Step::Export => {
                 let _turn = self.staging.acquire().await;
-                images::stage(work.request.inputs.clone(), self.own(work.id).join("images")).await
+                self.within(step, work.request.clone(), Vec::new()).await?;
+                images::stage(work, &self.lending, self.own(work.id).join("images")).await
             }
             Step::Transfer | Step::Convert | Step::Run | Step::Fetch => match of_run(step) {
                 Some(part) => self.on_cluster(work, step, Asked::Perform(part, Some(memory))).await,
                 None => Ok(String::new()),
             },
-            Step::Deliver => deliver::deliver(work, &self.folder, memory).await,
+            Step::Deliver => match &work.request.results {
+                Results::Directory(_) => {
+                    self.within(step, Request { inputs: Vec::new(), ..work.request.clone() }, Vec::new())
+                        .await?;
+                    deliver::deliver(work, &self.folder, memory).await
+                }
+                results @ Results::Omero(_) => {
+                    let staged = deliver::staged(results, work.id, &self.folder);
+                    home::bring(work, staged, &self.lending, self.omero.clone()).await
+                }
+            },
             Step::Clean => {
+                self.lending.take_back(work.id).await;
                 self.clear_here(work, step).await?;
                 let asked = match work.request.policy.clean_up {
                     CleanUp::Never => Asked::LetGo,
@@ -326,6 +398,7 @@ impl Steps for Site {
     }
 
     async fn clear(&self, work: &Work) -> Result<(), Failure> {
+        self.lending.take_back(work.id).await;
         let failed = work.machine.failure.as_ref().map(|failure| failure.step);
         // It has not come as far as the cluster.
         let is_there = failed.is_some_and(|step| step > Step::Export);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::future::pending;
 use std::path::PathBuf;
 use std::pin::pin;
+use std::time::Duration;
 
 use super::beat::Log;
 use super::failure::Failure;

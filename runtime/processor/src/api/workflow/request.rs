@@ -143,7 +143,7 @@ pub(crate) enum ResultsTo {
 }
 
 /// What becomes of results in OMERO.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ToOmero {
     /// Files are attached.
@@ -155,6 +155,11 @@ pub(crate) struct ToOmero {
     /// Label images become regions of interest.
     #[serde(default)]
     regions: bool,
+    /// Images are imported into this dataset, which is made where there is none of this name; `Dataset:ID` names one by its
+    /// number. They are not attached then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 200, examples("masks"))]
+    import: Option<String>,
 }
 
 const fn yes() -> bool {
@@ -260,8 +265,8 @@ impl From<Results> for ResultsTo {
     fn from(results: Results) -> Self {
         match results {
             Results::Directory(path) => Self::Directory(path),
-            Results::Omero(OmeroResults { attachments, tables, regions }) => {
-                Self::Omero(ToOmero { attachments, tables, regions })
+            Results::Omero(OmeroResults { attachments, tables, regions, import }) => {
+                Self::Omero(ToOmero { attachments, tables, regions, import })
             }
         }
     }
@@ -271,8 +276,8 @@ impl From<ResultsTo> for Results {
     fn from(results: ResultsTo) -> Self {
         match results {
             ResultsTo::Directory(path) => Self::Directory(path),
-            ResultsTo::Omero(ToOmero { attachments, tables, regions }) => {
-                Self::Omero(OmeroResults { attachments, tables, regions })
+            ResultsTo::Omero(ToOmero { attachments, tables, regions, import }) => {
+                Self::Omero(OmeroResults { attachments, tables, regions, import })
             }
         }
     }
@@ -357,7 +362,7 @@ mod tests {
         let request = request.expect("inputs");
         assert_eq!(request.policy, Policy::default());
         assert_eq!((request.user, request.group), (-1, -1));
-        let omero = OmeroResults { attachments: true, tables: true, regions: false };
+        let omero = OmeroResults { attachments: true, tables: true, regions: false, import: None };
         assert_eq!(request.results, Results::Omero(omero));
     }
 
