@@ -162,7 +162,8 @@ mod tests {
             prop_assert_eq!(read.len(), lines.len());
             for (read, line) in read.into_iter().zip(&lines) {
                 let read = read.expect("short");
-                prop_assert_eq!(&read, format!("{line}\n").as_bytes());
+                let whole = format!("{line}\n");
+                prop_assert_eq!(&read, whole.as_bytes());
                 let _ = command(&read);
             }
         }

@@ -187,10 +187,10 @@ fn export_of_omero(
             vec![(names.omero(&name, &format!("plate_{}", object.id())), sources.as_slice())]
         }
         false => {
-            let named = |(source, id): (&Box<dyn Source>, &i64)| {
+            let named = sources.iter().zip(&ids).map(|(source, id)| {
                 names.omero(source.metadata().name.as_deref().unwrap_or_default(), &format!("image_{id}"))
-            };
-            let names: Vec<String> = sources.iter().zip(&ids).map(named).collect();
+            });
+            let names: Vec<String> = named.collect();
             names.into_iter().zip(sources.chunks(1)).collect()
         }
     };

@@ -71,12 +71,6 @@ impl fmt::Debug for Lending {
     }
 }
 
-/// Whether a session is there.
-enum Joined {
-    Here(Access, Session),
-    Gone,
-}
-
 impl Lending {
     /// As the settings say; nothing is connected yet. `folder`: for the files.
     pub(crate) fn new(settings: &Settings, folder: PathBuf) -> Result<Self, Ended> {
@@ -156,8 +150,8 @@ impl Lending {
         let away = |error: Unread| failed(error.to_string(), remedy(&error));
         if let Some(lent) = lent {
             match self.join(&lent).await.map_err(away)? {
-                Joined::Here(access, session) => return Ok((access, session)),
-                Joined::Gone => tracing::info!("workflow {}: OMERO knows its session no more", work.id),
+                Some((access, session)) => return Ok((access, session)),
+                None => tracing::info!("workflow {}: OMERO knows its session no more", work.id),
             }
         }
         let renewed = self.renewed(&work.request).await.map_err(|reason| {
@@ -166,8 +160,8 @@ impl Lending {
         let kept = self.files.replace(&[work.id], &renewed);
         kept.map_err(|error| failed(format!("its session of OMERO cannot be kept: {error}"), Remedy::Wait))?;
         match self.join(&renewed).await.map_err(away)? {
-            Joined::Here(access, session) => Ok((access, session)),
-            Joined::Gone => {
+            Some((access, session)) => Ok((access, session)),
+            None => {
                 Err(failed("OMERO lets nobody into a session that it has just made".to_owned(), Remedy::Wait))
             }
         }
@@ -214,12 +208,12 @@ impl Lending {
                 return;
             }
             // Joining is one.
-            if let Ok(Joined::Here(_, session)) = self.join(lent).await {
+            if let Ok(Some((_, session))) = self.join(lent).await {
                 let _ = session.close().await;
             }
             touched.insert(id.clone(), Instant::now());
         } else if !self.holds(id)
-            && let Ok(Joined::Here(_, session)) = self.join(lent).await
+            && let Ok(Some((_, session))) = self.join(lent).await
         {
             self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), session);
         }
@@ -340,11 +334,12 @@ impl Lending {
         Some(Access { address, credentials: Credentials::Session(session.clone()), trust: Trust::System })
     }
 
-    async fn join(&self, lent: &Lent) -> Result<Joined, Unread> {
-        let Some(access) = self.access(&lent.session) else { return Ok(Joined::Gone) };
+    /// The session; none where OMERO knows it no more.
+    async fn join(&self, lent: &Lent) -> Result<Option<(Access, Session)>, Unread> {
+        let Some(access) = self.access(&lent.session) else { return Ok(None) };
         match omero::begin(&access, AGENT).await {
-            Ok(session) => Ok(Joined::Here(access, session)),
-            Err(Unread::Omero(OmeroError::Denied { .. })) => Ok(Joined::Gone),
+            Ok(session) => Ok(Some((access, session))),
+            Err(Unread::Omero(OmeroError::Denied { .. })) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -359,7 +354,7 @@ impl Lending {
             return;
         }
         let ended = async {
-            let Joined::Here(_, session) = self.join(&lent).await? else { return Ok(()) };
+            let Some((_, session)) = self.join(&lent).await? else { return Ok(()) };
             let mut objects = Objects::new();
             let uuid = objects.put(RString::from(lent.session.reveal().as_str()));
             let base = IObject { loaded: true, ..IObject::default() };

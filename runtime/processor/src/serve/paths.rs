@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use biomero_workflow::{Failure, Input, Problem, Remedy, Request, Results, Step};
+use biomero_workflow::{Input, Problem, Request, Results};
 
 /// How deep folders are looked into, and at how many things.
 const DEEPEST: usize = 64;
@@ -50,11 +50,8 @@ impl Paths {
     }
 
     /// The same when it is used: links may lead elsewhere by now.
-    pub(super) fn check(&self, step: Step, request: &Request, attached: &[&Path]) -> Result<(), Failure> {
-        match self.admit(request, attached).first() {
-            Some(problem) => Err(Failure::new(step, problem.to_string(), Remedy::None)),
-            None => Ok(()),
-        }
+    pub(super) fn check(&self, request: &Request, attached: &[&Path]) -> Option<Problem> {
+        self.admit(request, attached).into_iter().next()
     }
 
     /// Why a path is refused: where it leads to is in none of the folders.

@@ -251,9 +251,13 @@ impl Site {
         let paths = self.paths.clone();
         let looking = tokio::task::spawn_blocking(move || {
             let attached: Vec<&Path> = attached.iter().map(PathBuf::as_path).collect();
-            paths.check(step, &request, &attached)
+            paths.check(&request, &attached)
         });
-        looking.await.unwrap_or_else(|error| Err(Failure::new(step, error.to_string(), Remedy::None)))
+        let refused = match looking.await {
+            Ok(problem) => problem.map(|problem| problem.to_string()),
+            Err(error) => Some(error.to_string()),
+        };
+        refused.map_or(Ok(()), |reason| Err(Failure::new(step, reason, Remedy::None)))
     }
 
     /// Removes what is staged here.
