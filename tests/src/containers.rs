@@ -1,9 +1,10 @@
 //! What a worker runs workflows with where it has no cluster: a container runtime in its root folder, and a registry of images.
 
 use std::path::Path;
+use std::process::Command;
 
 use crate::cluster::{Image, STAND_IN, publish};
-use crate::{Result, worker_root};
+use crate::{Result, process, wait, worker_root};
 
 /// Where images are pulled from.
 const REGISTRY: &str = "opt/site/registry";
@@ -20,5 +21,11 @@ pub fn install(root: &Path, first: &str, images: &[(Image, &str)]) -> Result<()>
     let runtime =
         format!("#!/bin/sh\n{first}\nSTAND_IN_REGISTRY=/{REGISTRY} exec /opt/site/apptainer \"$@\"\n");
     worker_root::write(root, RUNTIME, &runtime, 0o755)?;
+    // Some programs of the host's /usr, awk among them, are links through it.
+    let alternatives = Path::new("/etc/alternatives");
+    if alternatives.is_dir() {
+        let mut copy = Command::new("cp");
+        process::succeed(copy.arg("-a").arg(alternatives).arg(root.join("etc")), wait::PATIENCE)?;
+    }
     images.iter().try_for_each(|(image, name)| publish(&root.join(REGISTRY), *image, name))
 }

@@ -60,6 +60,8 @@ pub(super) fn engine(configuration: &Configuration<'_>, folders: &mut Slurm) -> 
         ] {
             *folder = configuration.state(name)?.display().to_string();
         }
+        // A container sees the home and the folder it starts in, and no other.
+        folders.data_bind_path = Some(folders.data_path.clone());
     }
     Ok(engine)
 }
