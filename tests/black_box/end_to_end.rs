@@ -285,8 +285,7 @@ fn a_script_of_omero_asks_for_a_workflow_and_has_its_results_and_its_history() -
     assert_eq!(names, expected_names, "{tasks:#?}");
     let job = &tasks[3]["job_ids"];
     assert_eq!(job.as_array().map(Vec::len), Some(1), "one job ran for it: {tasks:#?}");
-    let accounted = biomero
-        .ask("ask", &json!({ "listener": "jobAccounting", "method": "get_jobs" }))?;
+    let accounted = biomero.ask("ask", &json!({ "listener": "jobAccounting", "method": "get_jobs" }))?;
     assert!(accounted.to_string().contains(&job[0].to_string()), "{accounted}");
     assert_eq!(server.psql("end_to_end", "SELECT status FROM biomero_workflow_progress_view")?, "DONE");
 
