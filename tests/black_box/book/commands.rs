@@ -181,7 +181,7 @@ fn every_command_in_the_book_is_one_that_the_programs_know() -> Result<()> {
         let verb_of = VERBS.iter().find(|(path, _)| page.path == Path::new(path));
         for (number, span) in page.spans() {
             match verb_of {
-                Some((_, program)) if span.starts_with("init") => {
+                Some((_, program)) if span.split(' ').next() == Some("init") => {
                     look(&page.place(number), &format!("{program} {span}"));
                 }
                 _ => look(&page.place(number), span),
