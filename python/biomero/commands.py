@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import posixpath
-import re
-import shlex
-import uuid
-from typing import Any, Dict, List, Optional, Tuple
-from uuid import UUID
 
 from .connection import Result, UnexpectedExit
+from .later import TYPE_CHECKING, re, shlex, uuid
 from .slurm_job import SlurmJob
 
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Optional, Tuple
+    from uuid import UUID
+
 _TRUE = ("true", "1", "yes", "y", "on")
-_FORMAT = re.compile("[A-Za-z0-9_.-]+")
+_FORMAT = "[A-Za-z0-9_.-]+"
 
 
 class Commands:
@@ -189,7 +189,7 @@ class Commands:
     ) -> Tuple[str, Dict[str, str], str, str]:
         """The list of images and the job array that converts them: command, variables, converter, its version."""
         for kind in (source_format, target_format):
-            if _FORMAT.fullmatch(kind) is None:
+            if re.fullmatch(_FORMAT, kind) is None:
                 raise ValueError(f"{kind!r} is no name of a format")
         converter = f"convert_{source_format}_to_{target_format}"
         configured = (self.converter_images or {}).get(f"{source_format}_to_{target_format}", "")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import configparser
-import logging
 import os
-from typing import Any, Dict, List, Optional, Sequence, Type
 
 from .constants import slurm_env as env
+from .later import TYPE_CHECKING, configparser, logging
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Optional, Sequence, Type
 
 _TRUE, _FALSE = ("1", "yes", "true", "on"), ("0", "no", "false", "off")
 
@@ -72,7 +71,7 @@ class Configuration:
             try:
                 return _typed(value, value_type)
             except ValueError as error:
-                logger.warning("the variable %s is left out: %s", name, error)
+                logging.getLogger(__name__).warning("the variable %s is left out: %s", name, error)
         value = configs.get(section, option, fallback=None)
         if value is None or (empty_is_none and not value.strip()):
             return default
@@ -81,7 +80,7 @@ class Configuration:
         except ValueError as error:
             if value_type is bool:
                 raise ValueError(f"{option} in [{section}] of slurm-config.ini: {error}") from None
-            logger.warning("%s in [%s] of slurm-config.ini is left out: %s", option, section, error)
+            logging.getLogger(__name__).warning("%s in [%s] of slurm-config.ini is left out: %s", option, section, error)
             return default
 
 

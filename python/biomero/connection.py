@@ -7,28 +7,41 @@ shows them, and values of variables are quoted in one place.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import re
-import select
-import shlex
-import shutil
-import subprocess
-import tempfile
 import time
-import uuid
-import weakref
-from typing import IO, Any, Dict, Iterator, List, Optional, Union
+
+from .later import (
+    TYPE_CHECKING,
+    contextlib,
+    hashlib,
+    re,
+    select,
+    shlex,
+    shutil,
+    signal,
+    subprocess,
+    tempfile,
+    uuid,
+    weakref,
+)
+
+if TYPE_CHECKING:
+    from typing import IO, Any, Dict, List, Optional, Union
 
 # Packing many images takes long; a connection that is dead is noticed by OpenSSH within two minutes.
 DEADLINE = 6 * 3600.0
 CONNECTING = 60.0
+# What a connection that is lost takes to be gone.
+_ENDING = 1.0
 # What is kept of an answer; files are not held.
 LARGEST = 64 * 1024 * 1024
 
-_NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*")
+_NAME = "[A-Za-z_][A-Za-z0-9_]*"
 # The first line of standard input is the command, the rest its input.
 _BY_LINE = "exec /bin/sh -c 'IFS= read -r line; eval \"$line\"'"
+
+# It stays when we are killed, until the connection has ended with us; then the folder is removed, too.
+_KEEPER = '"$@"; code=$?; rm -rf -- "$0"; exit "$code"'
 
 
 class SSHException(Exception):
@@ -113,6 +126,10 @@ class Connection:
     def is_connected(self) -> bool:
         return self._master is not None and self._master.lives()
 
+    def _is_lost(self) -> bool:
+        """Whether the connection ends now, of which its sessions know first."""
+        return self._master is None or self._master.has_ended(_ENDING)
+
     def open(self) -> None:
         """Connects, where that has not been done."""
         if not self.is_connected:
@@ -125,14 +142,9 @@ class Connection:
             self._master.end()
             self._master = None
 
-    @contextlib.contextmanager
-    def cd(self, path: Union[str, os.PathLike]) -> Iterator[None]:
+    def cd(self, path: Union[str, os.PathLike]) -> _Within:
         """Commands within run in this folder of the cluster."""
-        self._folders.append(str(path))
-        try:
-            yield
-        finally:
-            self._folders.pop()
+        return _Within(self._folders, str(path))
 
     def run(
         self,
@@ -145,7 +157,7 @@ class Connection:
         """Runs a command of the shell; raises :class:`UnexpectedExit` when it fails, unless ``warn``."""
         told = {name: str(value) for name, value in (env or {}).items()}
         for name in told:
-            if _NAME.fullmatch(name) is None:
+            if re.fullmatch(_NAME, name) is None:
                 raise ValueError(f"{name!r} is no name of a variable: correct the name of the parameter")
         mark = f"biomero-{uuid.uuid4().hex}"
         lines = [f"echo {mark}"]
@@ -156,7 +168,7 @@ class Connection:
             code, errors = self._session("exec /bin/sh", "\n".join(lines).encode(), None, output, timeout)
             text = _after(mark, output)
         result = Result(text, errors, code, command, told, self)
-        if code == 255 and not text and not self.is_connected:
+        if code == 255 and not text and self._is_lost():
             raise SSHException(f"the connection to {self.host} was lost: {errors.strip()}")
         if code and not warn:
             raise UnexpectedExit(result)
@@ -171,8 +183,6 @@ class Connection:
             place + 'set -e; trap \'rm -f "$target.part"\' EXIT; cat > "$target.part"; '
             'sum=$(sha256sum < "$target.part"); mv -f "$target.part" "$target"; echo "$sum"; printf %s "$target"'
         )
-        import hashlib  # a tenth of the time that the whole package takes to be imported
-
         with contextlib.ExitStack() as stack:
             source: IO[bytes]
             if isinstance(local, (str, os.PathLike)):
@@ -194,8 +204,6 @@ class Connection:
 
     def get(self, remote: str, local: Optional[str] = None) -> TransferResult:
         """Fetches a file, into a folder or under a name; whole or not at all."""
-        import hashlib
-
         target = local or os.path.basename(remote)
         if target.endswith(os.sep) or os.path.isdir(target):
             os.makedirs(target, exist_ok=True)
@@ -240,7 +248,7 @@ class Connection:
 
     def _session(
         self, remote: str, head: bytes, rest: Optional[IO[bytes]], output: IO[bytes], timeout: Optional[float]
-    ) -> "tuple[int, str]":
+    ) -> tuple[int, str]:
         self.open()
         assert self._master is not None
         with tempfile.TemporaryFile() as errors:
@@ -265,20 +273,35 @@ class Connection:
             return code, errors.read(LARGEST).decode(errors="replace")
 
 
+class _Within:
+    """A folder, for as long as the block of a ``with`` runs."""
+
+    def __init__(self, folders: List[str], path: str) -> None:
+        self._folders, self._path = folders, path
+
+    def __enter__(self) -> None:
+        self._folders.append(self._path)
+
+    def __exit__(self, *_: Any) -> None:
+        self._folders.pop()
+
+
 class _Master:
-    """The connection that sessions share."""
+    """The connection that sessions share, in a group of processes of its own: what is sent to ours does not end it in between."""
 
     def __init__(self, options: List[str], host: str) -> None:
-        self._folder = tempfile.mkdtemp(prefix="biomero-")
-        self.path = os.path.join(self._folder, "master")
-        errors = open(os.path.join(self._folder, "errors"), "w+b")
+        folder = tempfile.mkdtemp(prefix="biomero-")
+        self.path = os.path.join(folder, "master")
+        errors = tempfile.TemporaryFile()
         self._child = subprocess.Popen(
-            ["ssh", "-M", "-S", self.path, *options, "--", host, "echo biomero-ready; exec cat > /dev/null"],
+            ["/bin/sh", "-c", _KEEPER, folder, "ssh", "-M", "-S", self.path, *options]
+            + ["--", host, "echo biomero-ready; exec cat > /dev/null"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
+            start_new_session=True,
         )
-        self.end = weakref.finalize(self, _end, self._child, errors, self._folder)
+        self.end = weakref.finalize(self, _end, self._child, errors, folder, os.getpid())
         assert self._child.stdout is not None
         told, until = b"", time.monotonic() + CONNECTING
         while b"biomero-ready" not in told:
@@ -294,16 +317,25 @@ class _Master:
     def lives(self) -> bool:
         return self._child.poll() is None
 
+    def has_ended(self, patience: float) -> bool:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._child.wait(patience)
+        return not self.lives()
 
-def _end(child: "subprocess.Popen[bytes]", errors: IO[bytes], folder: str) -> None:
+
+def _end(child: subprocess.Popen[bytes], errors: IO[bytes], folder: str, owner: int) -> None:
     for pipe in (child.stdin, child.stdout):
         if pipe is not None:
             with contextlib.suppress(OSError):
                 pipe.close()
+    if os.getpid() != owner:
+        # A process that was forked: the connection is the parent's.
+        return
     try:
         child.wait(2)
     except subprocess.TimeoutExpired:
-        child.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
         child.wait()
     errors.close()
     shutil.rmtree(folder, ignore_errors=True)
@@ -315,14 +347,13 @@ def _line(path: str) -> str:
     return shlex.quote(path)
 
 
-@contextlib.contextmanager
-def _binary(source: Any) -> Iterator[IO[bytes]]:
+def _binary(source: Any) -> IO[bytes]:
     """An open file of text or bytes, as bytes that can be read twice."""
     content = source.read()
-    with tempfile.TemporaryFile() as copy:
-        copy.write(content.encode() if isinstance(content, str) else content)
-        copy.seek(0)
-        yield copy
+    copy = tempfile.TemporaryFile()
+    copy.write(content.encode() if isinstance(content, str) else content)
+    copy.seek(0)
+    return copy
 
 
 def _seek_behind(mark: str, output: IO[bytes]) -> None:

@@ -1,7 +1,6 @@
 """Names that the scripts, the dashboards and the client agree upon."""
 
-import re
-from uuid import UUID
+from .later import re, uuid
 
 IMAGE_EXPORT_SCRIPT = "_SLURM_Image_Transfer.py"
 IMAGE_IMPORT_SCRIPT = "SLURM_Get_Results.py"
@@ -29,7 +28,7 @@ def resolve_workflow_color(color_override, workflow_id):
     """The colour asked for, as ``#RRGGBB``; without one, a colour that follows from the run's id."""
     asked = str(color_override or "").strip().upper()
     if not asked:
-        return QUALITATIVE_COLOR_SCHEME[UUID(str(workflow_id)).int % len(QUALITATIVE_COLOR_SCHEME)]
+        return QUALITATIVE_COLOR_SCHEME[uuid.UUID(str(workflow_id)).int % len(QUALITATIVE_COLOR_SCHEME)]
     if re.fullmatch("#[0-9A-F]{6}", asked) is None:
         raise ValueError(f"the colour {asked!r} is not #RRGGBB: correct it, or leave it empty")
     return asked

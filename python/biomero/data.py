@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import posixpath
-import shlex
-from typing import Any, Dict, Optional
 
 from .connection import Result, TransferResult
+from .later import TYPE_CHECKING, logging, shlex
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from typing import Any, Dict, Optional
 
 # The first that the cluster has.
 _ANY_ZIP = "$(command -v 7z || command -v 7za || command -v zip)"
@@ -99,7 +98,7 @@ class Data:
         commands.insert(0, f"rm -f -- {logs} omero-{job}_*.log")
         result = self.run("; ".join(commands), warn=True)
         if not result.ok:
-            logger.warning("what job %s has left is still there: %s", job, result.stderr.strip())
+            logging.getLogger(__name__).warning("what job %s has left is still there: %s", job, result.stderr.strip())
         return result
 
     def _zip(self) -> str:

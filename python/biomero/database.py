@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any, Optional
-from uuid import UUID
-
 from .eventsourcing import History
+from .later import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from typing import Any, Optional
+    from uuid import UUID
 
 
 class _Row:
-    """A row of a view, made from its columns by name. No dataclass: that module is a fifth of what importing this package takes."""
+    """A row of a view, made from its columns by name. No dataclass: that module takes longer to import than this package."""
 
     def __init__(self, **columns: Any) -> None:
         unknown = columns.keys() - type(self).__annotations__.keys()

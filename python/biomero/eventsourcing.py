@@ -1,21 +1,22 @@
 """Recording the workflow history, and reading it: ``processor events`` under the names of Python's tracker.
 
-Event, views and positions are written together by the worker, under an id of the command: told again, it is recorded once.
+Event, views and positions are written together by the worker, under an id of the command: told again, it is recorded once. What is
+recorded goes through one process (:mod:`biomero.recorder`); each question is a process of its own.
 """
 
 from __future__ import annotations
 
-import json
-from datetime import datetime
-from typing import Any, Dict, List, Optional, Sequence, Union
-from uuid import UUID, uuid4
+from . import recorder, worker
+from .later import TYPE_CHECKING, datetime, json, uuid
 
-from . import worker
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Optional, Sequence, Union
+    from uuid import UUID
 
-# What a process can be told by one argument, with room for what its encoding adds.
+    Id = Union[UUID, str]
+
+# In bytes, of one text: the history is for what has happened, not for data.
 LONGEST = 60_000
-
-Id = Union[UUID, str]
 
 
 class AggregateNotFoundError(Exception):
@@ -37,13 +38,13 @@ class ResultDict(dict):
 class _Aggregate:
     id: UUID
     version: int
-    created_on: datetime
-    modified_on: datetime
+    created_on: datetime.datetime
+    modified_on: datetime.datetime
 
     def __init__(self, told: Dict[str, Any]) -> None:
-        self.id, self.version = UUID(told["id"]), told["version"]
-        self.created_on = datetime.fromisoformat(told["created_on"])
-        self.modified_on = datetime.fromisoformat(told["modified_on"])
+        self.id, self.version = uuid.UUID(told["id"]), told["version"]
+        self.created_on = datetime.datetime.fromisoformat(told["created_on"])
+        self.modified_on = datetime.datetime.fromisoformat(told["modified_on"])
 
     def __repr__(self) -> str:
         fields = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
@@ -57,7 +58,7 @@ class WorkflowRun(_Aggregate):
         super().__init__(told)
         self.name, self.description = told["name"], told["description"]
         self.user, self.group = told["user"], told["group"]
-        self.tasks = [UUID(task["id"]) for task in told["tasks"]]
+        self.tasks = [uuid.UUID(task["id"]) for task in told["tasks"]]
 
 
 class Task(_Aggregate):
@@ -65,7 +66,7 @@ class Task(_Aggregate):
 
     def __init__(self, told: Dict[str, Any]) -> None:
         super().__init__(told)
-        self.workflow_id = UUID(told["workflow_id"])
+        self.workflow_id = uuid.UUID(told["workflow_id"])
         self.task_name, self.task_version = told["task_name"], told["task_version"]
         self.input_data, self.params = told["input_data"], told["params"]
         self.job_ids = [job["job_id"] for job in told["jobs"]]
@@ -84,7 +85,7 @@ class Notification:
     """An event with its place in the log."""
 
     def __init__(self, told: Dict[str, Any]) -> None:
-        self.originator_id = UUID(told["originator_id"])
+        self.originator_id = uuid.UUID(told["originator_id"])
         self.originator_version: int = told["originator_version"]
         self.topic: str = told["topic"]
         self.state = json.dumps(told["state"], ensure_ascii=False, separators=(",", ":")).encode()
@@ -98,11 +99,16 @@ class History:
     """The history in a database; without a URL, in that which the worker is configured with."""
 
     def __init__(self, sqlalchemy_url: Optional[str] = None) -> None:
+        self.sqlalchemy_url = sqlalchemy_url or None
         self._environment = {"SQLALCHEMY_URL": sqlalchemy_url} if sqlalchemy_url else {}
 
     def ask(self, *arguments: str, accept: Sequence[int] = (0,)) -> List[Any]:
         """A verb of ``processor events``."""
         return worker.ask(["events", *arguments], self._environment, accept=accept)
+
+    def record(self, *words: str) -> Dict[str, Any]:
+        """A command of ``processor events record``."""
+        return recorder.of(self.sqlalchemy_url).record(words)
 
     def make(self, rebuild: bool = False) -> None:
         """Makes what tables are missing, and brings the views up to date, or writes them anew."""
@@ -130,7 +136,7 @@ class Repository:
 
     def get(self, aggregate_id: Id) -> Union[WorkflowRun, Task]:
         """A workflow run or a task."""
-        name = str(UUID(str(aggregate_id)))
+        name = str(uuid.UUID(str(aggregate_id)))
         try:
             told = self._history.ask("show", "--json", name)[0]
         except worker.WorkerError as error:
@@ -199,7 +205,7 @@ class WorkflowTracker:
         told = ResultDict(result)
         options = ["--stdout", _end(told["stdout"]), "--stderr", _end(told["stderr"])]
         for name, value in told["env"].items():
-            options += ["--env", f"{name}={value}"]
+            options += ["--env", _sound(f"{name}={value}")]
         self._record("add-result", task_id, told["command"], options=options)
 
     def update_task_status(self, task_id: Id, status: Optional[str]) -> None:
@@ -216,16 +222,16 @@ class WorkflowTracker:
 
     def _record(self, verb: str, *positional: Any, options: Sequence[str] = ()) -> UUID:
         told = [_end(str(one)) for one in positional]
-        arguments = ["record", verb, "--json", "--command-id", str(uuid4()), *options, "--", *told]
+        words = [verb, "--command-id", str(uuid.uuid4()), *options, "--", *told]
         try:
-            appended = self.history.ask(*arguments)
+            appended = self.history.record(*words)
         except worker.WorkerError as error:
             # The tables are not there yet, or what is written of is not: the second is told again.
             if error.exit_code != worker.NOT_RECORDED or verb != "initiate-workflow":
                 raise
             self.history.make()
-            appended = self.history.ask(*arguments)
-        return UUID(appended[0]["events"][0]["originator_id"])
+            appended = self.history.record(*words)
+        return uuid.UUID(appended["events"][0]["originator_id"])
 
 
 class NoOpWorkflowTracker:
@@ -242,6 +248,11 @@ def _json(value: Any) -> str:
     return text
 
 
+def _sound(text: str) -> str:
+    # What no UTF-8 can hold is from names of files.
+    return text.replace("\0", "").encode(errors="replace").decode()
+
+
 def _end(text: str) -> str:
-    text = text.replace("\0", "")
+    text = _sound(text)
     return text if len(text) <= LONGEST // 2 else f"[…]\n{text[-LONGEST // 2:]}"

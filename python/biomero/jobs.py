@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import datetime
 import os
-import re
-import shlex
 import time
-from typing import Any, Dict, List, Optional, Tuple
 
 from .connection import Result, SSHException, TransferResult
+from .later import TYPE_CHECKING, datetime, re, shlex
 from .slurm_job import ENDED
 
-_BANNER = re.compile(r"Running [\w-]+? Job w/ .+? \| .+? \| (.+?) \|")
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Optional, Tuple
+
+_BANNER = r"Running [\w-]+? Job w/ .+? \| .+? \| (.+?) \|"
 
 
 class Jobs:
@@ -138,7 +138,7 @@ class Jobs:
         """The data folder of a job, by the first line of its log; empty where there is none."""
         name = logfile or f"omero-{slurm_job_id}.log"
         result = self.run(f"grep -m 1 -E 'Running [[:alnum:]_-]+ Job w/' {shlex.quote(name)}", warn=True)
-        found = _BANNER.search(result.stdout)
+        found = re.search(_BANNER, result.stdout)
         return found.group(1) if found else ""
 
     def extract_job_id(self, result: Result) -> int:

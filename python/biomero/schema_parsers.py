@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
-import json
-import os
-import tempfile
-from typing import Any, Dict, List, Optional
-
 from . import worker
+from .later import TYPE_CHECKING, importlib, json, tempfile
+
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Optional
 
 _TRUE = ("true", "1", "yes", "on")
 
 
-class WorkflowSchema(Dict[str, Any]):
+class WorkflowSchema(dict):
     """A descriptor: a dictionary whose keys are attributes too, with ``_`` for ``-``."""
 
     def __getattr__(self, name: str) -> Any:
@@ -87,16 +85,19 @@ class WorkflowDescriptorParser:
     def parse_descriptor(cls, descriptor_data: Dict[str, Any], name: Optional[str] = None) -> WorkflowSchema:
         """A descriptor of any kind that is known."""
         detect_schema_format(descriptor_data)
-        with tempfile.TemporaryDirectory(prefix="biomero-") as folder:
-            descriptor = os.path.join(folder, "descriptor.json")
-            with open(descriptor, "w", encoding="utf-8") as kept:
-                json.dump(descriptor_data, kept)
-            configuration = os.path.join(folder, "slurm-config.ini")
-            with open(configuration, "w", encoding="utf-8") as kept:
-                kept.write(f"[WORKFLOWS]\nworkflow = workflow\nworkflow_repo = {descriptor}\nworkflow_job = job.sh\n")
+        # Files without a name: nothing is left by who is killed.
+        with tempfile.TemporaryFile("w+") as descriptor, tempfile.TemporaryFile("w+") as configuration:
+            json.dump(descriptor_data, descriptor)
+            place = f"/dev/fd/{descriptor.fileno()}"
+            configuration.write(f"[WORKFLOWS]\nworkflow = workflow\nworkflow_repo = {place}\nworkflow_job = job.sh\n")
+            files = (descriptor, configuration)
+            for file in files:
+                file.flush()
             try:
                 told = worker.ask(
-                    ["slurm", "workflows", "workflow", "--json"], {"BIOMERO_SLURM_CONFIG_FILE": configuration}
+                    ["slurm", "workflows", "workflow", "--json"],
+                    {"BIOMERO_SLURM_CONFIG_FILE": f"/dev/fd/{configuration.fileno()}"},
+                    files=[file.fileno() for file in files],
                 )[0]
             except worker.WorkerError as error:
                 raise ValueError(f"the descriptor makes no sense: {error}") from None

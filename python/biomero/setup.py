@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import posixpath
-import re
-import shlex
-from typing import Any, Dict, List, Optional, Tuple
 
 from . import worker
 from .connection import Result, SSHException
+from .later import TYPE_CHECKING, json, re, shlex
 
-_IMAGE = re.compile(r".*?[-_](v.+|latest)\.(?:simg|sif)")
-_CONVERTER = re.compile(r"(convert_.+)_([^_]+)\.(?:simg|sif)")
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Optional, Tuple
+
+_IMAGE = r".*?[-_](v.+|latest)\.(?:simg|sif)"
+_CONVERTER = r"(convert_.+)_([^_]+)\.(?:simg|sif)"
 # Folders, scripts and a job that pulls images; images are not waited for.
 _DEADLINE = 1800.0
 
@@ -88,7 +88,7 @@ class Setup:
         (names,) = self._listings([self.slurm_converters_path])
         versions: Dict[str, List[str]] = {}
         for name in names:
-            found = _CONVERTER.fullmatch(name)
+            found = re.fullmatch(_CONVERTER, name)
             if found:
                 versions.setdefault(found.group(1), []).append(found.group(2))
         return {name: _newest_first(all_of) for name, all_of in versions.items()}
@@ -124,7 +124,7 @@ class Setup:
 
 
 def _versions(names: List[str]) -> List[str]:
-    found = [match.group(1) for match in map(_IMAGE.fullmatch, names) if match]
+    found = [match.group(1) for match in (re.fullmatch(_IMAGE, name) for name in names) if match]
     # A choice of nothing is one empty word, as scripts expect.
     return _newest_first(found) or [""]
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-from typing import Any, Dict, List, Optional, Tuple
 
 from . import configuration, schema_parsers, worker
 from .commands import Commands
@@ -12,9 +10,13 @@ from .connection import Connection, Result, SSHException, TransferResult, Unexpe
 from .data import Data
 from .eventsourcing import NoOpWorkflowTracker, WorkflowTracker
 from .jobs import Jobs
+from .later import TYPE_CHECKING, re
 from .setup import Setup
 from .slurm_job import SlurmJob
 from .views import JobAccounting, JobProgress, WorkflowAnalytics, WorkflowProgress
+
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Optional, Tuple
 
 __all__ = ["Result", "SSHException", "SlurmClient", "SlurmJob", "TransferResult", "UnexpectedExit"]
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Optional
-from uuid import UUID
 
 from .connection import Result, SSHException
+from .later import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any, Optional
+    from uuid import UUID
 
 # Of Slurm: a job in one of these changes no more.
 ENDED = frozenset(

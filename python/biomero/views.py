@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any, Dict, Iterator, List, Optional, Tuple
-from uuid import UUID
-
 from . import worker
 from .database import JobProgressView, JobView, TaskExecution, WorkflowProgressView
 from .eventsourcing import History, NotificationLog
+from .later import TYPE_CHECKING, datetime, uuid
+
+if TYPE_CHECKING:
+    from typing import Any, Dict, Iterator, List, Optional, Tuple
+    from uuid import UUID
 
 # Events that are read at a time.
 _SECTION = 5000
@@ -56,12 +57,12 @@ class _View:
         owners: Dict[UUID, Tuple[int, int]] = {}
         tasks: Dict[UUID, TaskExecution] = {}
         for event in self._events("WorkflowInitiated", "TaskCreated", "TaskCompleted", "TaskFailed", "StatusUpdated"):
-            state, of, topic = event["state"], UUID(event["originator_id"]), event["topic"].rpartition(".")[2]
-            when = datetime.fromisoformat(state["timestamp"]["_data_"].replace("Z", "+00:00"))
+            state, of, topic = event["state"], uuid.UUID(event["originator_id"]), event["topic"].rpartition(".")[2]
+            when = datetime.datetime.fromisoformat(state["timestamp"]["_data_"].replace("Z", "+00:00"))
             if topic == "WorkflowInitiated":
                 owners[of] = (state["user"], state["group"])
             elif topic == "TaskCreated":
-                user, group = owners.get(UUID(state["workflow_id"]["_data_"]), (None, None))
+                user, group = owners.get(uuid.UUID(state["workflow_id"]["_data_"]), (None, None))
                 tasks[of] = TaskExecution(
                     task_id=of,
                     task_name=state["task_name"],
@@ -94,7 +95,7 @@ class JobAccounting(_View):
         """Every job, in the order of their submission."""
         tasks, rows = self._tasks(), []
         for event in self._events("JobIdAdded"):
-            task = tasks.get(UUID(event["originator_id"]))
+            task = tasks.get(uuid.UUID(event["originator_id"]))
             if task is not None:
                 rows.append(
                     JobView(
@@ -118,11 +119,11 @@ class JobAccounting(_View):
         """The task that submitted a job."""
         served = worker.fetch(f"/v1/jobs/{int(job_id)}") if not self.history._environment else None
         if served is not None:
-            return UUID(served["task_id"]) if served["task_id"] else None
+            return uuid.UUID(served["task_id"]) if served["task_id"] else None
         found = None
         for event in self._events("JobIdAdded"):
             if int(event["state"]["job_id"]) == int(job_id):
-                found = UUID(event["originator_id"])
+                found = uuid.UUID(event["originator_id"])
         return found
 
 
@@ -157,8 +158,8 @@ class WorkflowProgress(_View):
         """The latest thousand workflow runs, newest first."""
         rows = []
         for told in self.history.ask("list", "--json", "--limit", "1000"):
-            told["workflow_id"] = UUID(told["workflow_id"])
-            told["start_time"] = datetime.fromisoformat(told["start_time"])
+            told["workflow_id"] = uuid.UUID(told["workflow_id"])
+            told["start_time"] = datetime.datetime.fromisoformat(told["start_time"])
             rows.append(WorkflowProgressView(**told))
         return rows
 

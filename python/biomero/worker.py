@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-import socket
-import subprocess
-from typing import Any, Dict, List, Optional, Sequence
+
+from .later import TYPE_CHECKING, json, shutil, socket, subprocess
+
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Optional, Sequence
 
 # Nothing of the history takes longer; making a cluster ready says its own.
 DEADLINE = 300.0
@@ -31,13 +31,19 @@ def program() -> str:
     return named or "/usr/local/bin/processor"
 
 
+def absent(doing: str) -> WorkerError:
+    """There is no such program."""
+    return WorkerError(doing, 69, f"{program()} is not there; set BIOMERO_PROCESSOR to the program")
+
+
 def ask(
     arguments: Sequence[str],
     environment: Optional[Dict[str, str]] = None,
     timeout: float = DEADLINE,
     accept: Sequence[int] = (0,),
+    files: Sequence[int] = (),
 ) -> List[Any]:
-    """Runs a verb that knows ``--json``; an object for each line of its answer."""
+    """Runs a verb that knows ``--json``; an object for each line of its answer. It is given open ``files``, as ``/dev/fd/N``."""
     doing = "processor " + " ".join(arguments[:3])
     try:
         ended = subprocess.run(
@@ -47,9 +53,10 @@ def ask(
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             timeout=timeout,
+            pass_fds=files,
         )
     except FileNotFoundError:
-        raise WorkerError(doing, 69, f"{program()} is not there; set BIOMERO_PROCESSOR to the program") from None
+        raise absent(doing) from None
     except subprocess.TimeoutExpired:
         raise WorkerError(doing, 69, f"it has not ended within {timeout:.0f} s") from None
     if ended.returncode not in accept:

@@ -15,7 +15,7 @@ use biomero_events::event::Fact;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
-pub(crate) use record::{Asked, Tracked};
+pub(crate) use record::{Asked, Line, Recorded};
 
 /// Runs workflows and keeps their history.
 #[derive(Debug, Parser)]
@@ -318,7 +318,7 @@ Examples:
         #[command(flatten)]
         shape: Shape,
         #[command(subcommand)]
-        tracked: Tracked,
+        recorded: Recorded,
     },
     /// Write the whole log to standard output
     ///

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use biomero_events::Class;
 use biomero_events::copy::CopyError;
+use biomero_events::json::Value;
 use biomero_export::WriteError;
 use biomero_export::manifest::VerifyError;
 use biomero_export::source::ReadError;
@@ -17,6 +18,7 @@ use uuid::Uuid;
 use crate::api::token::TokenError;
 use crate::api::{ApiError, SocketError};
 use crate::client::ClientError;
+use crate::events::LineError;
 use crate::export::omero_zarr::Refused;
 use crate::omero::Unread;
 use crate::personality::Unanswered;
@@ -83,6 +85,15 @@ pub(crate) enum Ended {
         /// What it should be.
         expected: &'static str,
     },
+    /// One id for many commands.
+    #[error("--command-id is of one command: write it into its line, [\"--command-id\",\"UUID\",\"start-task\",…]")]
+    EachItsOwn,
+    /// A command among many makes no sense.
+    #[error(transparent)]
+    Line(#[from] LineError),
+    /// Commands cannot be read.
+    #[error("cannot read commands from standard input: {0}; what was answered is recorded")]
+    Lines(#[source] io::Error),
     /// No such workflow.
     #[error("{name:?} is no workflow of slurm-config.ini: there are {}", .known.join(", "))]
     NoWorkflow {
@@ -262,39 +273,49 @@ impl Ended {
         if !matches!(self, Self::ReaderGone) {
             output::error(&self);
         }
-        match &self {
-            Self::Run { id, failure } if failure.is_passing() => {
-                output::hint(format!("take it up again: processor slurm run --resume {id}"));
-            }
-            Self::Run { failure, .. } => {
-                if let Failure::Job { failures, .. } = failure.as_ref() {
-                    for line in failures.iter().flat_map(|failure| &failure.log) {
-                        output::hint(format!("its log: {line}"));
-                    }
-                }
-            }
-            _ => {}
-        }
-        match &self {
-            Self::Client(ClientError::Nobody { .. }) => {
-                output::hint("start one: processor serve; for one workflow alone: processor run … --watch");
-            }
-            Self::Client(ClientError::Refused { remedy, .. }) if !remedy.is_empty() => output::hint(remedy),
-            _ => {}
-        }
-        if let Self::Log { origin, .. } = &self {
-            output::hint(format!("the database was named by {origin}"));
+        for hint in self.hints() {
+            output::hint(hint);
         }
         self.exit_code()
+    }
+
+    /// The same for a program that goes on.
+    pub(crate) fn object(&self) -> Value {
+        let hints = self.hints().into_iter().map(Value::from).collect::<Vec<_>>();
+        let code = i64::from(self.exit_code());
+        [("error", self.to_string().into()), ("hints", hints.into()), ("exit_code", code.into())].into()
+    }
+
+    /// What may help.
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Run { id, failure } if failure.is_passing() => {
+                vec![format!("take it up again: processor slurm run --resume {id}")]
+            }
+            Self::Run { failure, .. } => match failure.as_ref() {
+                Failure::Job { failures, .. } => failures
+                    .iter()
+                    .flat_map(|failure| &failure.log)
+                    .map(|line| format!("its log: {line}"))
+                    .collect(),
+                _ => Vec::new(),
+            },
+            Self::Client(ClientError::Nobody { .. }) => {
+                vec!["start one: processor serve; for one workflow alone: processor run … --watch".to_owned()]
+            }
+            Self::Client(ClientError::Refused { remedy, .. }) if !remedy.is_empty() => vec![remedy.clone()],
+            Self::Log { origin, .. } => vec![format!("the database was named by {origin}")],
+            _ => Vec::new(),
+        }
     }
 
     fn exit_code(&self) -> u8 {
         match self {
             Self::ReaderGone => exit_code::SUCCESS,
             Self::Output(_) => exit_code::CANNOT_WRITE,
-            Self::OtherKind { .. } | Self::NoJobId(_) => exit_code::USAGE,
+            Self::OtherKind { .. } | Self::EachItsOwn | Self::Line(_) | Self::NoJobId(_) => exit_code::USAGE,
             Self::Executor(error) => of_executor(error),
-            Self::System(_) => exit_code::FAILURE,
+            Self::System(_) | Self::Lines(_) => exit_code::FAILURE,
             Self::NoWorkflow { .. } | Self::Argument(_) => exit_code::USAGE,
             Self::NoHome => exit_code::CONFIGURATION,
             Self::Api(ApiError::Socket(SocketError::Taken { .. })) => exit_code::UNAVAILABLE,

@@ -7,7 +7,7 @@ use biomero_events::query::{Page, Whose, WorkflowFilter};
 use biomero_events::timestamp::Timestamp;
 use biomero_events::{Class, Error, EventLog, Limits};
 
-use crate::command_line::{Events, Verb};
+use crate::command_line::{Events, Recorded, Verb};
 use crate::configuration::Configuration;
 use crate::database::{self, Database};
 use crate::ended::Ended;
@@ -18,6 +18,7 @@ mod doctor;
 mod export;
 mod follow;
 mod init;
+mod lines;
 mod list;
 mod moment;
 mod own;
@@ -28,6 +29,8 @@ mod select;
 mod show;
 mod stats;
 mod timeline;
+
+pub(crate) use lines::LineError;
 
 /// For a statement that reads the whole log: a second for a million events here, on a slow server more, and whoever asks is
 /// there to interrupt it.
@@ -116,7 +119,9 @@ async fn verb(verb: &Verb, database: Database, configuration: &Configuration<'_>
             let since = rebuild::since(since.as_deref(), configuration)?;
             rebuild::run(&opened, since, &mut answer(shape.json)).await
         }
-        Verb::Record { command_id, shape, tracked } => {
+        Verb::Record { command_id: Some(_), recorded: Recorded::Lines, .. } => Err(Ended::EachItsOwn),
+        Verb::Record { recorded: Recorded::Lines, .. } => lines::run(&opened, &mut answer(true)).await,
+        Verb::Record { command_id, shape, recorded: Recorded::One(tracked) } => {
             record::run(&opened, tracked.asked(), *command_id, &mut answer(shape.json)).await
         }
         Verb::Export { format } => export::run(&opened, *format, &mut answer(false)).await,

@@ -3,10 +3,35 @@
 use biomero_events::command::Command;
 use biomero_events::event::Aggregate;
 use biomero_events::json::Value;
-use clap::Subcommand;
+use clap::{Parser, Subcommand};
 use uuid::Uuid;
 
-/// What is recorded.
+/// What is recorded: one command, or as many as a program has.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Recorded {
+    #[command(flatten)]
+    One(Tracked),
+    /// The commands of standard input, one a line, until it ends
+    ///
+    /// For a program that records much: one process and one connection for all of it. A line is a JSON array of the words that would stand behind `processor events record`, --command-id among them. For each there is a line of JSON in answer, before the next one is read: what was recorded, as with --json, or why nothing was; the keys are in docs/events.md. A line that makes no sense is answered too, and does not end it.
+    #[command(after_help = "\
+Example:
+  printf '%s\\n' '[\"start-workflow\",\"UUID\"]' '[\"fail-workflow\",\"UUID\",\"why\"]' | processor events record lines")]
+    Lines,
+}
+
+/// A line of [`Recorded::Lines`], in words.
+#[derive(Debug, Parser)]
+#[command(name = "record", no_binary_name = true, disable_help_flag = true, disable_help_subcommand = true)]
+pub(crate) struct Line {
+    /// As of the verb
+    #[arg(long, value_name = "UUID", global = true)]
+    pub(crate) command_id: Option<Uuid>,
+    #[command(subcommand)]
+    pub(crate) tracked: Tracked,
+}
+
+/// One command.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Tracked {
     /// A workflow run begins; prints its id

@@ -13,29 +13,15 @@ use crate::ended::Ended;
 use crate::exit_code;
 use crate::output::Answer;
 
-/// Records a command, once however often it is repeated under the same id.
+/// Records a command and answers.
 pub(super) async fn run(
     opened: &Opened,
     asked: Asked,
     command_id: Option<Uuid>,
     answer: &mut Answer,
 ) -> Result<u8, Ended> {
-    let Asked { command, about, made } = asked;
-    if let Some((id, expected)) = about {
-        let found = match opened.told(opened.log.get(id).await).await? {
-            Replayed::WorkflowRun(_) => Aggregate::WorkflowRun,
-            Replayed::Task(_) => Aggregate::Task,
-        };
-        // The log takes any event; Python would not be able to read one of the other kind.
-        if found != expected {
-            return Err(Ended::OtherKind { id, found: name(found), expected: name(expected) });
-        }
-    }
-    let command = match command_id {
-        Some(id) => command.with_id(id),
-        None => command,
-    };
-    let appended = opened.told(opened.log.append(&command).await).await?;
+    let made = asked.made;
+    let appended = append(opened, asked, command_id).await?;
     if answer.is_json() {
         answer.object(object(&appended))?;
     } else if let Some(id) = made_then(&appended, made) {
@@ -50,6 +36,30 @@ pub(super) async fn run(
     Ok(exit_code::SUCCESS)
 }
 
+/// Records a command, once however often it is repeated under the same id.
+pub(super) async fn append(
+    opened: &Opened,
+    asked: Asked,
+    command_id: Option<Uuid>,
+) -> Result<Appended, Ended> {
+    let Asked { command, about, .. } = asked;
+    if let Some((id, expected)) = about {
+        let found = match opened.told(opened.log.get(id).await).await? {
+            Replayed::WorkflowRun(_) => Aggregate::WorkflowRun,
+            Replayed::Task(_) => Aggregate::Task,
+        };
+        // The log takes any event; Python would not be able to read one of the other kind.
+        if found != expected {
+            return Err(Ended::OtherKind { id, found: name(found), expected: name(expected) });
+        }
+    }
+    let command = match command_id {
+        Some(id) => command.with_id(id),
+        None => command,
+    };
+    opened.told(opened.log.append(&command).await).await
+}
+
 /// What was made: by a repeated command, what it made the first time.
 fn made_then(appended: &Appended, made: Option<Uuid>) -> Option<Uuid> {
     made.and_then(|_| appended.events.first()).map(|event| event.originator_id)
@@ -62,7 +72,8 @@ const fn name(aggregate: Aggregate) -> &'static str {
     }
 }
 
-fn object(appended: &Appended) -> Value {
+/// For a program.
+pub(super) fn object(appended: &Appended) -> Value {
     let events: Vec<Value> = appended
         .events
         .iter()
