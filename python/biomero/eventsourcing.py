@@ -110,9 +110,9 @@ class History:
         """A command of ``processor events record``."""
         return recorder.of(self.sqlalchemy_url).record(words)
 
-    def make(self, rebuild: bool = False) -> None:
-        """Makes what tables are missing, and brings the views up to date, or writes them anew."""
-        self.ask("init", "--json", *(["--rebuild"] if rebuild else []))
+    def make(self, rebuild: bool = False, since: str = "all") -> None:
+        """Makes what tables are missing, and brings the views up to date, or writes them anew: all rows, or those since a date."""
+        self.ask("init", "--json", *(["--rebuild", "--since", since] if rebuild else []))
 
 
 class NotificationLog:

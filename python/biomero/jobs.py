@@ -14,12 +14,17 @@ if TYPE_CHECKING:
 
 _BANNER = r"Running [\w-]+? Job w/ .+? \| .+? \| (.+?) \|"
 
+# Under which name scripts ask for what became of images.
+_OF_IMAGES = "sing.log"
+
 
 class Jobs:
     """The part of the client that asks about jobs."""
 
     run: Any
     get: Any
+    slurm_images_path: str
+    slurm_converters_path: str
     sacct_start_time: str
     sacct_days_ago: Optional[int]
 
@@ -119,7 +124,18 @@ class Jobs:
         """Fetches a job's log: the folder, its path, the transfer."""
         name = logfile or f"omero-{slurm_job_id}.log"
         path = os.path.join(local_tmp_storage, os.path.basename(name))
+        if os.path.basename(name) == _OF_IMAGES:
+            return local_tmp_storage, path, self._log_of_images(name, path)
         return local_tmp_storage, path, self.get(name, path)
+
+    def _log_of_images(self, name: str, path: str) -> TransferResult:
+        """What became of each image: the worker keeps that beside the image, the library in one file for all."""
+        folders = " ".join(shlex.quote(folder) for folder in (self.slurm_images_path, self.slurm_converters_path))
+        kinds = f"-name {_OF_IMAGES} -o -name '.*.sif.status' -o -name '.*.sif.log'"
+        result = self.run(f"find {folders} -maxdepth 2 -type f '(' {kinds} ')' -exec tail -v -c 65536 -- {{}} + 2> /dev/null || :")
+        with open(path, "w", encoding="utf-8") as kept:
+            kept.write(result.stdout)
+        return TransferResult(path, name, self)
 
     def get_conversion_logfile_from_slurm(
         self, slurm_job_id: str, local_tmp_storage: str = "/tmp/", logfile: Optional[str] = None

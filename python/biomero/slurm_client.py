@@ -133,9 +133,12 @@ class SlurmClient(Setup, Commands, Jobs, Data, configuration.Configuration, Conn
         self.workflowAnalytics: Any = WorkflowAnalytics(tracker.history)
 
     def initialize_analytics_system(self, reset_tables: bool = False) -> None:
-        """Makes the tables of the history; with ``reset_tables`` writes its views anew. No event is left out."""
+        """Makes the tables of the history; with ``reset_tables`` writes its views anew, from ``analytics_rebuild_days_ago`` on, or from
+        ``analytics_rebuild_start_time``, or from the beginning."""
         if self.track_workflows:
-            self.workflowTracker.history.make(rebuild=reset_tables)
+            days = self.analytics_rebuild_days_ago
+            since = self.analytics_rebuild_start_time or "all" if days is None else f"{int(days)}d"
+            self.workflowTracker.history.make(rebuild=reset_tables, since=since)
 
     def bring_listener_uptodate(self, listener: Any, start: int = 1) -> None:
         """Brings the views up to date with the log."""

@@ -58,7 +58,7 @@ fn scripts_run_a_workflow_and_the_library_reads_its_history() -> Result<()> {
     let mut library = reader(worker.folder(), &url)?;
     let run = library.get(text(&told["done"]["run"]))?;
     assert_eq!((&run["name"], &run["user"]), (&json!("threshold"), &json!(2)));
-    assert_eq!(run["tasks"].as_array().map(Vec::len), Some(3), "{run}");
+    assert_eq!(run["tasks"].as_array().map(Vec::len), Some(5), "{run}");
     let task = library.get(text(&told["done"]["task"]))?;
     assert_eq!(task["job_ids"], json!([told["done"]["job"]]));
     assert_eq!((&task["status"], &task["progress"]), (&json!("COMPLETED"), &json!("100%")));
@@ -69,12 +69,15 @@ fn scripts_run_a_workflow_and_the_library_reads_its_history() -> Result<()> {
     assert!(text(&told["refused"]["message"]).contains("could not be submitted"), "{told}");
     let views = |sql: &str| server.psql("python_scripts", sql);
     assert_eq!(
-        views("SELECT name, status FROM biomero_workflow_progress_view ORDER BY start_time")?,
-        "threshold|DONE\nrefused|FAILED"
+        views("SELECT name, status, progress FROM biomero_workflow_progress_view ORDER BY start_time, name")?,
+        "threshold|DONE|100%\nSlurm Cellpose Segmentation|DONE|100%\nrefused|FAILED|0%\n\
+         SLURM_Run_Workflow_Batched.py|DONE|100%\npart 1|DONE|100%\npart 2|DONE|100%"
     );
+    let batch = library.get(text(&told["batch"]["run"]))?;
+    assert_eq!(batch["tasks"].as_array().map(Vec::len), Some(2), "{batch}");
     assert_eq!(
         views("SELECT count(*), min(user::text) IS NOT NULL FROM biomero_job_view WHERE \"user\" = 2")?,
-        "2|t"
+        "3|t"
     );
     Ok(())
 }
