@@ -3,6 +3,7 @@
 mod chosen;
 mod copy;
 mod follow;
+mod lines;
 mod read;
 mod refuse;
 mod repair;

@@ -22,6 +22,7 @@ mod export;
 mod ice;
 mod omero;
 mod processor;
+mod python;
 mod serve;
 mod slurm;
 
@@ -78,10 +79,11 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
         ["omero"] => omero_section()?,
         ["processor"] => processor_section()?,
         ["serve"] => serve_section()?,
+        ["python"] => python_section()?,
         other => {
             let other = other.join(" ");
             return Err(Failure::Usage(format!(
-                "`bench` does not know `{other}`, but [init|events|slurm|export|ice|omero|processor|serve] and, with nothing or init, --shell-chain"
+                "`bench` does not know `{other}`, but [init|events|slurm|export|ice|omero|processor|serve|python] and, with nothing or init, --shell-chain"
             )));
         }
     };
@@ -97,7 +99,8 @@ pub(crate) fn run(options: &[&str]) -> Result<(), Failure> {
 fn all(measure_chain: bool) -> Result<Vec<&'static str>, Failure> {
     let init = init_section(measure_chain)?;
     let images = [export_section()?, ice_section()?, omero_section()?].concat();
-    Ok([init, events_section()?, slurm_section()?, images, processor_section()?, serve_section()?].concat())
+    let workflows = [processor_section()?, serve_section()?, python_section()?].concat();
+    Ok([init, events_section()?, slurm_section()?, images, workflows].concat())
 }
 
 /// The start-up of a container; what is over budget.
@@ -167,6 +170,14 @@ fn serve_section() -> Result<Vec<&'static str>, Failure> {
     dist::processor()?;
     build(serve::PROGRAMS)?;
     Ok(report(&serve::measure(&binary::target().join("release"))?))
+}
+
+/// What scripts import; what is over budget.
+fn python_section() -> Result<Vec<&'static str>, Failure> {
+    packages::install(&[packages::BENCH])?;
+    packages::install_python()?;
+    let processor = dist::processor()?;
+    Ok(report(&python::measure(&processor)?))
 }
 
 /// Programs that measure, as the people who use what is measured would build theirs.

@@ -30,7 +30,7 @@ usage: cargo xtask COMMAND
   test       install what is missing, check and test everything
              --install-tools: also compile the cargo tools that are missing, as CI does
   bench      measure the release binaries against their peers and budgets
-             init, events, slurm, export, ice, omero, processor, serve: only that
+             init, events, slurm, export, ice, omero, processor, serve, python: only that
              --shell-chain: also install omero-py and measure today's start-up scripts
   fuzz       hostile input for every parser, 20 seconds each
              --seconds N: for so long

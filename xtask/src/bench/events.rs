@@ -114,7 +114,7 @@ fn appends(server: &Postgres, scratch: &Scratch, ours: &mut Ours) -> Result<Vec<
 }
 
 /// A task with a job in Python's database, with so many updates.
-fn python_task(python: &mut Biomero, updates: usize) -> Result<String, Failure> {
+pub(super) fn python_task(python: &mut Biomero, updates: usize) -> Result<String, Failure> {
     let mut commands = vec![
         json!({ "do": "initiate_workflow", "as": "workflow", "arguments": ["benchmark", "", 2, 3] }),
         json!({ "do": "add_task_to_workflow", "of": "workflow", "as": "task", "arguments": ["cellpose", "v1.4.0", [], {}] }),
@@ -133,7 +133,7 @@ fn update(of: &str) -> Value {
 }
 
 /// Milliseconds.
-fn python_times(python: &mut Biomero, task: &str, rounds: usize) -> Result<Vec<f64>, Failure> {
+pub(super) fn python_times(python: &mut Biomero, task: &str, rounds: usize) -> Result<Vec<f64>, Failure> {
     let seconds = python.ask("measure", &json!({ "command": update(task), "rounds": rounds }))?;
     let seconds: Option<Vec<f64>> =
         seconds.as_array().and_then(|seconds| seconds.iter().map(Value::as_f64).collect());
