@@ -169,12 +169,12 @@ class Recorder:
         process.end(patience)
 
     def end(self) -> None:
-        """Ends the process, unless a thread that is not waited for still has its turn; the next command starts another."""
+        """Ends what runs, unless a thread that is not waited for still has its turn; the next command starts another."""
         if not self._turn.acquire(timeout=_ENDING):
             return
         try:
-            process, self._free = self._free, None
-            if process is not None:
+            self._free = None
+            for process in list(self._living):
                 self._end(process, _ENDING)
         finally:
             self._turn.release()

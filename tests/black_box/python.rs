@@ -2,6 +2,7 @@
 //! database, the examples of the guide, and the library's own tests.
 
 mod install;
+mod recorder;
 mod theirs;
 
 use std::ffi::OsStr;

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, channel};
 use biomero_tests::{Result, Trouble, wait};
 use serde_json::{Value, json};
 
-use super::stage::{Stage, WORKFLOW};
+use super::stage::{Stage, WORKFLOW, objects};
 
 /// It, running, and what it has answered.
 struct Dictation {
@@ -89,8 +89,8 @@ fn lines_record_what_the_verbs_record() -> Result<()> {
     by_verb.succeed(&["init"])?;
     let mut dictation = Dictation::start(&by_line)?;
     for words in COMMANDS {
-        let told = by_verb.object(&[&["record"], *words].concat())?;
-        assert_eq!(dictation.tell(words)?, told, "{words:?}");
+        let told = objects(&by_verb.succeed(&[&["record", "--json"], *words].concat())?)?;
+        assert_eq!([dictation.tell(words)?], told[..], "{words:?}");
     }
     let log = "SELECT id, originator_id, originator_version, topic,
                regexp_replace(convert_from(state, 'UTF8'), '\"timestamp\":{[^}]*}', '') FROM workflowtracker_events ORDER BY id";
