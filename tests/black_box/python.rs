@@ -70,7 +70,9 @@ fn scripts_run_a_workflow_and_the_library_reads_its_history() -> Result<()> {
     assert!(text(&told["refused"]["message"]).contains("could not be submitted"), "{told}");
     let views = |sql: &str| server.psql("python_scripts", sql);
     assert_eq!(
-        views("SELECT name, status, progress FROM biomero_workflow_progress_view ORDER BY name COLLATE \"C\"")?,
+        views(
+            "SELECT name, status, progress FROM biomero_workflow_progress_view ORDER BY name COLLATE \"C\""
+        )?,
         "SLURM_Run_Workflow_Batched.py|DONE|100%\nSlurm Cellpose Segmentation|DONE|100%\n\
          part 1|DONE|100%\npart 2|DONE|100%\nrefused|FAILED|0%\nthreshold|DONE|100%"
     );

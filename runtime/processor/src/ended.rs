@@ -86,7 +86,9 @@ pub(crate) enum Ended {
         expected: &'static str,
     },
     /// One id for many commands.
-    #[error("--command-id is of one command: write it into its line, [\"--command-id\",\"UUID\",\"start-task\",…]")]
+    #[error(
+        "--command-id is of one command: write it into its line, [\"--command-id\",\"UUID\",\"start-task\",…]"
+    )]
     EachItsOwn,
     /// A command among many makes no sense.
     #[error(transparent)]

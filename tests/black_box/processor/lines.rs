@@ -25,10 +25,7 @@ impl Dictation {
         let output = child.stdout.take().ok_or_else(|| Trouble::new("it has no output"))?;
         let (send, answers) = channel();
         std::thread::spawn(move || {
-            BufReader::new(output)
-                .lines()
-                .map_while(std::io::Result::ok)
-                .try_for_each(|line| send.send(line))
+            BufReader::new(output).lines().map_while(std::io::Result::ok).try_for_each(|line| send.send(line))
         });
         Ok(Self { child, input, answers })
     }
@@ -49,8 +46,7 @@ impl Dictation {
     /// The end of its input; that of it has to follow, and nothing more be said.
     fn end(mut self) -> Result<ExitStatus> {
         drop(self.input.take());
-        let status =
-            wait::until("its end", wait::PATIENCE, &[], || self.child.try_wait().ok().flatten())?;
+        let status = wait::until("its end", wait::PATIENCE, &[], || self.child.try_wait().ok().flatten())?;
         assert_eq!(self.answers.iter().collect::<Vec<_>>(), [""; 0]);
         Ok(status)
     }
@@ -69,7 +65,19 @@ const TASK: &str = "7fa459ea-ee8a-3ca4-894e-db77e160355e";
 const COMMANDS: &[&[&str]] = &[
     &["initiate-workflow", "--id", RUN, "cellpose", "für alle", "2", "3"],
     &["start-workflow", RUN],
-    &["add-task-to-workflow", "--id", TASK, "--input-data", "[101]", "--params", "{}", "--", RUN, "cellpose", "v1"],
+    &[
+        "add-task-to-workflow",
+        "--id",
+        TASK,
+        "--input-data",
+        "[101]",
+        "--params",
+        "{}",
+        "--",
+        RUN,
+        "cellpose",
+        "v1",
+    ],
     &["start-task", TASK],
     &["add-job-id", TASK, "-1"],
     &["add-result", "--stdout", "two\nlines", "--env", "A=b c", "--", TASK, "--sbatch"],
@@ -95,7 +103,8 @@ fn lines_record_what_the_verbs_record() -> Result<()> {
     let log = "SELECT id, originator_id, originator_version, topic,
                regexp_replace(convert_from(state, 'UTF8'), '\"timestamp\":{[^}]*}', '') FROM workflowtracker_events ORDER BY id";
     assert_eq!(by_line.psql(log)?, by_verb.psql(log)?);
-    let connections = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'processor_lines' AND pid <> pg_backend_pid()";
+    let connections =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = 'processor_lines' AND pid <> pg_backend_pid()";
     assert_eq!(by_line.psql(connections)?, "1", "one connection for all of them");
     assert!(dictation.end()?.success());
     Ok(())
@@ -121,7 +130,10 @@ fn a_line_that_makes_no_sense_is_answered_and_the_next_one_recorded() -> Result<
     ] {
         let told = dictation.line(line)?;
         assert_eq!(told["exit_code"], code, "{told}");
-        assert!(told["error"].as_str().is_some_and(|told| told.contains(message)), "{message}\nis not in\n{told}");
+        assert!(
+            told["error"].as_str().is_some_and(|told| told.contains(message)),
+            "{message}\nis not in\n{told}"
+        );
         assert!(told["hints"].is_array(), "{told}");
     }
     let told = dictation.tell(&["start-workflow", WORKFLOW])?;

@@ -151,7 +151,10 @@ fn what_is_not_recorded_is_raised_with_its_exit_code() -> Result<()> {
     for (told, (code, message)) in told["errors"].as_array().into_iter().flatten().zip(expected) {
         let text = told[1].as_str().unwrap_or_default();
         assert_eq!(told[0], code, "{told}");
-        assert!(text.starts_with("processor events record ") && text.contains(message), "{message}\nis not in\n{text}");
+        assert!(
+            text.starts_with("processor events record ") && text.contains(message),
+            "{message}\nis not in\n{text}"
+        );
         assert!(!text.contains("s3cr3t"), "{text}");
     }
     assert_eq!(told["errors"].as_array().map(Vec::len), Some(expected.len()));

@@ -23,7 +23,9 @@ const LONGEST: u64 = 4 * 1024 * 1024;
 #[derive(Debug, Error)]
 pub(crate) enum LineError {
     /// It would have to be held whole.
-    #[error("the line is longer than {LONGEST} bytes: nothing was recorded; name a file instead of its content")]
+    #[error(
+        "the line is longer than {LONGEST} bytes: nothing was recorded; name a file instead of its content"
+    )]
     TooLong,
     /// It is not an array of strings.
     #[error(
