@@ -104,6 +104,12 @@ class _Process:
             if pipe is not None:
                 pipe.close()
 
+    def disown(self) -> None:
+        """Where it is the child of another process."""
+        self.let_go()
+        # Nobody waits for it here.
+        self._child.returncode = 0
+
 
 class Recorder:
     """Records in one database. Threads take turns; the handler of a signal that comes meanwhile has a process of its own."""
@@ -184,7 +190,7 @@ class Recorder:
         living, self._living, self._free = self._living, [], None
         self._turn = threading.RLock()
         for process in living:
-            process.let_go()
+            process.disown()
 
 
 _recorders: Dict[Optional[str], Recorder] = {}
