@@ -34,9 +34,11 @@ impl Dictation {
     fn line(&mut self, line: &[u8]) -> Result<Value> {
         let input = self.input.as_mut().ok_or_else(|| Trouble::new("its input has ended"))?;
         input.write_all(&[line, b"\n"].concat()).map_err(Trouble::doing("tell it a line"))?;
-        let answer =
-            self.answers.recv_timeout(wait::PATIENCE).map_err(Trouble::doing("wait for an answer"))?;
-        serde_json::from_str(&answer).map_err(Trouble::doing(format!("read {answer:?}")))
+        let answer = self
+            .answers
+            .recv_timeout(wait::PATIENCE)
+            .map_err(|error| Trouble::new(format!("it does not answer: {error}")))?;
+        serde_json::from_str(&answer).map_err(|error| Trouble::new(format!("it answers {answer:?}: {error}")))
     }
 
     fn tell(&mut self, words: &[&str]) -> Result<Value> {

@@ -49,7 +49,7 @@ impl Stage {
     fn count(&self, topic: &str) -> Result<u64> {
         let sql = format!("SELECT count(*) FROM workflowtracker_events WHERE topic LIKE '%.{topic}'");
         let counted = self.server.psql(&self.database, &sql)?;
-        counted.parse().map_err(Trouble::doing(format!("read {counted:?}")))
+        counted.parse().map_err(|error| Trouble::new(format!("{counted:?} is no number: {error}")))
     }
 }
 
@@ -61,7 +61,7 @@ fn script(case: &str) -> Command {
 }
 
 fn object(told: &str) -> Result<Value> {
-    serde_json::from_str(told.trim()).map_err(Trouble::doing(format!("read {told:?}")))
+    serde_json::from_str(told.trim()).map_err(|error| Trouble::new(format!("it said {told:?}: {error}")))
 }
 
 #[test]

@@ -22,7 +22,13 @@ Example:
 
 /// A line of [`Recorded::Lines`], in words.
 #[derive(Debug, Parser)]
-#[command(name = "record", no_binary_name = true, disable_help_flag = true, disable_help_subcommand = true)]
+#[command(
+    name = "record",
+    no_binary_name = true,
+    arg_required_else_help = false,
+    disable_help_flag = true,
+    disable_help_subcommand = true
+)]
 pub(crate) struct Line {
     /// As of the verb
     #[arg(long, value_name = "UUID", global = true)]
