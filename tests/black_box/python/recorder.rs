@@ -1,7 +1,7 @@
 //! Recording from Python: by one process, which is started again and told again where that is needed, and leaves nothing.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use biomero_tests::cluster::shared;
@@ -40,7 +40,10 @@ impl Stage {
         command.env("PYTHONDONTWRITEBYTECODE", "1");
         let told = object(&process::succeed(&mut command, DEADLINE)?)?;
         for recorder in told["recorders"].as_array().into_iter().flatten() {
-            assert!(!Path::new(&format!("/proc/{recorder}")).exists(), "{recorder} of {told} still runs");
+            let process = PathBuf::from(format!("/proc/{recorder}"));
+            wait::until(&format!("the end of {recorder}, of {told}"), wait::PATIENCE, &[], || {
+                (!process.exists()).then_some(())
+            })?;
         }
         Ok(told)
     }
