@@ -56,12 +56,11 @@ fn a_page_of_somebody_else_changes_nothing_in_the_name_of_who_looks_at_it() -> R
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             let mut request = [0; 4_096];
-            let _ = stream.read(&mut request);
-            let length = page.len();
-            let _ = write!(
-                stream,
-                "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{page}"
-            );
+            if stream.read(&mut request).is_ok_and(|read| read > 0) {
+                let length = page.len();
+                let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close";
+                let _ = write!(stream, "{head}\r\nContent-Length: {length}\r\n\r\n{page}");
+            }
         }
     });
     visit.browser.visit(&elsewhere)?;

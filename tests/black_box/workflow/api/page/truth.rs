@@ -77,7 +77,7 @@ fn list(visit: &mut Visit, server: &Postgres) -> Result<()> {
         );
         let wanted = rows(server, &statement)?;
         assert_eq!(listed(visit)?, wanted, "{query}");
-        let count = &rows(server, &format!("SELECT count(*) FROM {WORKFLOWS} WHERE {condition}"))?[0];
+        let count = rows(server, &format!("SELECT count(*) FROM {WORKFLOWS} WHERE {condition}"))?.remove(0);
         let told = visit.browser.texts("#list > p")?.join(" ");
         assert!(told.starts_with(&format!("{count} workflow")) || wanted.is_empty(), "{query}: {told}");
 
@@ -85,7 +85,7 @@ fn list(visit: &mut Visit, server: &Postgres) -> Result<()> {
         let limits = [format!("offset={offset}"), format!("limit={SHOWN}")];
         let filters: Vec<&str> = filters.chain(limits.iter().map(String::as_str)).collect();
         let answer = visit.asked.get(&format!("/v1/workflows?{}", filters.join("&")))?;
-        assert_eq!(answer["total"].to_string(), *count, "{query}");
+        assert_eq!(answer["total"].to_string(), count, "{query}");
         let answered: Vec<String> = answer["workflows"]
             .as_array()
             .into_iter()
@@ -112,7 +112,8 @@ fn list(visit: &mut Visit, server: &Postgres) -> Result<()> {
 fn overview(visit: &mut Visit, server: &Postgres) -> Result<()> {
     visit.browser.open("/?back=year")?;
     let numbers = |texts: Vec<String>| -> BTreeMap<String, String> {
-        let pair = |text: String| text.split_once('\n').map(|(one, two)| (two.to_owned(), one.to_owned()));
+        let pair =
+            |text: String| text.split_once('\n').map(|(one, two)| (two.trim().to_owned(), one.to_owned()));
         texts.into_iter().filter_map(pair).collect()
     };
     let tiles = numbers(visit.browser.texts("a.tile")?);
@@ -164,7 +165,7 @@ fn no_secret(visit: &mut Visit, ids: &[&String]) -> Result<()> {
     let hash = std::fs::read_to_string(visit.asked.desk.worker.folder().join("tokens")).expect("tokens");
     let hash = hash.trim().rsplit(' ').next().unwrap_or_default().to_owned();
     let escaped = PASSWORD.replace('%', "%25").replace('@', "%40").replace('/', "%2F").replace(':', "%3A");
-    let secrets = [PASSWORD, &escaped[..20], &visit.token.clone(), &hash].map(str::to_owned);
+    let secrets = [PASSWORD, &escaped[..20], visit.token.as_str(), hash.as_str()].map(str::to_owned);
     let mut pages =
         vec!["/", "/workflows", "/start-up", "/settings"].into_iter().map(str::to_owned).collect::<Vec<_>>();
     pages.extend(ids.iter().map(|id| format!("/workflows/{id}")));
