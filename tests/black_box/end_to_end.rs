@@ -276,7 +276,7 @@ fn a_script_of_omero_asks_for_a_workflow_and_has_its_results_and_its_history() -
     let expected_names = [
         "_SLURM_Image_Transfer.py",
         "_SLURM_Image_Transfer.py",
-        "convert_zarr_to_tiff",
+        "CONVERT_ZARR_TO_TIFF",
         WORKFLOW,
         "SLURM_Get_Results.py",
         "SLURM_Import_Results.py",
