@@ -324,7 +324,7 @@ class _Master:
 
 
 def _end(child: subprocess.Popen[bytes], errors: IO[bytes], folder: str, owner: int) -> None:
-    for pipe in (child.stdin, child.stdout):
+    for pipe in (child.stdin, child.stdout, errors):
         if pipe is not None:
             with contextlib.suppress(OSError):
                 pipe.close()
@@ -337,7 +337,6 @@ def _end(child: subprocess.Popen[bytes], errors: IO[bytes], folder: str, owner: 
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
         child.wait()
-    errors.close()
     shutil.rmtree(folder, ignore_errors=True)
 
 
