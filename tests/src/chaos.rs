@@ -27,8 +27,9 @@ pub use ends::Ended;
 pub use plan::{Disaster, Extent, Plan, Victim, Wish};
 use site::Site;
 
-/// How long workflows may take to end once nothing is killed any more, whatever machine this is.
-const ENDING: Duration = Duration::from_secs(1_500);
+/// How long workflows may take to end once nothing is killed any more, on a machine with ten times more to do than processors:
+/// all of them, and each.
+const ENDING: (Duration, Duration) = (Duration::from_secs(240), Duration::from_secs(6));
 /// How often it is told how far it is.
 const TOLD: Duration = Duration::from_secs(20);
 
@@ -87,7 +88,8 @@ impl Chaos {
             lanes[place % CLIENTS].push((wish, request));
         }
         let (again, socket, begun) = (AtomicUsize::new(0), self.site.socket(), Instant::now());
-        let until = begun + self.plan.extent.during + ENDING;
+        let patience = patience(&self.plan);
+        let until = begun + self.plan.extent.during + patience;
         let client = Client { socket: &socket, begun, until, again: &again };
         let site = &mut self.site;
         let (killed, kept) = std::thread::scope(|scope| -> Result<_> {
@@ -101,13 +103,18 @@ impl Chaos {
         })?;
         tell("nothing is killed any more");
         let quiet = Instant::now();
-        settle(site, tell)?;
+        settle(site, patience, tell)?;
         let settled = quiet.elapsed();
         let ended = ends::check(site, &self.plan, &kept).map_err(|trouble| {
             Trouble::new(format!("{trouble}{}", wait::ends_of(&[site.container().log()])))
         })?;
         Ok(Outcome { ended, killed, asked_again: again.into_inner(), settled })
     }
+}
+
+fn patience(plan: &Plan) -> Duration {
+    let (all, each) = ENDING;
+    all + each * u32::try_from(plan.extent.workflows).unwrap_or(u32::MAX)
 }
 
 /// Kills and brings back, each at its moment, or as soon as what came before is done.
@@ -148,12 +155,12 @@ fn strike(
 }
 
 /// Waits until nothing is left to be done.
-fn settle(site: &mut Site, tell: &dyn Fn(&str)) -> Result<()> {
+fn settle(site: &mut Site, patience: Duration, tell: &dyn Fn(&str)) -> Result<()> {
     let socket = site.socket();
     let mut told = Instant::now();
     let mut last = String::new();
     let log = site.container().log().to_path_buf();
-    let waited = wait::until("the end of all workflows", ENDING, &[&log], || {
+    let waited = wait::until("the end of all workflows", patience, &[&log], || {
         std::thread::sleep(Duration::from_millis(250));
         let answer = http::get(&socket, "/v1/workflows?open=true&limit=500").ok()?;
         let open = answer.json();

@@ -79,6 +79,13 @@ const TABLE: &[(&[&str], RefusalKind, &str)] = &[
             "zero bytes were transmitted or received",
             "connection timed out",
             "message receive failure",
+            "message send failure",
+            "communication shutdown failure",
+            "missing socket error",
+            // It was reached, and ended before it had answered: what it had taken it may know when it is back.
+            "(receive failure)",
+            "(send failure)",
+            "(shutdown failure)",
             "transport endpoint is not connected",
         ],
         RefusalKind::Unanswered,
@@ -291,6 +298,15 @@ mod tests {
             ),
             (
                 "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation",
+                Unanswered,
+            ),
+            // As when slurmctld is killed in the middle of it.
+            (
+                "sbatch: error: slurm_msg_sendto: address:port=127.0.0.1:15025 msg_type=4003: Unexpected missing socket error\nsbatch: error: Batch job submission failed: Unexpected missing socket error",
+                Unanswered,
+            ),
+            (
+                "sbatch: error: Batch job submission failed: Unable to contact slurm controller (receive failure)",
                 Unanswered,
             ),
             ("sbatch: error: Batch job submission failed: Unspecified error", Other),
