@@ -82,6 +82,8 @@ const TABLE: &[(&[&str], RefusalKind, &str)] = &[
             "message send failure",
             "communication shutdown failure",
             "missing socket error",
+            "unexpected message received",
+            "header lengths are longer than data received",
             // It was reached, and ended before it had answered: what it had taken it may know when it is back.
             "(receive failure)",
             "(send failure)",
