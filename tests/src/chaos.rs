@@ -177,7 +177,7 @@ fn settle(site: &mut Site, patience: Duration, tell: &dyn Fn(&str)) -> Result<()
 
 impl fmt::Display for Outcome {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Ended { done, failed, cancelled } = self.ended;
+        let Ended { done, failed, cancelled, forgotten, run_again } = self.ended;
         let all = done + failed + cancelled;
         writeln!(
             formatter,
@@ -186,6 +186,10 @@ impl fmt::Display for Outcome {
         let killed: Vec<String> =
             self.killed.iter().map(|(victim, times)| format!("{} {times}", victim.name())).collect();
         writeln!(formatter, "killed: {}", killed.join(", "))?;
+        writeln!(
+            formatter,
+            "jobs that slurmctld had forgotten: {forgotten}; that it has run again itself: {run_again}"
+        )?;
         writeln!(formatter, "asked again for want of an answer: {}", self.asked_again)?;
         write!(formatter, "all had ended {:.1} s after the last was killed", self.settled.as_secs_f64())
     }

@@ -30,7 +30,7 @@ struct Expected {
     end: End,
 }
 
-/// How many have ended in which way.
+/// How many have ended in which way, and what Slurm has done to their jobs meanwhile.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Ended {
     /// With results.
@@ -39,6 +39,10 @@ pub struct Ended {
     pub failed: usize,
     /// Because somebody asked for it.
     pub cancelled: usize,
+    /// Jobs that slurmctld had taken and did not know any more when it was back.
+    pub forgotten: usize,
+    /// Jobs whose end slurmctld did not know any more: it has run them again itself, under the same number.
+    pub run_again: usize,
 }
 
 /// Looks at everything, and stops the worker.
@@ -58,7 +62,7 @@ pub(super) fn check(site: &mut Site, plan: &Plan, kept: &BTreeMap<Uuid, Kept>) -
         }
     }
     faults.extend(batches(site, plan)?);
-    faults.extend(jobs(site, &expected)?);
+    faults.extend(jobs(site, &expected, &mut ended)?);
     faults.extend(history(site)?);
     faults.extend(rebuilt(site)?);
     faults.extend(left_on_disk(site, &expected));
@@ -144,26 +148,32 @@ fn batches(site: &Site, plan: &Plan) -> Result<Vec<String>> {
     Ok(faults)
 }
 
-/// One job ran for each, from its beginning to its end, by what it told itself and by what Slurm has on its books.
-fn jobs(site: &Site, expected: &[Expected]) -> Result<Vec<String>> {
+/// One job ran for each, from its beginning to its end, by what it told itself and by what Slurm has on its books. What slurmctld
+/// forgets when it is killed is not counted, nor what it then does itself: it is no fault of whoever has submitted once.
+fn jobs(site: &Site, expected: &[Expected], ended: &mut Ended) -> Result<Vec<String>> {
     let mut faults = Vec::new();
     let mut sacct = site.cluster().slurm("sacct");
     sacct.args(["-n", "-P", "-X", "-D", "-a", "-S", "now-6hours", "-o", "JobIDRaw,State,SubmitLine"]);
     let books = booked(&process::succeed(&mut sacct, PATIENCE)?);
     let told = told(&site.counts());
-    let nothing = Vec::new();
     for Expected { id, name, end, .. } in expected {
-        let lines = told.get(&id.simple().to_string()).unwrap_or(&nothing);
-        let ran: BTreeSet<&str> = lines.iter().filter_map(|line| line.strip_prefix("begun ")).collect();
-        let ends = lines.iter().filter(|line| line.starts_with("ended ")).count();
-        let booked = books.get(&id.to_string()).unwrap_or(&nothing);
+        let lines = told.get(&id.simple().to_string()).map(Vec::as_slice).unwrap_or_default();
+        let booked = books.get(&id.to_string()).map(Vec::as_slice).unwrap_or_default();
+        // The queue is empty: what waits or runs by the books alone is what slurmctld has forgotten.
+        let (forgotten, known): (Vec<&String>, Vec<&String>) =
+            booked.iter().partition(|job| job.ends_with("PENDING") || job.ends_with("RUNNING"));
+        let (ran, done) = (of_jobs(lines, "begun "), of_jobs(lines, "ended "));
+        let is_lost = |job: &&str| forgotten.iter().any(|other| other.split(' ').next() == Some(*job));
+        let counted = ran.iter().filter(|job| !is_lost(job)).count();
         let is_once = match end {
-            End::Cancelled => ran.len() <= 1 && ends == 0 && booked.len() <= 1,
-            End::Done | End::Failed(_) => ran.len() == 1 && ends == 1 && booked.len() == 1,
+            End::Cancelled => counted <= 1 && done.is_empty() && known.len() <= 1,
+            End::Done | End::Failed(_) => counted == 1 && done.len() == 1 && known.len() == 1,
         };
         if !is_once {
             faults.push(format!("{name} ({id}) ran as {lines:?}, and Slurm has {booked:?}"));
         }
+        ended.forgotten += forgotten.len();
+        ended.run_again += lines.iter().filter(|line| line.starts_with("begun ")).count() - ran.len();
     }
     let ours: BTreeSet<String> = expected.iter().map(|workflow| workflow.id.to_string()).collect();
     let others = books.keys().filter(|id| !ours.contains(*id));
@@ -171,6 +181,11 @@ fn jobs(site: &Site, expected: &[Expected]) -> Result<Vec<String>> {
     let queue = process::succeed(site.cluster().slurm("squeue").args(["-h", "-o", "%i %T %k"]), PATIENCE)?;
     faults.extend(queue.lines().map(|job| format!("a job is left in the queue: {job}")));
     Ok(faults)
+}
+
+/// The jobs that have told this.
+fn of_jobs<'a>(lines: &'a [String], what: &str) -> BTreeSet<&'a str> {
+    lines.iter().filter_map(|line| line.strip_prefix(what)).collect()
 }
 
 /// What jobs have told, by the workflow that their data belong to.
