@@ -32,6 +32,9 @@ use site::Site;
 const ENDING: (Duration, Duration) = (Duration::from_secs(240), Duration::from_secs(6));
 /// How often it is told how far it is.
 const TOLD: Duration = Duration::from_secs(20);
+/// How often the node says what runs there, once nothing is killed any more. Slurm waits for 20 s, by its `BatchStartTimeout` and
+/// `MessageTimeout`, before it misses a job.
+const REGISTERED: Duration = Duration::from_secs(30);
 
 /// A site, and what is to happen there.
 #[derive(Debug)]
@@ -157,7 +160,7 @@ fn strike(
 /// Waits until nothing is left to be done.
 fn settle(site: &mut Site, patience: Duration, tell: &dyn Fn(&str)) -> Result<()> {
     let socket = site.socket();
-    let mut told = Instant::now();
+    let (mut told, mut registered) = (Instant::now(), Instant::now());
     let mut last = String::new();
     let log = site.container().log().to_path_buf();
     let waited = wait::until("the end of all workflows", patience, &[&log], || {
@@ -169,6 +172,9 @@ fn settle(site: &mut Site, patience: Duration, tell: &dyn Fn(&str)) -> Result<()
             tell(&format!("{} workflows are open", open["total"]));
         }
         last = format!("{open:#}");
+        if registered.elapsed() >= REGISTERED && site.register_node().is_ok() {
+            registered = Instant::now();
+        }
         (answer.status == 200 && open["total"] == 0).then_some(())
     });
     site.stands()?;

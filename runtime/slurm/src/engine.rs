@@ -60,6 +60,18 @@ impl Engine {
         }
     }
 
+    /// How the job with this comment ended, where it is known although another job has its number.
+    ///
+    /// # Errors
+    /// It cannot be told.
+    pub async fn ended(&self, comment: &str, within: Duration) -> Result<Option<Job>, Error> {
+        match self {
+            Self::Slurm(slurm) => Ok(slurm.ended(comment, within).await?),
+            // It gives a number once.
+            Self::Embedded(_) => Ok(None),
+        }
+    }
+
     /// How long after it was asked for something may still become a job, whoever asked.
     #[must_use]
     pub const fn settled(&self) -> Duration {

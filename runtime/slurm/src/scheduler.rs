@@ -28,7 +28,7 @@ pub use failure::Failure;
 pub use merge::Heard;
 pub(crate) use merge::unknown;
 pub use query::{Snapshot, Whose};
-pub use reason::never;
+pub use reason::{is_launch_failure, never};
 pub use refusal::{Refusal, RefusalKind};
 
 use crate::cluster::{self, Cluster};

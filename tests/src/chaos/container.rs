@@ -21,20 +21,18 @@ name = "root"
 [services.node]
 enabled = false
 
-[services.carrier]
+[services.workflows]
 command = ["@PROGRAM@", "serve", "--verbose"]
 directory = "@FOLDER@"
 
-[services.carrier.environment]
+[services.workflows.environment]
 HOME = "@FOLDER@"
 
-[services.carrier.restart]
-policy = "always"
+[services.workflows.restart]
 delay = "100ms"
 max_delay = "1s"
-give_up_after = 0
 
-[services.carrier.stop]
+[services.workflows.stop]
 deadline = "30s"
 
 [state]

@@ -149,30 +149,31 @@ fn batches(site: &Site, plan: &Plan) -> Result<Vec<String>> {
 }
 
 /// One job ran for each, from its beginning to its end, by what it told itself and by what Slurm has on its books. What slurmctld
-/// forgets when it is killed is not counted, nor what it then does itself: it is no fault of whoever has submitted once.
+/// has forgotten since it was killed is not counted, nor what it then does again itself: nobody could know of it.
 fn jobs(site: &Site, expected: &[Expected], ended: &mut Ended) -> Result<Vec<String>> {
     let mut faults = Vec::new();
     let mut sacct = site.cluster().slurm("sacct");
-    sacct.args(["-n", "-P", "-X", "-D", "-a", "-S", "now-6hours", "-o", "JobIDRaw,State,SubmitLine"]);
+    sacct.args(["-n", "-P", "-X", "-D", "-a", "-S", "now-6hours", "-o", "JobIDRaw,State,Comment,SubmitLine"]);
     let books = booked(&process::succeed(&mut sacct, PATIENCE)?);
     let told = told(&site.counts());
     for Expected { id, name, end, .. } in expected {
         let lines = told.get(&id.simple().to_string()).map(Vec::as_slice).unwrap_or_default();
         let booked = books.get(&id.to_string()).map(Vec::as_slice).unwrap_or_default();
         // The queue is empty: what waits or runs by the books alone is what slurmctld has forgotten.
-        let (forgotten, known): (Vec<&String>, Vec<&String>) =
-            booked.iter().partition(|job| job.ends_with("PENDING") || job.ends_with("RUNNING"));
+        let is_ended = |job: &&String| !job.ends_with("PENDING") && !job.ends_with("RUNNING");
+        let known: BTreeSet<&str> =
+            booked.iter().filter(is_ended).filter_map(|job| job.split(' ').next()).collect();
         let (ran, done) = (of_jobs(lines, "begun "), of_jobs(lines, "ended "));
-        let is_lost = |job: &&str| forgotten.iter().any(|other| other.split(' ').next() == Some(*job));
-        let counted = ran.iter().filter(|job| !is_lost(job)).count();
+        let (counted, whole) = (ran.intersection(&known).count(), done.intersection(&known).count());
         let is_once = match end {
-            End::Cancelled => counted <= 1 && done.is_empty() && known.len() <= 1,
-            End::Done | End::Failed(_) => counted == 1 && done.len() == 1 && known.len() == 1,
+            End::Cancelled => known.len() <= 1 && whole == 0,
+            End::Done | End::Failed(_) => (known.len(), counted, whole) == (1, 1, 1),
         };
         if !is_once {
             faults.push(format!("{name} ({id}) ran as {lines:?}, and Slurm has {booked:?}"));
         }
-        ended.forgotten += forgotten.len();
+        let jobs: BTreeSet<&str> = booked.iter().filter_map(|job| job.split(' ').next()).collect();
+        ended.forgotten += jobs.union(&ran).filter(|job| !known.contains(*job)).count();
         ended.run_again += lines.iter().filter(|line| line.starts_with("begun ")).count() - ran.len();
     }
     let ours: BTreeSet<String> = expected.iter().map(|workflow| workflow.id.to_string()).collect();
@@ -203,14 +204,14 @@ fn told(folder: &Path) -> BTreeMap<String, Vec<String>> {
 fn booked(answer: &str) -> BTreeMap<String, Vec<String>> {
     let mut jobs: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     for line in answer.lines() {
-        let mut fields = line.splitn(3, '|');
-        let (Some(job), Some(state), Some(submitted)) = (fields.next(), fields.next(), fields.next()) else {
-            continue;
-        };
-        let mut words = submitted.split(' ');
-        let Some(comment) = words.find_map(|word| word.strip_prefix("--comment=biomero-")) else { continue };
+        let fields: Vec<&str> = line.splitn(4, '|').collect();
+        let [job, state, comment, submitted] = fields.as_slice() else { continue };
+        // Of one that was put back, or that slurmctld had forgotten, one of the two is missing.
+        let mut words =
+            submitted.split(' ').map(|word| word.trim_start_matches("--comment=")).chain([*comment]);
+        let Some(comment) = words.find_map(|word| word.strip_prefix("biomero-")) else { continue };
         let id = comment.get(..36).unwrap_or(comment);
-        jobs.entry(id.to_owned()).or_default().insert(job.to_owned(), state.to_owned());
+        jobs.entry(id.to_owned()).or_default().insert((*job).to_owned(), (*state).to_owned());
     }
     let list = |jobs: BTreeMap<String, String>| {
         jobs.into_iter().map(|(job, state)| format!("{job} {state}")).collect::<Vec<_>>()
@@ -321,15 +322,16 @@ mod tests {
     fn a_job_that_was_put_back_is_one_job_and_another_attempt_is_another() {
         let id = "0199e7a1-0000-7000-8000-000000000001";
         let line = |job: u32, state: &str, what: &str| {
-            format!("{job}|{state}|sbatch --mem=64M --comment=biomero-{id}-{what} x.sh\n")
+            format!("{job}|{state}||sbatch --mem=64M --comment=biomero-{id}-{what} x.sh\n")
         };
         let answer = [
             line(7, "NODE_FAIL", "workflow"),
             line(7, "COMPLETED", "workflow"),
             line(9, "RUNNING", "workflow-1"),
-            "11|COMPLETED|sbatch --comment=other x.sh\n".to_owned(),
+            "11|COMPLETED|other|sbatch --comment=other x.sh\n".to_owned(),
+            format!("12|COMPLETED|biomero-{id}-workflow-2|\n"),
         ];
-        let jobs = vec!["7 COMPLETED".to_owned(), "9 RUNNING".to_owned()];
+        let jobs = ["12 COMPLETED", "7 COMPLETED", "9 RUNNING"].map(str::to_owned).to_vec();
         assert_eq!(booked(&answer.concat()), BTreeMap::from([(id.to_owned(), jobs)]));
     }
 }

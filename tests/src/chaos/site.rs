@@ -22,11 +22,11 @@ const ENDING: Duration = Duration::from_secs(90);
 const COPY: &str = r#"{"schema-version": "biomero-0.1", "name": "Copy", "description": "", "command-line": "copy",
     "container-image": {"image": "biomerotests/copy", "type": "oci"}, "inputs": []}"#;
 
-/// What its job does: it tells that it runs, waits as long as its images say, fails if they say so, copies them, and tells
+/// What its job does, in a time limit that nothing here reaches, also when slurmctld has forgotten that it has ended: it tells that it runs, waits as long as its images say, fails if they say so, copies them, and tells
 /// that it has ended. What it tells is appended: each job that ever runs is in that file.
 const TEMPLATE: &str = r#"#!/bin/bash
 #SBATCH --job-name=$jobname
-#SBATCH --time=10
+#SBATCH --time=50
 #SBATCH --mem=64M
 told="COUNTS/$(basename "$DATA_PATH")"
 echo "begun $SLURM_JOB_ID" >> "$told"
@@ -135,6 +135,13 @@ impl Site {
             Victim::Scheduler => self.cluster.slurm.run(Daemon::Slurmctld),
             Victim::Database => self.server.run(),
         }
+    }
+
+    /// Has the node say what runs there, as it does every few minutes: of what does not, slurmctld has missed the end, and runs it
+    /// again.
+    pub(super) fn register_node(&mut self) -> Result<()> {
+        self.cluster.slurm.stop(Daemon::Slurmd)?;
+        self.cluster.slurm.run(Daemon::Slurmd)
     }
 
     /// That nothing has ended by itself.

@@ -20,6 +20,8 @@ pub(super) fn of_run(step: Step, failure: &RunFailure) -> Failure {
         RunFailure::Job { failures, .. } => failures.first().map_or(Remedy::None, of_job),
         // Slurm has lost it. What it had begun was ended where it ran: slurmctld has that done to what it does not know.
         RunFailure::Gone { .. } => Remedy::Resubmit,
+        // As [`of_job`] has it of one that did not wait any more.
+        RunFailure::Never { launch: true, .. } => Remedy::Resubmit,
         failure if failure.is_passing() => Remedy::Wait,
         _ => Remedy::None,
     };
@@ -111,6 +113,10 @@ mod tests {
         let job = JobId::of(5);
         let lost = of_run(Step::Run, &RunFailure::Gone { step: "workflow", job, reason: String::new() });
         assert_eq!((lost.remedy, lost.job.as_deref()), (Remedy::Resubmit, Some("5")));
+        for (launch, remedy) in [(true, Remedy::Resubmit), (false, Remedy::None)] {
+            let never = RunFailure::Never { step: "workflow", job, reason: String::new(), launch };
+            assert_eq!(of_run(Step::Run, &never).remedy, remedy);
+        }
     }
 
     #[test]

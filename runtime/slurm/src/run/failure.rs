@@ -64,6 +64,8 @@ pub enum Failure {
         job: JobId,
         /// Why, and what to do.
         reason: String,
+        /// Whether it could not be started on its node, where another one may.
+        launch: bool,
     },
     /// A job is gone.
     #[error(

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use super::beat::Log;
 use super::failure::Failure;
-use super::steps::{Run, comment, log_of};
+use super::steps::{FOUND_WITHIN, Run, comment, log_of};
 use super::{Happened, Keep, Step, Witness};
 use crate::job::{Job, JobId, State};
-use crate::scheduler::Failure as JobFailure;
 use crate::scheduler::log::News;
 use crate::scheduler::progress::Progress;
 use crate::scheduler::watch::{Change, Pace, Watch, WatchOptions};
+use crate::scheduler::{Failure as JobFailure, is_launch_failure};
 
 /// How much of the end of a failed job's log is looked at, in bytes.
 const LOG_END: usize = 16 << 10;
@@ -76,8 +76,15 @@ impl<K: Keep, W: Witness> Run<'_, K, W> {
                 Some(Change::Job(job)) => {
                     let job = *job;
                     if job.has_number_of(&comment) {
-                        let reason = REPLACED.to_owned();
-                        return Err(Failure::Gone { step: step.name(), job: job.id, reason });
+                        // It may have ended before it was forgotten.
+                        let ended = self.worker.engine.ended(&comment, FOUND_WITHIN).await?;
+                        let Some(ended) = ended.filter(|ended| ended.id == id) else {
+                            let reason = REPLACED.to_owned();
+                            return Err(Failure::Gone { step: step.name(), job: job.id, reason });
+                        };
+                        self.tell(Happened::State { step, job: &ended, tasks: (1, 1) }).await?;
+                        tasks = BTreeMap::from([(id, ended)]);
+                        break;
                     }
                     tasks.insert(job.id, job.clone());
                     // Of an array that has begun, the entry of the whole is none of its tasks.
@@ -88,7 +95,8 @@ impl<K: Keep, W: Witness> Run<'_, K, W> {
                     self.tell(Happened::State { step, job: &job, tasks: (ended, tasks.len()) }).await?;
                     if let Some(reason) = job.never.filter(|_| !job.state.is_ended()) {
                         self.worker.engine.cancel(&[id]).await?;
-                        return Err(Failure::Never { step: step.name(), job: id, reason });
+                        let launch = job.reason.as_deref().is_some_and(is_launch_failure);
+                        return Err(Failure::Never { step: step.name(), job: id, reason, launch });
                     }
                     let has_failed = job.state.is_ended() && !job.state.is_success();
                     if has_failed && ended < tasks.len() && !cancelled {

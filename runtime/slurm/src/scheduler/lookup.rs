@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use super::frame::Marks;
 use super::merge::Heard;
-use super::{Error, Slurm};
+use super::{Error, Slurm, record};
 use crate::command::Command;
-use crate::job::is_another;
+use crate::job::{Job, State, is_another};
 
 /// How long after its sender is gone slurmctld may still work on a submission.
 const SETTLING: Duration = Duration::from_secs(10);
@@ -68,11 +68,32 @@ mark=$1 end=$2 deadline=$3 queue=$4 since=$5; exec 3>&1
 tell() { printf '%s%s%s%s%s%s%s' "$end" "$1" "$mark" "$2" "$mark" "$3" "$end"; }
 me=$(id -un)
 said=$(timeout -k 2 "$deadline" squeue -h -t all -o "$queue" -u "$me" 2>&1 1>&3 3>&-); tell squeue $? "$said"
-said=$(timeout -k 2 "$deadline" sacct -n -X -D -p --delimiter="$mark" -o JobID,Comment,SubmitLine -S "$since" -u "$me" 2>&1 1>&3 3>&-); tell sacct $? "$said"
+said=$(timeout -k 2 "$deadline" sacct -n -X -D -p --delimiter="$mark" -o JobID,State,Comment,SubmitLine -S "$since" -u "$me" 2>&1 1>&3 3>&-); tell sacct $? "$said"
 said=$(timeout -k 2 "$deadline" scontrol show config 2>&1 1>&3 3>&-); tell scontrol $? "$said"
 "#;
 
+/// The marks, the deadline, the format, and since when: every record of ours, also those of which there is a newer one.
+const RECORDS: &str = r#"
+export SLURM_TIME_FORMAT=%s SLURM_BITSTR_LEN=0 LC_ALL=C
+mark=$1 end=$2 deadline=$3 account=$4 since=$5; exec 3>&1
+tell() { printf '%s%s%s%s%s%s%s' "$end" "$1" "$mark" "$2" "$mark" "$3" "$end"; }
+said=$(timeout -k 2 "$deadline" sacct -n -X -D -p --delimiter="$mark" -o "$account,SubmitLine" -S "$since" -u "$(id -un)" 2>&1 1>&3 3>&-); tell sacct $? "$said"
+"#;
+
 impl Slurm {
+    /// How the job with this comment ended that was submitted within `within`, whoever has its number now; none where the
+    /// accounting does not know.
+    ///
+    /// # Errors
+    /// The cluster cannot be asked.
+    pub async fn ended(&self, comment: &str, within: Duration) -> Result<Option<Job>, Error> {
+        let marks = Marks::new();
+        let command = Command::shell(RECORDS).arg(&marks.field).arg(&marks.end).arg(self.seconds());
+        let command = command.arg(record::SACCT).arg(since(within)).repeatable();
+        let answer = self.cluster.ask(&command.deadline(self.deadline(1))).await?;
+        Ok(end_of(&marks, &answer, comment))
+    }
+
     /// How long after sbatch was started it may still become a job.
     pub(crate) const fn settled(&self) -> Duration {
         self.options.program.saturating_add(SETTLING)
@@ -82,9 +103,8 @@ impl Slurm {
     pub(super) async fn sight(&self, comment: &str, elapsed: Duration) -> Result<Sighting, Error> {
         let marks = Marks::new();
         let queue = format!("%F{mark}%k{mark}", mark = marks.field);
-        let minutes = elapsed.as_secs().div_ceil(60) + 5;
         let command = Command::shell(LOOKUP).arg(&marks.field).arg(&marks.end).arg(self.seconds()).arg(queue);
-        let command = command.arg(format!("now-{minutes}minutes")).repeatable();
+        let command = command.arg(since(elapsed)).repeatable();
         let answer = self.cluster.ask(&command.deadline(self.deadline(3))).await?;
         Ok(seen(&marks, &answer, comment))
     }
@@ -97,13 +117,36 @@ impl Slurm {
     }
 }
 
+/// For `sacct --starttime`.
+fn since(elapsed: Duration) -> String {
+    format!("now-{}minutes", elapsed.as_secs().div_ceil(60) + 5)
+}
+
+/// Whether a job was submitted with this comment. It reaches the accounting by itself only with the job's end, or never.
+fn is_of(comment: &str, told: &str, line: &str) -> bool {
+    told == comment || line.split(' ').any(|word| word.strip_prefix("--comment=") == Some(comment))
+}
+
+/// The end of the newest record with this comment, unless it has none, or one after which slurmctld puts a job back.
+fn end_of(marks: &Marks, answer: &[u8], comment: &str) -> Option<Job> {
+    let sections = marks.sections(answer);
+    let whole = sections.iter().filter(|section| section.code == 0);
+    let records = whole.flat_map(|section| record::with_lines(marks, section.answer));
+    let ours = records
+        .filter(|(record, line)| is_of(comment, record.job.comment.as_deref().unwrap_or_default(), line));
+    let newest = ours.max_by_key(|(record, _)| (record.job.submitted, record.job.started))?.0.job;
+    let is_put_back = matches!(newest.state, State::NodeFail | State::Preempted | State::BootFail);
+    Some(newest).filter(|job| job.state.is_ended() && !is_put_back)
+}
+
 fn seen(marks: &Marks, answer: &[u8], comment: &str) -> Sighting {
     let silent = |program: &str| Heard::No(format!("`{program}` did not answer"));
     let mut sighting =
         Sighting { job: None, controller: silent("squeue"), accounting: silent("sacct"), remembered: None };
     let number = |id: &str| id.split(['_', '+', '.']).next().and_then(|id| id.parse::<u32>().ok());
-    let (mut queued, mut recorded) = (BTreeSet::new(), BTreeSet::new());
-    // Numbers of jobs that slurmctld has forgotten, which others have by now: only the accounting still has the first.
+    // Those that slurmctld has, or that have ended; and those that wait or run by the accounting alone.
+    let (mut sure, mut recorded) = (BTreeSet::new(), BTreeSet::new());
+    // Numbers of jobs that slurmctld has forgotten, which others have by now.
     let mut replaced = BTreeSet::new();
     for section in marks.sections(answer) {
         let heard = super::query::one_heard(&section);
@@ -112,7 +155,7 @@ fn seen(marks: &Marks, answer: &[u8], comment: &str) -> Sighting {
                 for fields in marks.records(section.answer, 2) {
                     let [id, told] = fields.as_slice() else { continue };
                     if told == comment {
-                        queued.extend(number(id));
+                        sure.extend(number(id));
                     } else if is_another(told, comment) {
                         replaced.extend(number(id));
                     }
@@ -120,12 +163,11 @@ fn seen(marks: &Marks, answer: &[u8], comment: &str) -> Sighting {
                 sighting.controller = heard;
             }
             "sacct" => {
-                for fields in marks.records(section.answer, 3) {
-                    if let [id, told, line] = fields.as_slice()
-                        && (told == comment
-                            || line.split(' ').any(|word| word == format!("--comment={comment}")))
-                    {
-                        recorded.extend(number(id));
+                for fields in marks.records(section.answer, 4) {
+                    let [id, state, told, line] = fields.as_slice() else { continue };
+                    if is_of(comment, told, line) {
+                        let known = if State::read(state).is_ended() { &mut sure } else { &mut recorded };
+                        known.extend(number(id));
                     }
                 }
                 sighting.accounting = heard;
@@ -133,9 +175,7 @@ fn seen(marks: &Marks, answer: &[u8], comment: &str) -> Sighting {
             _ => sighting.remembered = configured(section.answer, "MinJobAge").map(Duration::from_secs),
         }
     }
-    // What slurmctld has is no job that it has forgotten.
-    let known = queued.first().or_else(|| recorded.difference(&replaced).next());
-    sighting.job = known.copied();
+    sighting.job = sure.first().or_else(|| recorded.difference(&replaced).next()).copied();
     sighting
 }
 
@@ -198,7 +238,7 @@ mod tests {
         let (mark, end) = (&marks.field, &marks.end);
         let answer = format!(
             "7{mark}other{mark}\n9{mark}mine{mark}\n{end}squeue{mark}0{mark}{end}\
-             8_[0-3]{mark}{mark}sbatch --comment=mine x.sh{mark}\n6{mark}{mark}sbatch --comment=mine-2 x.sh{mark}\n{end}sacct{mark}0{mark}{end}\
+             8_[0-3]{mark}COMPLETED{mark}{mark}sbatch --comment=mine x.sh{mark}\n6{mark}RUNNING{mark}{mark}sbatch --comment=mine-2 x.sh{mark}\n{end}sacct{mark}0{mark}{end}\
              MinJobAge               = 300 sec\n{end}scontrol{mark}0{mark}{end}"
         );
         let sighting = seen(&marks, answer.as_bytes(), "mine");
@@ -211,13 +251,63 @@ mod tests {
     fn a_job_whose_number_another_has_is_not_found() {
         let marks = Marks::new();
         let (mark, end) = (&marks.field, &marks.end);
-        let accounts = format!(
-            "7{mark}{mark}sbatch --comment=biomero-a x.sh{mark}\n7{mark}{mark}sbatch --comment=biomero-b x.sh{mark}\n\
-             {end}sacct{mark}0{mark}{end}"
-        );
-        for (told, job) in [("biomero-b", None), ("biomero-a", Some(7)), ("the site's", Some(7))] {
-            let answer = format!("7{mark}{told}{mark}\n{end}squeue{mark}0{mark}{end}{accounts}");
-            assert_eq!(seen(&marks, answer.as_bytes(), "biomero-a").job, job, "{told}");
+        for (told, state, job) in [
+            ("biomero-b", "PENDING", None),
+            ("biomero-b", "COMPLETED", Some(7)),
+            ("biomero-a", "PENDING", Some(7)),
+            ("the site's", "PENDING", Some(7)),
+        ] {
+            let answer = format!(
+                "7{mark}{told}{mark}\n{end}squeue{mark}0{mark}{end}\
+                 7{mark}{state}{mark}{mark}sbatch --comment=biomero-a x.sh{mark}\n\
+                 7{mark}RUNNING{mark}{mark}sbatch --comment=biomero-b x.sh{mark}\n{end}sacct{mark}0{mark}{end}"
+            );
+            assert_eq!(seen(&marks, answer.as_bytes(), "biomero-a").job, job, "{told} {state}");
+        }
+    }
+
+    #[test]
+    fn how_a_job_ended_is_known_whoever_has_its_number() {
+        let marks = Marks::new();
+        let (mark, end) = (&marks.field, &marks.end);
+        let record = |state: &str, comment: &str, submitted: &str| {
+            let fields = [
+                "7",
+                state,
+                "0:0",
+                "None",
+                "cpu",
+                "copy",
+                "n1",
+                "",
+                submitted,
+                "5",
+                "9",
+                "4",
+                "10",
+                "1",
+                "00:01",
+                "/x",
+                "7",
+                &format!("sbatch --comment={comment} x.sh"),
+            ];
+            fields.iter().flat_map(|field| [*field, mark.as_str()]).collect::<String>() + "\n"
+        };
+        for (records, ended) in [
+            (
+                vec![record("COMPLETED", "biomero-a", "3"), record("RUNNING", "biomero-b", "4")],
+                Some(State::Completed),
+            ),
+            (vec![record("PENDING", "biomero-a", "3"), record("COMPLETED", "biomero-b", "4")], None),
+            (vec![record("NODE_FAIL", "biomero-a", "3")], None),
+            (
+                vec![record("NODE_FAIL", "biomero-a", "3"), record("FAILED", "biomero-a", "4")],
+                Some(State::Failed),
+            ),
+        ] {
+            let answer = format!("{}{end}sacct{mark}0{mark}{end}", records.concat());
+            let found = end_of(&marks, answer.as_bytes(), "biomero-a");
+            assert_eq!(found.map(|job| job.state), ended, "{records:?}");
         }
     }
 }

@@ -18,6 +18,12 @@ pub fn never(reason: &str) -> Option<String> {
     limit(word)
 }
 
+/// Whether a job with this reason could not be started on its node: through no fault of its own, as far as can be told.
+#[must_use]
+pub fn is_launch_failure(reason: &str) -> bool {
+    never(reason).as_deref() == Some(LAUNCH)
+}
+
 /// Reasons that are one word.
 const EXACT: &[(&str, &str)] = &[
     (

@@ -40,6 +40,16 @@ pub(super) fn of_sacct(marks: &Marks, answer: &[u8]) -> Vec<Record> {
     marks.records(answer, SACCT.split(',').count()).iter().filter_map(|fields| sacct(fields)).collect()
 }
 
+/// As [`of_sacct`], where the line that each was submitted by is asked for behind the others.
+pub(super) fn with_lines(marks: &Marks, answer: &[u8]) -> Vec<(Record, String)> {
+    let records = marks.records(answer, SACCT.split(',').count() + 1);
+    let read = |fields: &Vec<String>| {
+        let (line, fields) = fields.split_last()?;
+        Some((sacct(fields)?, line.clone()))
+    };
+    records.iter().filter_map(read).collect()
+}
+
 fn squeue(fields: &[String]) -> Option<Record> {
     let [
         id,
