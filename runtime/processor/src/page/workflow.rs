@@ -115,6 +115,9 @@ fn failed(workflow: &Workflow, failure: &Failure) -> Markup {
         }
         Remedy::Resubmit => "Another job is submitted by itself.",
         Remedy::Exclude(_) => "Another job is submitted by itself, for other nodes.",
+        Remedy::None if workflow.machine.cleared => {
+            "Change what the reason names, then retry: it begins anew."
+        }
         Remedy::None => "Change what the reason names, then retry: it goes on where it failed.",
     };
     let is_bad =

@@ -14,7 +14,7 @@ pub(super) fn of_weeks(server: &Postgres, database: &str) -> Result<()> {
             "INSERT INTO {WORKFLOW_PROGRESS} (workflow_id, status, \"user\", \"group\", name, main_task_name, start_time)
              SELECT gen_random_uuid(), CASE WHEN n < 3 THEN 'RUNNING' WHEN n * 7919 % 13 = 0 THEN 'FAILED' ELSE 'DONE' END,
                     2 + n * 31 % 5, 3 + n % 2, 'Slurm workflow',
-                    (ARRAY['cellpose', 'stardist', 'cellprofiler', '<script>alert(1)</script>'])[1 + (n * n) % 4], {moment}
+                    (ARRAY['cellpose', 'stardist', 'cellprofiler', '<script>alert(1)</script>'])[1 + n * 7919 % 7 % 4], {moment}
              FROM generate_series(1, 800) n"
         ),
         format!(
