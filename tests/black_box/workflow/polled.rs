@@ -51,7 +51,11 @@ fn fifty_jobs_cost_one_session_a_poll_in_which_their_logs_are_read() -> Result<(
 
     // What each job says of itself has come home: so all of them run, and their logs are read.
     let shown = |id: &str| Some(http::get(&socket, &format!("/v1/workflows/{id}")).ok()?.json());
-    let says = |id: &&str| shown(id).is_some_and(|workflow| workflow["progress"] == "42%");
+    let says = |id: &&str| {
+        let tasks = http::get(&socket, &format!("/v1/workflows/{id}/tasks")).ok().map(|answer| answer.json());
+        let says = |task: &Value| task["jobs"][0]["progress"] == "42%";
+        tasks.is_some_and(|tasks| tasks["tasks"].as_array().is_some_and(|tasks| tasks.iter().any(says)))
+    };
     wait::until("what each job says", LONG, &[serve.log()], || {
         std::thread::sleep(Duration::from_secs(1));
         children.iter().all(says).then_some(())

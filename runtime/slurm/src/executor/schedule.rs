@@ -7,6 +7,7 @@
 //! came up is started again, and one which died after that is not.
 
 use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -113,7 +114,8 @@ fn settle(task: &mut Task) {
 fn launch(options: &Options, root: &Path, id: JobId, token: &str, lock: File) -> Result<(), Error> {
     let failed = |source| Error::Process { action: format!("start the runner of job {id}"), source };
     let path = root.join("live").join(id.job.to_string()).join("runner.log");
-    let log = File::options().create(true).append(true).open(&path).map_err(Error::file("open", &path))?;
+    let log = File::options().create(true).append(true).mode(0o600).open(&path);
+    let log = log.map_err(Error::file("open", &path))?;
     let status = Command::new("/bin/sh")
         .args(["-c", LAUNCH, "sh"])
         .arg(&options.program)
