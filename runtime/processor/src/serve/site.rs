@@ -257,7 +257,10 @@ impl Site {
             Ok(problem) => problem.map(|problem| problem.to_string()),
             Err(error) => Some(error.to_string()),
         };
-        refused.map_or(Ok(()), |reason| Err(Failure::new(step, reason, Remedy::None)))
+        match refused {
+            None => Ok(()),
+            Some(reason) => Err(Failure::new(step, reason, Remedy::None)),
+        }
     }
 
     /// Removes what is staged here.
