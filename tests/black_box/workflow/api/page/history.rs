@@ -40,7 +40,8 @@ pub(super) fn of_weeks(server: &Postgres, database: &str) -> Result<()> {
 pub(super) fn more_of(server: &Postgres, database: &str, id: &str, count: usize) -> Result<()> {
     let statement = format!(
         "INSERT INTO {WORKFLOWS} SELECT gen_random_uuid(), parent_id, \"user\" + n % 20, \"group\", name, phase, is_open,
-                revision, term, created - n * interval '1 minute', changed - n * interval '1 minute', state
+                revision, term, created - n * interval '1 minute', changed - n * interval '1 minute',
+                replace(state, '\"user\":2,', '\"user\":' || 2 + n % 20 || ',')
          FROM {WORKFLOWS}, generate_series(1, {count}) n WHERE workflow_id = '{id}'"
     );
     server.psql(database, &statement).map(drop)
