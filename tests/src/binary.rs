@@ -112,6 +112,7 @@ fn cargo(arguments: &[&str], set: impl FnOnce(&mut Command)) -> Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args(arguments).args(["--profile", &profile()]).current_dir(workspace());
+    forget_package(&mut command);
     set(&mut command);
     let output = command.output().map_err(Trouble::doing("start cargo"))?;
     if !output.status.success() {
@@ -119,6 +120,19 @@ fn cargo(arguments: &[&str], set: impl FnOnce(&mut Command)) -> Result<()> {
         return Err(Trouble::new(format!("`cargo {}` failed:\n{errors}", arguments.join(" "))));
     }
     Ok(())
+}
+
+/// Has a cargo not know of which package the program is that starts it: a build script that looks at these variables, as `ring`'s
+/// does, would run again for each, and all that depends on it be compiled again.
+pub fn forget_package(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"]
+            .iter()
+            .any(|of| name.as_encoded_bytes().starts_with(of.as_bytes()))
+        {
+            command.env_remove(name);
+        }
+    }
 }
 
 /// A program of the system, by its name.

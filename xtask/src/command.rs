@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use biomero_tests::binary;
+
 use crate::failure::Failure;
 
 /// The workspace's folder.
@@ -14,6 +16,7 @@ pub(crate) fn workspace() -> PathBuf {
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).current_dir(workspace());
+    binary::forget_package(&mut command);
     command
 }
 
