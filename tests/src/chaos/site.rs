@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use super::container::Container;
 use super::plan::{Victim, What, Wish, Work};
 use crate::cluster::worker::{VERSION, Worker};
-use crate::cluster::{Cluster, Daemon, Image, Options, Workspace};
+use crate::cluster::{Cluster, Daemon, Image, Options, PATIENCE, Workspace};
 use crate::postgres::{Postgres, Stop};
 use crate::scratch::Scratch;
-use crate::{Result, Trouble, http, wait};
+use crate::{Result, Trouble, http, process, wait};
 
 /// The database of the history.
 pub(super) const DATABASE: &str = "chaos";
@@ -132,7 +132,10 @@ impl Site {
             Victim::Processor => Ok(()),
             Victim::Container => self.container.start(&self.worker),
             Victim::Login => self.cluster.sshd.listen(),
-            Victim::Scheduler => self.cluster.slurm.run(Daemon::Slurmctld),
+            Victim::Scheduler => {
+                self.cluster.slurm.run(Daemon::Slurmctld)?;
+                self.resume_node()
+            }
             Victim::Database => self.server.run(),
         }
     }
@@ -140,8 +143,21 @@ impl Site {
     /// Has the node say what runs there, as it does every few minutes: of what does not, slurmctld has missed the end, and runs it
     /// again.
     pub(super) fn register_node(&mut self) -> Result<()> {
+        self.resume_node()?;
         self.cluster.slurm.stop(Daemon::Slurmd)?;
         self.cluster.slurm.run(Daemon::Slurmd)
+    }
+
+    /// What an administrator does where slurmctld has drained the node: it wanted to start a job there under a number under which
+    /// one runs that it has forgotten.
+    fn resume_node(&self) -> Result<()> {
+        let mut look = self.cluster.slurm("sinfo");
+        let state = process::succeed(look.args(["-h", "-N", "-p", "cpu", "-o", "%T"]), PATIENCE)?;
+        if !state.contains("drain") {
+            return Ok(());
+        }
+        let mut resume = self.cluster.slurm("scontrol");
+        process::succeed(resume.args(["update", "NodeName=localhost", "State=RESUME"]), PATIENCE).map(drop)
     }
 
     /// That nothing has ended by itself.
