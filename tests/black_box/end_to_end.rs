@@ -92,12 +92,10 @@ impl Stage {
         let scratch = Scratch::new()?;
         let omero = Omero::start_with_scripts()?;
         jobs::deploy(omero.registry(), scratch.path())?;
-        let mut deployment = Deployment::internal(omero.registry().port()).with_processor();
-        deployment.settings = format!(
-            "[slurm]\npoll = \"2s\"\ndescriptors = \"/etc/biomero/descriptors\"\n\n\
-             [services.workflows]\ncommand = [\"{PROCESSOR}\", \"serve\"]\n\n\
-             [services.workflows.ready]\nnotify = true\n\n[services.workflows.stop]\ndeadline = \"15s\"\n"
-        );
+        let deployment = Deployment::internal(omero.registry().port());
+        let mut deployment = deployment.with_processor().carrying_workflows();
+        "[slurm]\npoll = \"2s\"\ndescriptors = \"/etc/biomero/descriptors\"\n"
+            .clone_into(&mut deployment.settings);
         for (name, value) in [
             ("BIOMERO_INIT_OMERO__PORTS__TCP", omero.port().to_string()),
             ("SQLALCHEMY_URL", database.to_owned()),

@@ -21,7 +21,7 @@ struct Release {
 /// HTTP and SSH, and reads all that OMERO can send.
 const INIT: Release = Release { package: "biomero-init", program: "init", budget: 8, is_static: false };
 const PROCESSOR: Release =
-    Release { package: "biomero-processor", program: "processor", budget: 20, is_static: false };
+    Release { package: "biomero-processor", program: "processor", budget: 24, is_static: false };
 /// It is copied to clusters and read from a network's disk by each task.
 const CONVERT: Release =
     Release { package: "biomero-convert", program: "convert", budget: 4, is_static: true };
