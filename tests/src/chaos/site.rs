@@ -119,7 +119,13 @@ impl Site {
             Victim::Processor => return Ok(self.container.kill_processor()),
             Victim::Container => return self.container.kill(),
             Victim::Login => self.cluster.sshd.kill()?,
-            Victim::Scheduler => self.cluster.slurm.kill(Daemon::Slurmctld)?,
+            Victim::Scheduler => {
+                // What it took since is lost, and the numbers of those jobs are given to others while they run. What Slurm then
+                // tells of either is not so: nobody could end for a reason that is true. (`workflow::forgotten` tests the
+                // part of it that can be made good.)
+                self.cluster.slurm.has_saved();
+                self.cluster.slurm.kill(Daemon::Slurmctld)?;
+            }
             Victim::Database => self.server.stop(Stop::Kill)?,
         }
         Ok(true)
