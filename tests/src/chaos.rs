@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -93,14 +93,20 @@ impl Chaos {
         let (again, socket, begun) = (AtomicUsize::new(0), self.site.socket(), Instant::now());
         let patience = patience(&self.plan);
         let until = begun + self.plan.extent.during + patience;
-        let client = Client { socket: &socket, begun, until, again: &again };
+        let over = AtomicBool::new(false);
+        let client = Client { socket: &socket, begun, until, again: &again, over: &over };
         let site = &mut self.site;
         let (killed, kept) = std::thread::scope(|scope| -> Result<_> {
             let asking: Vec<_> = lanes.iter().map(|lane| scope.spawn(|| client.ask(lane))).collect();
             let killed = strike(site, &self.plan, begun, tell);
+            over.store(killed.is_err(), Ordering::Relaxed);
             let mut kept: BTreeMap<Uuid, Kept> = BTreeMap::new();
             for lane in asking {
-                kept.extend(lane.join().map_err(|_| Trouble::new("a client has panicked"))??);
+                let asked = lane.join().map_err(|_| Trouble::new("a client has panicked"))?;
+                // What kept the others from going on is told before what they say of it.
+                if killed.is_ok() {
+                    kept.extend(asked?);
+                }
             }
             Ok((killed?, kept))
         })?;

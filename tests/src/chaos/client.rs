@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -35,6 +35,8 @@ pub(super) struct Client<'a> {
     pub(super) until: Instant,
     /// How often it had to ask again, of all clients.
     pub(super) again: &'a AtomicUsize,
+    /// Whether nobody wants to know any more.
+    pub(super) over: &'a AtomicBool,
 }
 
 /// What a client does at a moment.
@@ -59,7 +61,9 @@ impl Client<'_> {
         acts.sort_by_key(|(at, _)| *at);
         let mut kept: BTreeMap<Uuid, Kept> = BTreeMap::new();
         for (at, act) in acts {
-            std::thread::sleep(at.saturating_sub(self.begun.elapsed()));
+            while self.begun.elapsed() < at && !self.over.load(Ordering::Relaxed) {
+                std::thread::sleep(at.saturating_sub(self.begun.elapsed()).min(AGAIN));
+            }
             match act {
                 Act::Ask(wish, request) => {
                     kept.insert(wish.id, self.submit(wish, request)?);
@@ -117,7 +121,7 @@ impl Client<'_> {
                 Err(trouble) => trouble.to_string(),
             };
             self.again.fetch_add(1, Ordering::Relaxed);
-            if Instant::now() > self.until {
+            if Instant::now() > self.until || self.over.load(Ordering::Relaxed) {
                 return Err(Trouble::new(format!("{path} is not answered; last: {last}")));
             }
             std::thread::sleep(AGAIN);

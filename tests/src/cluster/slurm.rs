@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use nix::unistd::User;
@@ -18,6 +19,9 @@ use crate::{Result, Trouble, wait};
 mod configuration;
 
 use configuration::{Ports, Site};
+
+/// A little longer than slurmctld takes between two times that it writes its state down (`SAVE_MAX_WAIT`).
+const SAVED: Duration = Duration::from_secs(6);
 
 /// What differs from the cluster that most tests want.
 #[derive(Debug, Clone)]
@@ -194,6 +198,15 @@ impl Slurm {
         back.args(["-c", "rm -r slurmctld && mv slurmctld.kept slurmctld"]).current_dir(&self.folder);
         process::succeed(&mut back, PATIENCE)?;
         self.run(Daemon::Slurmctld)
+    }
+
+    /// Waits until slurmctld has written down what it knows, which it does every five seconds where something has changed.
+    pub fn has_saved(&self) {
+        let state = self.folder.join("slurmctld/job_state");
+        let written = || state.metadata().and_then(|found| found.modified()).ok();
+        let before = written();
+        // Where nothing has changed there is nothing to wait for.
+        let _ = wait::until("a state that is saved", SAVED, &[], || (written() != before).then_some(()));
     }
 
     /// Starts a daemon, again after [`Self::stop`] or [`Self::kill`], and waits until it does its work.
