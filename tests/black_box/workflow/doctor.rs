@@ -33,9 +33,9 @@ fn a_worker_that_runs_is_well_and_one_that_does_not_is_told_with_what_to_do() ->
     let nobody = finding(&before, "worker", "processor serve");
     assert_eq!(nobody["verdict"], "warning", "{nobody:#}");
     assert!(nobody["remedy"].as_str().is_some_and(|remedy| remedy.contains("processor serve")), "{nobody:#}");
-    let tables = finding(&before, "history", "tables");
-    assert_eq!(tables["verdict"], "failed", "{tables:#}");
-    assert!(tables["remedy"].as_str().is_some_and(|remedy| remedy.contains("processor events init")));
+    let database = finding(&before, "history", "database");
+    assert_eq!(database["verdict"], "failed", "{database:#}");
+    assert!(database["told"].as_str().is_some_and(|told| told.contains("processor events init")));
 
     let serve = desk.serve()?;
     let (ended, after) =

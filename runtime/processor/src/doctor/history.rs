@@ -59,6 +59,6 @@ fn unreached(step: &str, told: &str, origin: &str) -> Finding {
     Finding::failed(
         step,
         format!("{told}; it is named by {origin}"),
-        "check the server, its address and the network",
+        "do what it says; of a server check its address and the network",
     )
 }

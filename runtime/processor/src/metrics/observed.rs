@@ -92,13 +92,13 @@ impl Observed {
             "Times that a step waited for its next try.",
             counted.paused,
         );
+        let mut family = told.family(
+            "biomero_event_lag_seconds",
+            "How long before it was read the last event had been recorded.",
+            Kind::Gauge,
+        );
         if let Some(lag) = counted.lag {
-            told.family(
-                "biomero_event_lag_seconds",
-                "How long before it was read the last event had been recorded.",
-                Kind::Gauge,
-            )
-            .sample(&[], lag);
+            family.sample(&[], lag);
         }
         told.family("biomero_event_last_id", "The place of the last event that was read.", Kind::Gauge)
             .sample(&[], counted.last as f64);

@@ -31,7 +31,7 @@ fn what_was_done_is_counted_and_prometheus_finds_nothing_wrong() -> Result<()> {
         "biomero_acting 1",
         "biomero_database_up 1",
         "biomero_workflows_ended_total{end=\"cancelled\"} 0",
-        "biomero_workflow_step_duration_seconds_count{step=\"export\"} 2",
+        "biomero_workflow_step_duration_seconds_count{step=\"transfer\"} 2",
         "biomero_workflow_step_duration_seconds_count{step=\"run\"} 1",
         "biomero_workflow_step_failures_total{step=\"run\"} 1",
         "biomero_workflow_duration_seconds_count{end=\"done\"} 1",

@@ -95,7 +95,7 @@ fn a_collector_is_sent_a_trace_of_each_workflow_again_where_it_was_busy() -> Res
     let spans = spans(&body)?;
     let names: Vec<&str> = spans.iter().filter_map(|span| span["name"].as_str()).collect();
     assert_eq!(names.first(), Some(&"workflow copy"), "{spans:#?}");
-    assert!(names.contains(&"queue") && names.contains(&"export") && names.contains(&"run"), "{names:?}");
+    assert!(names.contains(&"queue") && names.contains(&"transfer") && names.contains(&"run"), "{names:?}");
     let run = spans.iter().find(|span| span["name"] == "run").unwrap_or(&Value::Null);
     assert_eq!(run["code"], 2, "{run:#}");
     assert!(run["message"].as_str().is_some_and(|reason| !reason.is_empty()), "{run:#}");
