@@ -157,7 +157,7 @@ fn check_names(key: &Key, setting: &Setting) -> Result<(), String> {
 /// Whether a value of this key must not be shown.
 pub(crate) fn is_secret(key: &Key) -> bool {
     let named = match key.first().map(String::as_str) {
-        Some("properties") => key.get(1),
+        Some("properties" | "traces") => key.get(1),
         Some("services") if key.get(2).is_some_and(|word| word == "environment") => key.get(3),
         _ => None,
     };
