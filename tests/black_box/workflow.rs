@@ -9,7 +9,6 @@ mod forgotten;
 mod killed;
 mod omero;
 mod paths;
-mod polled;
 mod rows;
 mod stage;
 mod together;
