@@ -69,14 +69,13 @@ pub(super) fn settings(configuration: &Configuration<'_>) -> Vec<Finding> {
 
 /// Room where the worker writes.
 pub(super) fn disk(configuration: &Configuration<'_>, settings: &Settings) -> Vec<Finding> {
-    let context = Context::new(configuration).ok();
     let mut folders: BTreeSet<PathBuf> = BTreeSet::from([std::env::temp_dir()]);
     let staged = settings.workflow.folder.clone();
-    folders.extend(staged.or_else(|| context.as_ref()?.state("workflows").ok()));
+    folders.extend(staged.or_else(|| configuration.state("workflows").ok()));
     folders.extend(settings.processor.runs.clone());
     if settings.slurm.engine == JobEngine::Embedded {
         let state = settings.slurm.embedded.state.clone();
-        folders.extend(state.or_else(|| context.as_ref()?.state("jobs").ok()));
+        folders.extend(state.or_else(|| configuration.state("jobs").ok()));
     }
     folders.iter().map(|folder| room(folder)).collect()
 }
