@@ -61,18 +61,18 @@ async fn look(configuration: &Configuration<'_>) -> Vec<Part> {
             return vec![versions, Part { name: "configuration", findings }];
         }
     };
-    let (cluster, clock) = match Context::new(configuration) {
+    let (cluster, clock, runs) = match Context::new(configuration) {
         Ok(context) => {
             let cluster = part("cluster", async { slurm::validate::findings(&context, false).await }).await;
             let clock = part("clock", machine::clock(&context)).await;
             context.cluster.close().await;
-            (cluster, clock)
+            (cluster, clock, Some(context.runs))
         }
         Err(error) => {
             let remedy = "correct slurm-config.ini; `init slurm-config` shows what comes of it";
             let findings = vec![Finding::failed("slurm-config.ini", error.to_string(), remedy)];
             let clock = vec![Finding::not_tried("cluster", "the cluster is not known")];
-            (Part { name: "cluster", findings }, Part { name: "clock", findings: clock })
+            (Part { name: "cluster", findings }, Part { name: "clock", findings: clock }, None)
         }
     };
     let (worker, history, omero) = tokio::join!(
@@ -80,7 +80,7 @@ async fn look(configuration: &Configuration<'_>) -> Vec<Part> {
         part("history", history::look(configuration)),
         part("OMERO", grid::look(settings)),
     );
-    let disk = Part { name: "disk", findings: machine::disk(configuration, settings) };
+    let disk = Part { name: "disk", findings: machine::disk(configuration, settings, runs) };
     let warned = Part { name: "configuration", findings: machine::settings(configuration) };
     vec![versions, warned, worker, history, cluster, omero, disk, clock]
 }

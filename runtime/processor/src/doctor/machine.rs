@@ -67,13 +67,17 @@ pub(super) fn settings(configuration: &Configuration<'_>) -> Vec<Finding> {
     findings
 }
 
-/// Room where the worker writes.
-pub(super) fn disk(configuration: &Configuration<'_>, settings: &Settings) -> Vec<Finding> {
+/// Room where the worker writes; `runs`: who runs jobs, where that is known.
+pub(super) fn disk(
+    configuration: &Configuration<'_>,
+    settings: &Settings,
+    runs: Option<JobEngine>,
+) -> Vec<Finding> {
     let mut folders: BTreeSet<PathBuf> = BTreeSet::from([std::env::temp_dir()]);
     let staged = settings.workflow.folder.clone();
     folders.extend(staged.or_else(|| configuration.state("workflows").ok()));
     folders.extend(settings.processor.runs.clone());
-    if settings.slurm.engine == JobEngine::Embedded {
+    if runs == Some(JobEngine::Embedded) {
         let state = settings.slurm.embedded.state.clone();
         folders.extend(state.or_else(|| configuration.state("jobs").ok()));
     }
@@ -112,7 +116,7 @@ fn room(folder: &Path) -> Finding {
 /// By how much the clocks of the cluster and of this machine differ.
 pub(super) async fn clock(context: &Context<'_>) -> Vec<Finding> {
     let step = "cluster";
-    if context.settings.slurm.engine != JobEngine::Ssh {
+    if context.runs != JobEngine::Ssh {
         return vec![Finding::ok(step, "it is this machine's")];
     }
     let begun = Instant::now();
