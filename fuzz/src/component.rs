@@ -16,7 +16,7 @@ use crate::SETTINGS;
 
 /// A machine whose compiler is this process.
 #[derive(Debug)]
-pub struct InProcess;
+pub(crate) struct InProcess;
 
 static COMPILER: LazyLock<Engine> =
     LazyLock::new(|| Engine::new(&engine_config()).expect("an engine with a compiler"));
@@ -58,7 +58,7 @@ impl Machine for InProcess {
 }
 
 /// A component in a file, with this policy, ready to be prepared. Nothing is kept in a cache.
-pub fn trial(folder: &Path, component: &[u8], policy: &str) -> Trial {
+pub(crate) fn trial(folder: &Path, component: &[u8], policy: &str) -> Trial {
     let file = folder.join("hook.wasm");
     fs::write(&file, component).expect("a component can be written");
     let toml = folder.join("hook.toml");
@@ -75,7 +75,7 @@ pub fn trial(folder: &Path, component: &[u8], policy: &str) -> Trial {
 }
 
 /// A core module in text as a component for the world `site-hook`.
-pub fn componentize(module: &str) -> Vec<u8> {
+pub(crate) fn componentize(module: &str) -> Vec<u8> {
     let mut module = wat::parse_str(module).expect("the module is well written");
     let mut wit = wit_parser::Resolve::default();
     let text = include_str!("../../hooks/wit/site-hook.wit");

@@ -1,6 +1,7 @@
 //! Black-box tests of the finished binary against real servers. One binary: the machinery is linked once.
 
 mod book;
+mod chaos;
 mod database;
 mod dry_run;
 mod end_to_end;

@@ -9,6 +9,7 @@ mod forgotten;
 mod killed;
 mod omero;
 mod paths;
+mod polled;
 mod rows;
 mod stage;
 mod together;

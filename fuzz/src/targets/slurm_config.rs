@@ -1,11 +1,9 @@
 //! Two files of `slurm-config.ini`, cut at the first 0xFF: merged, typed, rendered, and read back as the same.
-#![no_main]
 
 use biomero_config::Environment;
 use biomero_config::slurm_config::{SourceFile, merge};
-use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| {
+pub(crate) fn run(data: &[u8]) {
     let mut parts = data.splitn(2, |byte| *byte == 0xff);
     let file = |name: &str, content: Option<&[u8]>| SourceFile {
         path: name.into(),
@@ -22,4 +20,4 @@ fuzz_target!(|data: &[u8]| {
         merged.rows(&environment).into_iter().map(|row| (row.section, row.key, row.value)).collect()
     };
     assert_eq!(values(&merged), values(&again), "{rendered}");
-});
+}

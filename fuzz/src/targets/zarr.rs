@@ -1,18 +1,16 @@
 //! An OME-Zarr: the first byte tells which of its files is foreign (the attributes of the group, the metadata of the array, or a
 //! chunk of one codec; of a plate those of the plate or a well; those of label images), the rest is what that one holds. The
 //! others are in order.
-#![no_main]
 
+use crate::{look_at, root_with};
 use biomero_export::source::{Limits, Source as _};
 use biomero_export::zarr;
-use biomero_fuzz::{look_at, root_with};
-use libfuzzer_sys::fuzz_target;
 
 const GROUP: &str = r#"{"multiscales":[{"axes":[{"name":"y"},{"name":"x"}],"datasets":[{"path":"0"}]}]}"#;
 const SHARDED: &str = r#"{"zarr_format":3,"node_type":"array","shape":[16,16],"data_type":"uint8","chunk_grid":{"name":"regular","configuration":{"chunk_shape":[16,16]}},"chunk_key_encoding":{"name":"default"},"fill_value":0,"codecs":[{"name":"sharding_indexed","configuration":{"chunk_shape":[8,8],"codecs":[{"name":"bytes"}],"index_codecs":[{"name":"bytes","configuration":{"endian":"little"}}],"index_location":"start"}}]}"#;
 const CODECS: [&str; 6] = ["", "blosc", "zstd", "gzip", "zlib", "lz4"];
 
-fuzz_target!(|data: &[u8]| {
+pub(crate) fn run(data: &[u8]) {
     let Some((first, content)) = data.split_first() else { return };
     if *first >= 0xf0 {
         return tree(first % 4, content);
@@ -41,7 +39,7 @@ fuzz_target!(|data: &[u8]| {
     for image in zarr::open(&path, Limits::of(4 << 20)).into_iter().flatten().take(4) {
         look_at(&image);
     }
-});
+}
 
 const PLATE: &str = r#"{"plate":{"rows":[{"name":"A"}],"columns":[{"name":"1"}],"wells":[{"path":"A/1","rowIndex":0,"columnIndex":0}]}}"#;
 const WELL: &str = r#"{"well":{"images":[{"path":"0"}]}}"#;

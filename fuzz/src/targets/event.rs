@@ -1,12 +1,10 @@
 //! A row of the event log: a line with the topic, then the state.
-#![no_main]
 
 use biomero_events::event::Event;
 use biomero_events::projection::{Placed, Projection};
-use libfuzzer_sys::fuzz_target;
 use uuid::Uuid;
 
-fuzz_target!(|row: &[u8]| {
+pub(crate) fn run(row: &[u8]) {
     let Some(end) = row.iter().position(|byte| *byte == b'\n') else { return };
     let Ok(topic) = str::from_utf8(&row[..end]) else { return };
     let Ok(event) = Event::decode(topic, &row[end + 1..]) else { return };
@@ -21,7 +19,10 @@ fuzz_target!(|row: &[u8]| {
     let (states, _) = projection.finish();
     for (key, state) in states {
         let text = serde_json::to_string(&state).expect("a state has a text");
-        assert_eq!(serde_json::from_str::<biomero_events::projection::State>(&text).expect("and is read again"), state);
+        assert_eq!(
+            serde_json::from_str::<biomero_events::projection::State>(&text).expect("and is read again"),
+            state
+        );
         assert_eq!(key.to_string().parse(), Ok(key));
     }
-});
+}

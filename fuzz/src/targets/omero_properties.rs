@@ -1,16 +1,14 @@
 //! `config.xml` as another program may have left it: set properties in it, and find nothing to do the second time.
-#![no_main]
 
 use std::path::Path;
 
-use biomero_fuzz::plan;
+use crate::plan;
 use biomero_hooks::builtin::OmeroPropertiesHook;
 use biomero_hooks::{Effect, Facts, FileFact};
-use libfuzzer_sys::fuzz_target;
 
 const CONFIG: &str = "/opt/omero/server/OMERO.server/etc/grid/config.xml";
 
-fuzz_target!(|data: &[u8]| {
+pub(crate) fn run(data: &[u8]) {
     let planned = |content: &[u8]| {
         let facts = Facts::default().with_file(CONFIG, FileFact::file(content));
         let effects = plan(&OmeroPropertiesHook, facts).ok()?;
@@ -22,4 +20,4 @@ fuzz_target!(|data: &[u8]| {
     let Some(Some(written)) = planned(data) else { return };
     let again = planned(&written).expect("what was written is understood");
     assert!(again.is_none_or(|again| again == written), "the second time changes it again");
-});
+}

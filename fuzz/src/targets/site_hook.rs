@@ -1,14 +1,12 @@
 //! A file of `hooks.d` of any content: a hook or problems, and every path that it names absolute and without `..`.
-#![no_main]
 
 use std::path::Component;
 
+use crate::{SETTINGS, root_with};
 use biomero_config::{Environment, Values};
-use biomero_fuzz::{SETTINGS, root_with};
 use biomero_hooks::{Context, Disk, Effect, Facts, Identity, Site, schedule};
-use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| {
+pub(crate) fn run(data: &[u8]) {
     let disk = Disk::below(root_with("etc/biomero/hooks.d/50-site.toml", data));
     let identity = Identity::of_this_process();
     let values = Values::default();
@@ -37,4 +35,4 @@ fuzz_target!(|data: &[u8]| {
             );
         }
     }
-});
+}

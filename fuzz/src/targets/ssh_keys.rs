@@ -1,14 +1,12 @@
 //! A mounted key and a `known_hosts` of any content: nothing outside of the target, and no secret in a message.
-#![no_main]
 
-use biomero_fuzz::plan;
+use crate::plan;
 use biomero_hooks::builtin::SshKeysHook;
 use biomero_hooks::{Effect, Facts, FileFact, TreeEntry};
-use libfuzzer_sys::fuzz_target;
 
 const TARGET: &str = "/opt/omero/server/.ssh";
 
-fuzz_target!(|data: &[u8]| {
+pub(crate) fn run(data: &[u8]) {
     let entry = |path: &str| TreeEntry { path: path.into(), fact: FileFact::file(data) };
     let facts = Facts::default()
         .with_tree("/tmp/.ssh", ["config", "id_rsa", "id_rsa.pub", "known_hosts"].map(entry).to_vec())
@@ -21,4 +19,4 @@ fuzz_target!(|data: &[u8]| {
             other => panic!("{other:?}"),
         }
     }
-});
+}

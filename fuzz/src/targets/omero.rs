@@ -1,6 +1,5 @@
 //! What OMERO sends: graphs of its 300 classes in the compact format, rows of a projection, exceptions. Reading it ends, in bounded
 //! memory, and what was read is written and read again as the same.
-#![no_main]
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -10,13 +9,12 @@ use biomero_omero::model::{ChannelBinding, IObject, Image, Mask, Roi};
 use biomero_omero::types::RType;
 use biomero_omero::{Objects, Ref, Value, Values as _};
 use bytes::Bytes;
-use libfuzzer_sys::fuzz_target;
 
 static REGISTRY: LazyLock<Arc<Registry>> = LazyLock::new(biomero_omero::registry);
 
 const LIMITS: DecodeLimits = DecodeLimits { memory: 1 << 20, depth: 50 };
 
-fuzz_target!(|data: &[u8]| {
+pub(crate) fn run(data: &[u8]) {
     let Some((first, body)) = data.split_first() else { return };
     let body = Bytes::copy_from_slice(body);
     let encoding = if first % 8 == 7 { Encoding::V1_0 } else { Encoding::V1_1 };
@@ -40,7 +38,7 @@ fuzz_target!(|data: &[u8]| {
         }
         _ => drop(Raised::decode(body, encoding, &REGISTRY, LIMITS)),
     }
-});
+}
 
 fn read<T: biomero_ice::encoding::Decode>(body: &Bytes, encoding: Encoding) -> Option<(T, Objects)> {
     let mut decoder = Decoder::new(body.clone(), encoding, &REGISTRY, LIMITS);

@@ -1,17 +1,15 @@
 //! What lies in a component's memory where its answer should be, of any content: effects that are checked and shown,
 //! or an error.
-#![no_main]
 
 use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use crate::SETTINGS;
+use crate::component::{InProcess, componentize, trial};
 use biomero_config::Environment;
-use biomero_fuzz::SETTINGS;
-use biomero_fuzz::component::{InProcess, componentize, trial};
 use biomero_hooks::component::{FileContent, FileState, GuestContext, InputFile, answer_json, unexpected};
 use biomero_hooks::{Disk, Effect, Identity, PlannedEffect, Start, Trial};
-use libfuzzer_sys::fuzz_target;
 
 const POLICY: &str = "component = \"hook.wasm\"\n\n[limits]\nfuel = 200000\nmemory_mib = 16\n\n[grants]\n\
     read = [\"/answer\"]\nwrite = [\"/srv/\"]\nset = [\"*\"]\nwait = [\"db:*\"]\nrun = [[\"true\"]]\n";
@@ -28,7 +26,7 @@ thread_local! {
     });
 }
 
-fuzz_target!(|data: &[u8]| {
+pub(crate) fn run(data: &[u8]) {
     let context = GuestContext {
         settings: Default::default(),
         environment: Default::default(),
@@ -67,4 +65,4 @@ fuzz_target!(|data: &[u8]| {
             }
         }
     });
-});
+}

@@ -1,11 +1,9 @@
 //! A settings file of any content: settings or problems, each with its place, in bounded number.
-#![no_main]
 
+use crate::root_with;
 use biomero_config::{Environment, Sources, load};
-use biomero_fuzz::root_with;
-use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| {
+pub(crate) fn run(data: &[u8]) {
     let root = root_with("etc/biomero/init.toml", data).to_owned();
     let text = String::from_utf8_lossy(data);
     let command_line = text
@@ -18,4 +16,4 @@ fuzz_target!(|data: &[u8]| {
         Ok(loaded) => assert!(!loaded.describe().is_empty()),
         Err(error) => assert!((1..1000).contains(&error.problems.len())),
     }
-});
+}

@@ -1,6 +1,5 @@
 //! What an Ice peer sends: a stream of messages, and their values. Reading it ends, in bounded memory, and what was read is
 //! written and read again as the same.
-#![no_main]
 
 use std::sync::LazyLock;
 
@@ -10,7 +9,6 @@ use biomero_ice::encoding::{
 };
 use biomero_ice::protocol::{Batch, Framer, Outcome, Reply, Request};
 use bytes::{BufMut as _, Bytes};
-use libfuzzer_sys::fuzz_target;
 
 biomero_ice::sliced! {
     struct Shape = "::Test::Shape" { name: String, next: Option<Ref<Shape>>; size: i32 = 3, other: Option<Ref<Shape>> = 40 }
@@ -26,7 +24,7 @@ static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
 
 const LIMITS: DecodeLimits = DecodeLimits { memory: 1 << 20, depth: 50 };
 
-fuzz_target!(|data: &[u8]| {
+pub(crate) fn run(data: &[u8]) {
     let Some((first, stream)) = data.split_first() else { return };
     // A stream cut into messages, in pieces of a size that the first byte tells.
     let mut framer = Framer::new(1 << 20);
@@ -61,7 +59,7 @@ fuzz_target!(|data: &[u8]| {
         }
         values(if first % 2 == 0 { Encoding::V1_0 } else { Encoding::V1_1 }, &body);
     }
-});
+}
 
 fn values(encoding: Encoding, bytes: &Bytes) {
     survives::<Vec<Option<Reference>>>(encoding, bytes);

@@ -1,11 +1,9 @@
 //! A descriptor: JSON where the first byte is even, YAML otherwise. What is read can be asked for and called.
-#![no_main]
 
 use biomero_slurm::Descriptor;
 use biomero_slurm::workflow::{Arguments, variable};
-use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| {
+pub(crate) fn run(data: &[u8]) {
     let Some((first, content)) = data.split_first() else { return };
     let file = if first % 2 == 0 { "descriptor.json" } else { "descriptor.yaml" };
     let Ok(descriptor) = Descriptor::read(file, content) else { return };
@@ -16,10 +14,11 @@ fuzz_target!(|data: &[u8]| {
     unique.dedup();
     assert_eq!(unique.len(), names.len(), "{names:?}");
     assert!(names.iter().all(|name| biomero_slurm::command::is_name(name)), "{names:?}");
-    let given: Vec<_> = descriptor.parameters().map(|parameter| (parameter.id.clone(), "1".to_owned())).collect();
+    let given: Vec<_> =
+        descriptor.parameters().map(|parameter| (parameter.id.clone(), "1".to_owned())).collect();
     for given in [Vec::new(), given] {
         if let Ok(arguments) = Arguments::of(&descriptor, &given) {
             assert!(arguments.iter().all(|argument| names.contains(&argument.variable)));
         }
     }
-});
+}
