@@ -10,7 +10,7 @@ use crate::query::{
     Census, DayUsage, Job, Listed, Page, Repetition, Standing, TaskName, TaskStatistics, UserJobs, Whose,
     WorkflowFilter, WorkflowRow,
 };
-use crate::schema::{JOB_PROGRESS, JOBS, LEADER, LOG, TASK_EXECUTION, TRACKING, WORKFLOW_PROGRESS};
+use crate::schema::{JOB_PROGRESS, JOBS, LEADER, LOG, POSITION, TASK_EXECUTION, TRACKING, WORKFLOW_PROGRESS};
 use crate::sql::{jobs_by_user, workflows_by_status};
 
 /// Wall times of the session's time zone, as moments.
@@ -166,25 +166,28 @@ impl Store {
                 |row| Ok((row.try_get::<_, String>(0)?, row.try_get::<_, i64>(1)?.unsigned_abs())),
             )
             .await?;
-        let mut tracking = Vec::with_capacity(TRACKING.len());
-        for table in TRACKING {
-            let statement =
-                format!("SELECT notification_id FROM {table} WHERE application_name = '{LEADER}'");
-            let position =
-                self.rows("read a listener's position", &statement, &[], |row| row.try_get(0)).await?;
-            tracking.push((table.to_owned(), position.into_iter().next().flatten()));
-        }
-        let session = self.living_session().await?;
-        let standing = self.standing(&session).await?;
-        session.done();
-        Ok(Standing {
-            events: topics.iter().map(|(_, count)| count).sum(),
-            last_id: self.last_id().await?,
-            topics,
-            projected: standing.notification_id,
-            first_id: standing.first_id,
-            tracking,
-        })
+        // One statement sees one moment: events are recorded meanwhile, and whoever compares positions must not see that.
+        let listeners = TRACKING.map(|table| {
+            format!("(SELECT notification_id FROM {table} WHERE application_name = '{LEADER}')")
+        });
+        let statement = format!(
+            "SELECT notification_id, first_id, ({}), ARRAY[{}]::bigint[] FROM {POSITION} WHERE leader = '{LEADER}'",
+            self.append.head,
+            listeners.join(", ")
+        );
+        let standing = self.rows("read how far the views are", &statement, &[], |row| {
+            let positions: Vec<Option<i64>> = row.try_get(3)?;
+            Ok(Standing {
+                events: topics.iter().map(|(_, count)| count).sum(),
+                last_id: row.try_get(2)?,
+                topics: topics.clone(),
+                projected: row.try_get(0)?,
+                first_id: row.try_get(1)?,
+                tracking: TRACKING.map(str::to_owned).into_iter().zip(positions).collect(),
+            })
+        });
+        let not_initialised = || Error::NotInitialised { place: self.place(), table: POSITION.to_owned() };
+        standing.await?.pop().ok_or_else(not_initialised)
     }
 
     /// Events that say the same of the same aggregate as the one before, but for the time, and that come once by their
