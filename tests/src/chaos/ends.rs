@@ -65,6 +65,7 @@ pub(super) fn check(site: &mut Site, plan: &Plan, kept: &BTreeMap<Uuid, Kept>) -
     faults.extend(jobs(site, &expected, &mut ended)?);
     faults.extend(history(site)?);
     faults.extend(rebuilt(site)?);
+    faults.extend(told_to_people(site)?);
     faults.extend(left_on_disk(site, &expected));
     site.stop_worker()?;
     faults.extend(left_running(site)?);
@@ -262,6 +263,26 @@ fn rebuilt(site: &Site) -> Result<Option<String>> {
         .collect();
     Ok((before != after)
         .then(|| format!("the views are not what a rebuild makes:\n{}", differing.join("\n"))))
+}
+
+/// How many have ended in which way is the same in the database, by the interface, and on the page.
+fn told_to_people(site: &Site) -> Result<Vec<String>> {
+    let mut faults = Vec::new();
+    for phase in ["DONE", "FAILED", "CANCELLED"] {
+        let count = format!("SELECT count(*) FROM biomero_worker_workflow WHERE phase = '{phase}'");
+        let stored = site.server().psql(DATABASE, &count)?;
+        let socket = site.socket();
+        let answered =
+            http::get(&socket, &format!("/v1/workflows?phase={phase}&limit=1"))?.json()["total"].to_string();
+        let page = http::get(&socket, &format!("/workflows?phase={phase}"))?.text();
+        if answered != stored || !page.contains(&format!(">{stored} workflow")) {
+            faults.push(format!(
+                "{stored} are {phase} in the database, {answered} by the interface; the page says: {}",
+                page.split("data-live>").nth(1).unwrap_or(&page).get(..200).unwrap_or(&page)
+            ));
+        }
+    }
+    Ok(faults)
 }
 
 /// Nothing of any of them is left on its way: on the cluster, where images are staged, where results go.

@@ -125,11 +125,14 @@ fn nothing_is_told(mut desk: Desk, mut planted: Planted, folders: &[PathBuf]) ->
 
     // What is answered.
     let mut paths: Vec<String> =
-        ["/v1/workflows", "/v1/configuration", "/v1/events?after=0&follow=false", "/ready"]
+        ["/v1/workflows", "/v1/configuration", "/v1/events?after=0&follow=false", "/ready", "/metrics"]
+            .into_iter()
+            .chain(["/", "/workflows", "/start-up", "/settings"])
             .map(str::to_owned)
-            .to_vec();
+            .collect();
     for id in &ids {
-        paths.extend([format!("/v1/workflows/{id}"), format!("/v1/workflows/{id}/tasks")]);
+        paths.extend(["/v1/workflows", "/workflows"].map(|of| format!("{of}/{id}")));
+        paths.push(format!("/v1/workflows/{id}/tasks"));
         let tasks = asked.get(&format!("/v1/workflows/{id}/tasks"))?;
         let jobs = tasks["tasks"]
             .as_array()
@@ -138,7 +141,9 @@ fn nothing_is_told(mut desk: Desk, mut planted: Planted, folders: &[PathBuf]) ->
             .filter_map(|task| task["jobs"][0]["job"].as_i64());
         let jobs: Vec<i64> = jobs.collect();
         assert!(!jobs.is_empty(), "{tasks:#}");
-        paths.extend(jobs.iter().flat_map(|job| [format!("/v1/jobs/{job}"), format!("/v1/jobs/{job}/log")]));
+        for job in &jobs {
+            paths.extend([format!("/v1/jobs/{job}"), format!("/v1/jobs/{job}/log"), format!("/jobs/{job}")]);
+        }
     }
     for path in &paths {
         let answer = http::get(&asked.socket, path)?;
@@ -158,6 +163,8 @@ fn nothing_is_told(mut desk: Desk, mut planted: Planted, folders: &[PathBuf]) ->
         (&["events", "list", "--json"][..], &[][..]),
         (&["workflow", "list"], &[]),
         (&["events", "doctor"], &[]),
+        (&["doctor"], &[]),
+        (&["doctor", "--json"], &[]),
         (&["slurm", "jobs"], &[]),
         (&["events", "list"], &[("SQLALCHEMY_URL", "postgresql://a:planted-for-nobody@127.0.0.1:1/b")]),
         (&["events", "list"], &[("SQLALCHEMY_URL", "postgresql://a:planted-for-nobody@[1/b?no=where")]),
