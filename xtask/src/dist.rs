@@ -78,9 +78,11 @@ impl Release {
     }
 }
 
-/// Where the release binary of `init` is, if it was built.
-pub(crate) fn finished() -> Option<PathBuf> {
-    Some(INIT.path()).filter(|path| path.exists())
+/// Which release binaries were built, each with the variable that has the tests run it.
+pub(crate) fn finished() -> impl Iterator<Item = (&'static str, PathBuf)> {
+    [("BIOMERO_TEST_INIT", INIT.path()), ("BIOMERO_TEST_CONVERT", CONVERT.path())]
+        .into_iter()
+        .filter(|(_, path)| path.exists())
 }
 
 /// PID 1 holds no compiler: not by chance of what the linker keeps, but because nothing it is built from has one.

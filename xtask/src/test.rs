@@ -122,9 +122,7 @@ fn tests() -> Result<Outcome, Failure> {
     let mut command = cargo(arguments);
     // What is shipped is what the black-box tests run; the workspace's own debug build of it holds the features of
     // all its members.
-    if let Some(init) = dist::finished() {
-        command.env("BIOMERO_TEST_INIT", init);
-    }
+    command.envs(dist::finished());
     // nextest runs each test in a process of its own; one cluster serves all of them. It goes before its folder does.
     let scratch = Scratch::new()?;
     let _cluster = Cluster::start(scratch.path(), &cluster::Options::default())?;
