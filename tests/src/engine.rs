@@ -20,17 +20,31 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts an engine with its state below `folder` and waits until it answers.
+    /// Starts an engine with its state below `folder` and waits until it answers. Its containers have the machine's network
+    /// or none.
     ///
     /// # Errors
     /// It does not start; it needs root.
     pub fn start(folder: &Path) -> Result<Self> {
+        Self::start_in(folder, &[])
+    }
+
+    /// As [`Self::start`], in a network namespace of its own: the networks that it makes for its containers are there, and
+    /// lead nowhere else.
+    ///
+    /// # Errors
+    /// It does not start; it needs root.
+    pub fn start_apart(folder: &Path) -> Result<Self> {
+        Self::start_in(folder, &["--net"])
+    }
+
+    fn start_in(folder: &Path, namespaces: &[&str]) -> Result<Self> {
         let socket = folder.join("docker.sock");
         let log = folder.join("dockerd.log");
         let folder = folder.to_path_buf();
         // In a mount namespace of its own: what it mounts goes with it, however it ends.
         let mut command = Command::new("unshare");
-        command.args(["--mount", "--propagation", "private", "--", "dockerd"]);
+        command.args(namespaces).args(["--mount", "--propagation", "private", "--", "dockerd"]);
         command.args([
             "--iptables=false",
             "--ip6tables=false",
