@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs system packages by what they are for, on Rocky Linux (the production base) and on Debian.
-# usage: install-packages.sh WHAT…    with WHAT one of ssh, postgresql, blosc, containers, download, wheels
+# usage: install-packages.sh WHAT…    with WHAT one of ssh, postgresql, blosc, containers, cluster (Debian only), download, wheels
 # What is there already is left alone, so that a base image which carries everything needs no network.
 set -eu
 
@@ -26,6 +26,8 @@ names() {
     *:blosc) echo blosc ;;
     # What runs jobs of a machine without Slurm. Debian packages no Apptainer of its own in every release.
     *:containers) echo apptainer ;;
+    # docker/cluster, and what a worker asks for there.
+    apt-get:cluster) echo slurmctld slurmd slurmdbd slurm-client munge mariadb-server openssh-server p7zip-full ;;
     apt-get:download) echo curl ca-certificates unzip ;;
     # curl itself is part of every Rocky image, as curl-minimal, with which the full package conflicts.
     *:download) echo unzip ;;
@@ -35,7 +37,7 @@ names() {
         3.9) echo gcc python3-devel libpq-devel ;;
         *) echo gcc "python$(python_version)-devel" libpq-devel ;;
       esac ;;
-    *) echo "install-packages.sh: '$1' is not known; it takes ssh, postgresql, blosc, containers, download, wheels" >&2; exit 1 ;;
+    *) echo "install-packages.sh: '$1' is not known; it takes ssh, postgresql, blosc, containers, cluster, download, wheels" >&2; exit 1 ;;
   esac
 }
 

@@ -6,6 +6,7 @@ mod database;
 mod dry_run;
 mod end_to_end;
 mod events;
+mod example;
 mod export;
 mod faults;
 mod grid;

@@ -17,15 +17,24 @@ const RUNTIME: &str = "opt/omero/server/venv3/bin/apptainer";
 /// # Errors
 /// An image cannot be made, or a file not be written.
 pub fn install(root: &Path, first: &str, images: &[(Image, &str)]) -> Result<()> {
-    worker_root::write(root, "opt/site/apptainer", STAND_IN, 0o755)?;
-    let runtime =
-        format!("#!/bin/sh\n{first}\nSTAND_IN_REGISTRY=/{REGISTRY} exec /opt/site/apptainer \"$@\"\n");
-    worker_root::write(root, RUNTIME, &runtime, 0o755)?;
+    install_at(root, RUNTIME, first, images)?;
     // Some programs of the host's /usr, awk among them, are links through it.
     let alternatives = Path::new("/etc/alternatives");
     if alternatives.is_dir() {
         let mut copy = Command::new("cp");
         process::succeed(copy.arg("-a").arg(alternatives).arg(root.join("etc")), wait::PATIENCE)?;
     }
+    Ok(())
+}
+
+/// As [`install`], with the runtime at `runtime`, below a root folder that has all that it starts.
+///
+/// # Errors
+/// As for [`install`].
+pub fn install_at(root: &Path, runtime: &str, first: &str, images: &[(Image, &str)]) -> Result<()> {
+    worker_root::write(root, "opt/site/apptainer", STAND_IN, 0o755)?;
+    let script =
+        format!("#!/bin/sh\n{first}\nSTAND_IN_REGISTRY=/{REGISTRY} exec /opt/site/apptainer \"$@\"\n");
+    worker_root::write(root, runtime, &script, 0o755)?;
     images.iter().try_for_each(|(image, name)| publish(&root.join(REGISTRY), *image, name))
 }

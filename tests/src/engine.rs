@@ -5,11 +5,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use crate::process::{self, Running};
 use crate::{Result, Trouble, wait};
 
 /// Longer than any single request takes.
 const REQUEST: Duration = Duration::from_secs(300);
+
+/// How long it takes to end.
+const STOP: Duration = Duration::from_secs(30);
 
 /// A running engine.
 #[derive(Debug)]
@@ -20,17 +26,31 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts an engine with its state below `folder` and waits until it answers.
+    /// Starts an engine with its state below `folder` and waits until it answers. Its containers have the machine's network
+    /// or none.
     ///
     /// # Errors
     /// It does not start; it needs root.
     pub fn start(folder: &Path) -> Result<Self> {
+        Self::start_in(folder, &[])
+    }
+
+    /// As [`Self::start`], in namespaces of its own: the networks that it makes for its containers are there and lead nowhere
+    /// else, and no process of a container outlives it, even where it is killed.
+    ///
+    /// # Errors
+    /// It does not start; it needs root.
+    pub fn start_apart(folder: &Path) -> Result<Self> {
+        Self::start_in(folder, &["--net", "--pid", "--fork", "--kill-child", "--mount-proc"])
+    }
+
+    fn start_in(folder: &Path, namespaces: &[&str]) -> Result<Self> {
         let socket = folder.join("docker.sock");
         let log = folder.join("dockerd.log");
         let folder = folder.to_path_buf();
         // In a mount namespace of its own: what it mounts goes with it, however it ends.
         let mut command = Command::new("unshare");
-        command.args(["--mount", "--propagation", "private", "--", "dockerd"]);
+        command.args(namespaces).args(["--mount", "--propagation", "private", "--", "dockerd"]);
         command.args([
             "--iptables=false",
             "--ip6tables=false",
@@ -115,9 +135,20 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        // TERM, so that it ends containerd and its containers; what is left is killed with its group.
-        let _ = self.process.stop(Duration::from_secs(30));
+        // TERM, so that it ends containerd and its containers; what is left is killed with its group. In a PID namespace it is
+        // the child of a process that passes no signal on.
+        match process::children(self.process.id()).as_slice() {
+            [engine] if is_dockerd(*engine) => {
+                let _ = kill(*engine, Signal::SIGTERM);
+                let _ = self.process.ended_within(STOP);
+            }
+            _ => drop(self.process.stop(STOP)),
+        }
     }
+}
+
+fn is_dockerd(process: Pid) -> bool {
+    std::fs::read_to_string(format!("/proc/{process}/comm")).is_ok_and(|name| name.trim() == "dockerd")
 }
 
 /// A container, removed when dropped.

@@ -13,6 +13,7 @@ pub mod cluster;
 pub mod command_line;
 pub mod containers;
 pub mod engine;
+pub mod example_image;
 pub mod http;
 pub mod ice;
 pub mod icegrid;

@@ -11,6 +11,9 @@ use crate::{Result, Trouble, base_image, binary, process, wait, worker_root};
 /// The name of the image that stands in for OMERO's own.
 pub const BASE_IMAGE: &str = "omero-server:test";
 
+/// The name of the one that stands in for Rust's.
+const BUILDER_IMAGE: &str = "builder:test";
+
 /// Stands in for `openmicroscopy/omero-server`: its user, its folders, its templates and start-up scripts, on Debian.
 const BASE: &str = "\
 FROM debian:test
@@ -37,6 +40,26 @@ const LEFT_OUT: &[&str] =
 /// # Errors
 /// The engine refuses it, or a binary does not compile.
 pub fn build(engine: &Engine, scratch: &Scratch, name: &str) -> Result<()> {
+    build_bases(engine, scratch)?;
+    let (workspace, built_with) = (binary::workspace(), arguments());
+    let workspace = workspace.to_string_lossy();
+    let mut arguments = vec!["build", "--network=none", "--tag", name];
+    arguments.extend(built_with.iter().flat_map(|argument| ["--build-arg", argument]));
+    arguments.push(&workspace);
+    engine.ask(&arguments).map(drop)
+}
+
+/// The build arguments by which the Dockerfile needs no network, on the images of [`build_bases`].
+pub fn arguments() -> Vec<String> {
+    let bases = [format!("BASE_IMAGE={BASE_IMAGE}"), format!("BUILDER_IMAGE={BUILDER_IMAGE}")];
+    bases.into_iter().chain(LEFT_OUT.iter().map(|what| format!("{what}_VERSION="))).collect()
+}
+
+/// Builds the images that the Dockerfile begins with. Call with a [`crate::queue::Turn`] in hand.
+///
+/// # Errors
+/// As for [`build`].
+pub fn build_bases(engine: &Engine, scratch: &Scratch) -> Result<()> {
     engine.import(&base_image::tar()?, "debian:test")?;
     let context = scratch.folder("context")?;
     let image = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/image");
@@ -50,17 +73,10 @@ pub fn build(engine: &Engine, scratch: &Scratch, name: &str) -> Result<()> {
         fs::copy(path, context.join(program)).map_err(Trouble::doing(format!("copy {program}")))?;
     }
     let folder = context.to_string_lossy();
-    for (name, dockerfile) in [(BASE_IMAGE, BASE), ("builder:test", BUILDER)] {
+    for (name, dockerfile) in [(BASE_IMAGE, BASE), (BUILDER_IMAGE, BUILDER)] {
         let file = worker_root::write(&context, "Dockerfile", dockerfile, 0o644)?;
         let file = file.to_string_lossy();
         engine.ask(&["build", "--network=none", "--tag", name, "--file", &file, &folder])?;
     }
-    let (workspace, base) = (binary::workspace(), format!("BASE_IMAGE={BASE_IMAGE}"));
-    let workspace = workspace.to_string_lossy();
-    let mut arguments = vec!["build", "--network=none", "--tag", name, "--build-arg", &base];
-    arguments.extend(["--build-arg", "BUILDER_IMAGE=builder:test"]);
-    let left_out: Vec<String> = LEFT_OUT.iter().map(|what| format!("{what}_VERSION=")).collect();
-    arguments.extend(left_out.iter().flat_map(|argument| ["--build-arg", argument]));
-    arguments.push(&workspace);
-    engine.ask(&arguments).map(drop)
+    Ok(())
 }
