@@ -71,21 +71,8 @@ impl Connection {
     /// SQLite's own way of waiting comes back later and later, up to a tenth of a second: with eight processes one of
     /// them waits for half a second while hundreds of others' transactions pass.
     pub(super) fn begin(&self, patience: Duration) -> rusqlite::Result<()> {
-        let begun = Instant::now();
         self.inner.busy_timeout(Duration::ZERO)?;
-        let mut attempts = 0;
-        let result = loop {
-            match self.inner.execute_batch("BEGIN IMMEDIATE") {
-                Err(error)
-                    if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
-                        && begun.elapsed() < patience =>
-                {
-                    attempts += 1;
-                    std::thread::sleep(pause(attempts));
-                }
-                result => break result,
-            }
-        };
+        let result = patiently(patience, || self.inner.execute_batch("BEGIN IMMEDIATE"));
         self.inner.busy_timeout(patience)?;
         result
     }
@@ -107,6 +94,23 @@ impl std::ops::Deref for Connection {
 impl std::ops::DerefMut for Connection {
     fn deref_mut(&mut self) -> &mut rusqlite::Connection {
         &mut self.inner
+    }
+}
+
+/// Attempts it again, as long as others are in the way.
+fn patiently<T>(patience: Duration, mut attempt: impl FnMut() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+    let (begun, mut attempts) = (Instant::now(), 0);
+    loop {
+        match attempt() {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && begun.elapsed() < patience =>
+            {
+                attempts += 1;
+                std::thread::sleep(pause(attempts));
+            }
+            result => return result,
+        }
     }
 }
 
@@ -132,8 +136,11 @@ fn prepared(path: &Path, limits: &Limits) -> Result<rusqlite::Connection, FileEr
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true).map_err(failed)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false).map_err(failed)?;
     connection.pragma_update(None, "cell_size_check", true).map_err(failed)?;
-    let mode: String =
-        connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0)).map_err(failed)?;
+    // For this SQLite does not wait itself: of several that open a new file all but the first are told that it is busy.
+    let mode: String = patiently(limits.lock, || {
+        connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))
+    })
+    .map_err(failed)?;
     // A file that may only be read stays as it was made.
     if mode != "wal" && !connection.is_readonly(rusqlite::MAIN_DB).map_err(failed)? {
         return Err(FileError::NoWriteAheadLog { path: path.to_path_buf(), mode });

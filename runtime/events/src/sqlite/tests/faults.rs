@@ -152,6 +152,26 @@ async fn a_file_that_another_has_locked_is_given_up_in_time() {
     assert!(!log.append(&command).await.expect("appended").repeated);
 }
 
+/// SQLite itself does not wait for who reads while the file becomes one with a write-ahead log.
+#[tokio::test]
+async fn a_new_file_that_another_looks_at_is_waited_for() {
+    let folder = folder();
+    let other = rusqlite::Connection::open(folder.path().join("history.db")).expect("opened");
+    other
+        .execute_batch("CREATE TABLE somebodys (number); BEGIN; SELECT * FROM somebodys")
+        .expect("looked at");
+    let (to, done) = std::sync::mpsc::channel();
+    let looks = std::thread::spawn(move || {
+        // Until it is waited for, or was not.
+        let waited = done.recv_timeout(Duration::from_millis(300)).is_err();
+        other.execute_batch("COMMIT").expect("looked at");
+        waited
+    });
+    initialised(folder.path()).await.append_all(&begin()).await.expect("appended");
+    let _ = to.send(());
+    assert!(looks.join().expect("looked at"), "nobody had to wait");
+}
+
 #[tokio::test]
 async fn nothing_is_acknowledged_in_a_file_that_was_taken_away() {
     let folder = folder();
