@@ -167,7 +167,8 @@ fn jobs(site: &Site, expected: &[Expected], ended: &mut Ended) -> Result<Vec<Str
         let (ran, done) = (of_jobs(lines, "begun "), of_jobs(lines, "ended "));
         let (counted, whole) = (ran.intersection(&known).count(), done.intersection(&known).count());
         let is_once = match end {
-            End::Cancelled => known.len() <= 1 && whole == 0,
+            // It may have told its end in the moment in which it was cancelled.
+            End::Cancelled => known.len() <= 1 && !booked.iter().any(|job| job.ends_with(" COMPLETED")),
             End::Done | End::Failed(_) => (known.len(), counted, whole) == (1, 1, 1),
         };
         if !is_once {
