@@ -84,7 +84,13 @@ fn fuzz(listed: &str, seconds: u32) -> Result<(), Failure> {
     command.env(TARGET, target).arg(corpus).arg(seeds);
     command.arg(format!("-artifact_prefix={}/", artifacts.display()));
     command.args([format!("-max_total_time={seconds}"), format!("-max_len={longest}")]);
-    run_apart(command.args(["-timeout=20", "-rss_limit_mb=2048", "-print_final_stats=1"]))
+    run_apart(command.args(["-timeout=20", "-rss_limit_mb=2048", "-print_final_stats=1"])).inspect_err(|_| {
+        let fuzzer = command.get_program().display().to_string();
+        eprintln!(
+            "what was found lies in {}; the same again: {TARGET}={target} {fuzzer} FILE",
+            artifacts.display()
+        );
+    })
 }
 
 /// The fuzzer that was built.
