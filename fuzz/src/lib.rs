@@ -2,7 +2,6 @@
 //! file below a root, images that are read, components compiled here).
 //!
 //! `cargo xtask fuzz` feeds them with what a fuzzer makes up (`examples/fuzzer.rs`); the tests with their seeds, damaged.
-#![allow(clippy::expect_used, clippy::panic, reason = "that is how a target says what does not hold")]
 
 mod component;
 mod targets;

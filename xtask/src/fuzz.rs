@@ -4,7 +4,6 @@
 //! is what the tests have. What is found lies in `fuzz/artifacts`, with the command that replays it.
 
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
@@ -95,8 +94,7 @@ fn fuzz(listed: &str, seconds: u32) -> Result<(), Failure> {
 
 /// The fuzzer that was built.
 fn fuzzer() -> Command {
-    let program: PathBuf = binary::target().join("debug/examples/fuzzer");
-    let mut command = Command::new(program);
+    let mut command = Command::new(binary::target().join("debug/examples/fuzzer"));
     command.current_dir(workspace());
     command
 }

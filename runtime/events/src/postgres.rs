@@ -197,13 +197,16 @@ impl Store {
         self.stands(session, &self.append.standing).await
     }
 
+    /// There is no row that says how far the views are.
+    fn not_initialised(&self) -> Error {
+        Error::NotInitialised { place: self.place(), table: crate::schema::POSITION.to_owned() }
+    }
+
     async fn stands(&self, session: &Session, statement: &str) -> Result<Standing, Error> {
         let failed = |error| self.failed("read how far the views are", error);
         let [statement] = session.prepare([statement]).await.map_err(failed)?;
         let row = session.client().query_opt(&statement, &[]).await.map_err(failed)?;
-        let not_initialised =
-            || Error::NotInitialised { place: self.place(), table: crate::schema::POSITION.to_owned() };
-        let row = row.ok_or_else(not_initialised)?;
+        let row = row.ok_or_else(|| self.not_initialised())?;
         let read = || Ok(Standing { notification_id: row.try_get(0)?, first_id: row.try_get(1)? });
         read().map_err(failed)
     }

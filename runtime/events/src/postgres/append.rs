@@ -18,7 +18,6 @@ use crate::error::Error;
 use crate::log::Recorded;
 use crate::plan::{Attempt, ON_THE_WAY, Plan, plan, told};
 use crate::projection::{self, Key, Ordered, State, applied, keys_of, projectable};
-use crate::schema::POSITION;
 
 /// What is known once the log is locked.
 struct Known {
@@ -55,7 +54,7 @@ async fn within(store: &Store, session: &Session, commands: &[Command]) -> Resul
     let failed = |error| store.failed("append events", error);
     let known = ask(store, session, commands).await.map_err(failed)?;
     let Some(position) = known.position else {
-        return Err(Error::NotInitialised { place: store.place(), table: POSITION.to_owned() });
+        return Err(store.not_initialised());
     };
     let recorded = |id| known.recorded.contains_key(&id);
     let Plan { events: placed, commands: new } =

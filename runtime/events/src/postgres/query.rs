@@ -177,17 +177,18 @@ impl Store {
         );
         let standing = self.rows("read how far the views are", &statement, &[], |row| {
             let positions: Vec<Option<i64>> = row.try_get(3)?;
-            Ok(Standing {
-                events: topics.iter().map(|(_, count)| count).sum(),
-                last_id: row.try_get(2)?,
-                topics: topics.clone(),
-                projected: row.try_get(0)?,
-                first_id: row.try_get(1)?,
-                tracking: TRACKING.map(str::to_owned).into_iter().zip(positions).collect(),
-            })
+            Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, positions))
         });
-        let not_initialised = || Error::NotInitialised { place: self.place(), table: POSITION.to_owned() };
-        standing.await?.pop().ok_or_else(not_initialised)
+        let standing = standing.await?.pop().ok_or_else(|| self.not_initialised());
+        let (projected, first_id, last_id, positions) = standing?;
+        Ok(Standing {
+            events: topics.iter().map(|(_, count)| count).sum(),
+            last_id,
+            topics,
+            projected,
+            first_id,
+            tracking: TRACKING.map(str::to_owned).into_iter().zip(positions).collect(),
+        })
     }
 
     /// Events that say the same of the same aggregate as the one before, but for the time, and that come once by their
